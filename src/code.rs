@@ -1,0 +1,93 @@
+//! The stable codes that messages carry. Scripts match on them and the troubleshooting page lists them,
+//! so a code keeps its name and its meaning for ever.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($name:ident $text:literal $meaning:literal)*) => {
+        /// What went wrong, in one stable word.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code { $(#[doc = $meaning] $name),* }
+
+        impl Code {
+            /// Every code, for the page that lists them.
+            pub const ALL: &'static [Code] = &[$(Code::$name),*];
+
+            /// The word that stands in messages.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $text),* }
+            }
+
+            /// One sentence for the page that lists the codes.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$name => $meaning),* }
+            }
+        }
+    };
+}
+
+codes! {
+    Usage "USAGE" "The command line is not one that fountain understands."
+    Config "CONFIG" "A configuration file, environment variable or -D holds something that cannot be used."
+    HostUnknown "HOST_UNKNOWN" "A host name does not resolve."
+    Unreachable "UNREACHABLE" "Nothing answers at the server's address and port."
+    Timeout "TIMEOUT" "The server did not answer within the deadline."
+    ConnectionLost "CONNECTION_LOST" "The connection broke."
+    Stalled "STALLED" "The connection is open and the server has gone silent past its heartbeat."
+    Protocol "PROTOCOL" "The server said something that the MySQL protocol does not allow here."
+    AccessDenied "ACCESS_DENIED" "The server refused the login (error 1045 and its kin)."
+    AuthUnsupported "AUTH_UNSUPPORTED" "The account uses a login method that fountain does not speak."
+    RightMissing "RIGHT_MISSING" "The account lacks a right that is needed."
+    Tls "TLS" "The encrypted connection could not be made as configured."
+    ServerError "SERVER_ERROR" "The server answered a command with an error."
+    BinlogOff "BINLOG_OFF" "The server does not write a binlog."
+    BinlogFormat "BINLOG_FORMAT" "The server does not log rows."
+    Purged "PURGED" "The server no longer holds the binlog that the point needs."
+    PointBeyondEnd "POINT_BEYOND_END" "The point lies behind the end of the server's binlog."
+    PointForeign "POINT_FOREIGN" "The point belongs to another server."
+    PointBroken "POINT_BROKEN" "A stored point is torn, empty or changed."
+    PointLost "POINT_LOST" "A trace of an earlier point exists and the point itself does not."
+    PointStore "POINT_STORE" "The store of points cannot be read or written."
+    NoPoint "NO_POINT" "There is no point to start from and the configuration says to stop then."
+    ReplicaIdClash "REPLICA_ID_CLASH" "Another replica uses the same server id or uuid."
+    Checksum "CHECKSUM" "An event's CRC-32 does not match its bytes."
+    BadEvent "BAD_EVENT" "An event's bytes make no sense."
+    UnknownEvent "UNKNOWN_EVENT" "An event of a type that fountain does not know and that is not marked as ignorable."
+    EventTooLarge "EVENT_TOO_LARGE" "An event is larger than max_event_bytes."
+    Truncated "TRUNCATED" "A binlog file ends in the middle of an event."
+    NotABinlog "NOT_A_BINLOG" "A file is no binlog."
+    Incident "INCIDENT" "The server logged that events were lost."
+    Statement "STATEMENT_DML" "A change of rows was logged as a statement."
+    Decompress "DECOMPRESS" "A compressed transaction cannot be unpacked."
+    Encrypted "ENCRYPTED" "The binlog is encrypted in a way that fountain cannot read."
+    Unsupported "UNSUPPORTED" "Something that this version refuses instead of doing it wrong."
+    TableMap "TABLE_MAP_MISSING" "Rows of a table that no TABLE_MAP event has introduced."
+    BadValue "BAD_VALUE" "A column's bytes make no sense for its type."
+    SchemaDiff "SCHEMA_DIFF" "The table's definition disagrees with the logged row."
+    CharsetUnknown "CHARSET_UNKNOWN" "A column's character set is not supported yet."
+    FileError "FILE" "A file or folder cannot be read, written or made."
+    Locked "LOCKED" "Another fountain process works on the same folder."
+    SinkFailed "SINK_FAILED" "The sink did not take a pack."
+    SinkBroken "SINK_BROKEN" "The sink's own records contradict each other."
+    StopTimeout "STOP_TIMEOUT" "The orderly stop did not end within stop_timeout_ms."
+    Internal "INTERNAL" "A thread ended in a way that it never should: a defect in fountain."
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_distinct_words_in_capitals() {
+        let words: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')));
+    }
+}
