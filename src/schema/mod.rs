@@ -1,1 +1,3 @@
-//! (to come)
+//! What a table looks like, and which tables are watched.
+
+pub mod definition;
