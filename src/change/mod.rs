@@ -1,1 +1,7 @@
-//! (to come)
+//! Events to changes: where transactions begin and end, which tables and rows they touch. No I/O, no clock.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+pub mod sql;
