@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 #![allow(unused_imports, reason = "each test uses its own part")]
 
+pub mod delivered;
 mod process;
 mod program;
 mod server;

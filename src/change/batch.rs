@@ -1,0 +1,171 @@
+//! What crosses the rendezvous: a batch of changes that owns its bytes.
+//!
+//! A batch may hold many transactions or a part of one. The producer fills it until it holds [`FULL_BYTES`] or
+//! [`FULL_ITEMS`], or until its socket is drained; never merely because a transaction ended. Its buffers are handed
+//! back and used again.
+
+use crate::binlog::rows::RowsKind;
+use crate::schema::plan::TablePlan;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A batch with this many bytes of rows is handed over.
+pub const FULL_BYTES: usize = 256 * 1024;
+/// A batch with this many items is handed over: 256 one-row transactions, each a begin, its rows and an end.
+pub const FULL_ITEMS: usize = 768;
+
+/// A place in a binlog: the file and the position at which an event starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub file: Arc<str>,
+    pub pos: u64,
+}
+
+/// Changes in the order of the log, with the bytes of their rows.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Row bytes and SQL texts; items point into it.
+    pub bytes: Vec<u8>,
+    pub items: Vec<Item>,
+    /// Nothing more was waiting at the source when this batch was handed over.
+    pub drained: bool,
+}
+
+impl Batch {
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= FULL_BYTES || self.items.len() >= FULL_ITEMS
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Empties the batch. A buffer that one huge event has blown up is given back to the system.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(4 * FULL_BYTES);
+        self.items.clear();
+        self.drained = false;
+    }
+
+    /// Copies bytes in and tells where they lie.
+    pub fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    pub fn slice(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or(&[])
+    }
+}
+
+/// One step of the log.
+#[derive(Debug)]
+pub enum Item {
+    Begin(Begin),
+    Rows(Rows),
+    /// Rows of a table that is not watched: they count, and are not delivered.
+    Passed(Passed),
+    Sql(Sql),
+    Savepoint(String),
+    RollbackTo(RollbackTo),
+    End(End),
+    /// Outside of transactions the log has been read up to here (rotation, idle heartbeat, a skipped event).
+    Moved(Place),
+}
+
+/// A transaction begins.
+#[derive(Debug, Clone)]
+pub struct Begin {
+    /// Where its first event starts: the GTID event where there is one.
+    pub place: Place,
+    pub gtid: Option<TransactionGtid>,
+    /// The original commit timestamp where it is logged, else the second of the first event.
+    pub ts_ms: u64,
+    pub server_id: u32,
+    /// The second in the first event's header.
+    pub timestamp: u32,
+    /// True when `ts_ms` came from a GTID event; without one each row event's own second counts.
+    pub ts_from_gtid: bool,
+}
+
+/// A transaction's name, in text and in the form that sets are made of.
+#[derive(Debug, Clone)]
+pub struct TransactionGtid {
+    pub text: Arc<str>,
+    /// None for MariaDB's GTIDs, which do not form MySQL's sets.
+    pub mysql: Option<crate::binlog::gtid::Gtid>,
+}
+
+/// The rows of one event.
+#[derive(Debug)]
+pub struct Rows {
+    pub plan: Arc<TablePlan>,
+    pub kind: RowsKind,
+    /// After-images may hold JSON differences instead of documents.
+    pub partial_json: bool,
+    pub place: Place,
+    pub server_id: u32,
+    /// The second in the event's header.
+    pub timestamp: u32,
+    /// Column bits of the before image (updates, deletes) and of the after image (updates, inserts).
+    pub before: Range<usize>,
+    pub after: Range<usize>,
+    pub rows: Range<usize>,
+}
+
+/// Rows that were walked over.
+#[derive(Debug)]
+pub struct Passed {
+    pub plan: Arc<TablePlan>,
+    pub kind: RowsKind,
+    pub count: u64,
+}
+
+/// A statement to be delivered as text.
+#[derive(Debug)]
+pub struct Sql {
+    pub op: SqlOp,
+    pub place: Place,
+    pub server_id: u32,
+    pub timestamp: u32,
+    pub database: String,
+    pub sql: Range<usize>,
+}
+
+/// Why a statement is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqlOp {
+    Ddl,
+    Statement,
+}
+
+/// A part of the open transaction is undone.
+#[derive(Debug)]
+pub struct RollbackTo {
+    /// The savepoint's name.
+    pub name: String,
+    pub place: Place,
+    pub server_id: u32,
+    pub timestamp: u32,
+}
+
+/// A transaction ends.
+#[derive(Debug)]
+pub struct End {
+    pub outcome: Outcome,
+    /// Where the event that ends it starts.
+    pub place: Place,
+    /// Where the next event starts.
+    pub next: Place,
+    pub server_id: u32,
+    pub timestamp: u32,
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Commit,
+    Rollback,
+}

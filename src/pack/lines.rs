@@ -1,0 +1,340 @@
+//! Changes to lines of JSON: the row format `fountain` that the README describes field by field.
+
+use crate::binlog::rows::ColumnBits;
+use crate::binlog::rows::RowsKind;
+use crate::change::batch::Batch;
+use crate::change::batch::Begin;
+use crate::change::batch::Place;
+use crate::change::batch::Rows;
+use crate::change::batch::Sql;
+use crate::change::batch::SqlOp;
+use crate::codec::Reader;
+use crate::column::Value;
+use crate::pack::json;
+use crate::pack::json::JsonOptions;
+use crate::pack::template::Template;
+use crate::schema::row::HeldColumns;
+use crate::schema::row::NullBits;
+use crate::schema::row::RowError;
+use crate::schema::row::RowImages;
+use std::collections::HashMap;
+
+/// Templates kept at most; beyond that the table is new anyway in a server with so many.
+const MAX_TEMPLATES: usize = 20_000;
+
+/// What the lines of a running shard say besides the change itself. `fountain cat` has none of it.
+#[derive(Debug, Clone)]
+pub struct LiveFields {
+    pub shard: String,
+    /// `host:port` of the server we are connected to.
+    pub server: String,
+}
+
+/// Writes lines. Keeps what is constant per table and per event, so that a row costs its values only.
+#[derive(Debug)]
+pub struct LineWriter {
+    options: JsonOptions,
+    live: Option<LiveFields>,
+    templates: HashMap<u64, Template>,
+    /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
+    event_tail: Vec<u8>,
+}
+
+/// The numbers at the end of a line.
+#[derive(Debug, Clone, Copy)]
+pub struct LineNumbers {
+    /// The row's ordinal in its transaction.
+    pub row: u64,
+    /// None where nobody counts (`fountain cat`).
+    pub seq: Option<u64>,
+}
+
+/// An event's row bytes, read one row at a time.
+#[derive(Debug)]
+pub struct RowsReader<'a> {
+    images: RowImages<'a>,
+    bytes: Reader<'a>,
+}
+
+impl<'a> RowsReader<'a> {
+    pub fn new(rows: &'a Rows, batch: &'a Batch) -> Self {
+        let before = ColumnBits::new(batch.slice(&rows.before));
+        let after = ColumnBits::new(batch.slice(&rows.after));
+        Self {
+            images: RowImages::new(&rows.plan, rows.kind, rows.partial_json, before, after),
+            bytes: Reader::new(batch.slice(&rows.rows)),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Walks over one row.
+    pub fn skip(&mut self) -> Result<(), RowError> {
+        self.images.skip(&mut self.bytes)
+    }
+
+    fn write_images(&mut self, out: &mut Vec<u8>, names: &[Vec<u8>], options: JsonOptions) -> Result<(), RowError> {
+        let Self { images, bytes } = self;
+        let base = match images.kind {
+            RowsKind::Insert => Vec::new(),
+            RowsKind::Update | RowsKind::Delete => {
+                out.extend_from_slice(b"\"before\":{");
+                let base = match images.partial_json {
+                    true => write_base_image(images, bytes, out, names, options)?,
+                    false => {
+                        write_image(images, &images.before, bytes, out, names, options)?;
+                        Vec::new()
+                    }
+                };
+                out.extend_from_slice(b"},");
+                base
+            }
+        };
+        if images.kind != RowsKind::Delete {
+            out.extend_from_slice(b"\"after\":{");
+            match images.partial_json {
+                true => write_partial_image(images, bytes, out, names, options, &base)?,
+                false => write_image(images, &images.after, bytes, out, names, options)?,
+            }
+            out.extend_from_slice(b"},");
+        }
+        Ok(())
+    }
+}
+
+/// Writes the members of one image.
+#[inline]
+fn write_image(
+    images: &RowImages<'_>,
+    held: &HeldColumns<'_>,
+    bytes: &mut Reader<'_>,
+    out: &mut Vec<u8>,
+    names: &[Vec<u8>],
+    options: JsonOptions,
+) -> Result<(), RowError> {
+    let mut nulls = NullBits::read(held.count, bytes)?;
+    let start = out.len();
+    for (index, (column, name)) in images.plan.columns.iter().zip(names).enumerate() {
+        if !held.has(index) {
+            continue;
+        }
+        begin_member(out, start, name);
+        if nulls.next_bit() {
+            out.extend_from_slice(b"null");
+            continue;
+        }
+        let value = column.format.decode(bytes);
+        value
+            .and_then(|value| json::write_value(out, &value, options))
+            .map_err(|error| RowError::at(&column.name, error))?;
+    }
+    Ok(())
+}
+
+/// Writes a before image, and keeps its values as the base of differences.
+fn write_base_image<'a>(
+    images: &RowImages<'a>,
+    bytes: &mut Reader<'a>,
+    out: &mut Vec<u8>,
+    names: &[Vec<u8>],
+    options: JsonOptions,
+) -> Result<Vec<Option<Value<'a>>>, RowError> {
+    let mut base = Vec::with_capacity(images.plan.columns.len());
+    let mut nulls = NullBits::read(images.before.count, bytes)?;
+    let start = out.len();
+    for (index, (column, name)) in images.plan.columns.iter().zip(names).enumerate() {
+        if !images.before.has(index) {
+            base.push(None);
+            continue;
+        }
+        begin_member(out, start, name);
+        let at = |error| RowError::at(&column.name, error);
+        let value = match nulls.next_bit() {
+            true => Value::Null,
+            false => column.format.decode(bytes).map_err(at)?,
+        };
+        json::write_value(out, &value, options).map_err(at)?;
+        base.push(Some(value));
+    }
+    Ok(base)
+}
+
+/// Writes an after image in which marked JSON columns hold differences to the before image.
+fn write_partial_image<'a>(
+    images: &RowImages<'a>,
+    bytes: &mut Reader<'a>,
+    out: &mut Vec<u8>,
+    names: &[Vec<u8>],
+    options: JsonOptions,
+    base: &[Option<Value<'a>>],
+) -> Result<(), RowError> {
+    let mut partial = images.read_partial_bits(bytes)?;
+    let mut nulls = NullBits::read(images.after.count, bytes)?;
+    let start = out.len();
+    for (index, (column, name)) in images.plan.columns.iter().zip(names).enumerate() {
+        let differs = column.format.is_json() && partial.next_bit();
+        if !images.after.has(index) {
+            continue;
+        }
+        begin_member(out, start, name);
+        if nulls.next_bit() {
+            out.extend_from_slice(b"null");
+            continue;
+        }
+        let base = base.get(index).and_then(Option::as_ref);
+        let written = match differs {
+            true => column.format.decode_json_diff(bytes, base),
+            false => column.format.decode(bytes),
+        };
+        written
+            .and_then(|value| json::write_value(out, &value, options))
+            .map_err(|error| RowError::at(&column.name, error))?;
+    }
+    Ok(())
+}
+
+#[inline]
+fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
+    if out.len() > start {
+        out.push(b',');
+    }
+    out.extend_from_slice(name);
+}
+
+impl LineWriter {
+    pub fn new(options: JsonOptions, live: Option<LiveFields>) -> Self {
+        Self { options, live, templates: HashMap::new(), event_tail: Vec::new() }
+    }
+
+    /// From now on the lines come from another server of the shard.
+    pub fn connected_to(&mut self, server: &str) {
+        if let Some(live) = &mut self.live {
+            server.clone_into(&mut live.server);
+        }
+    }
+
+    /// Prepares what all rows of an event share.
+    pub fn begin_rows(&mut self, rows: &Rows, transaction: &Begin) {
+        if !self.templates.contains_key(&rows.plan.id) {
+            if self.templates.len() >= MAX_TEMPLATES {
+                self.templates.clear();
+            }
+            self.templates.insert(rows.plan.id, Template::new(&rows.plan));
+        }
+        self.begin_event(transaction, &rows.place, rows.server_id, rows.timestamp);
+    }
+
+    fn begin_event(&mut self, transaction: &Begin, place: &Place, server_id: u32, timestamp: u32) {
+        let ts_ms = match transaction.ts_from_gtid {
+            true => transaction.ts_ms,
+            false => u64::from(timestamp) * 1000,
+        };
+        let out = &mut self.event_tail;
+        out.clear();
+        out.extend_from_slice(b"\"ts_ms\":");
+        put_number(out, ts_ms);
+        if let Some(live) = &self.live {
+            out.extend_from_slice(b",\"shard\":");
+            json::write_string(out, &live.shard);
+            out.extend_from_slice(b",\"server\":");
+            json::write_string(out, &live.server);
+        }
+        out.extend_from_slice(b",\"server_id\":");
+        put_number(out, server_id.into());
+        if let Some(gtid) = &transaction.gtid {
+            out.extend_from_slice(b",\"gtid\":\"");
+            out.extend_from_slice(gtid.text.as_bytes());
+            out.push(b'"');
+        }
+        out.extend_from_slice(b",\"file\":");
+        json::write_string(out, &place.file);
+        out.extend_from_slice(b",\"pos\":");
+        put_number(out, place.pos);
+        out.extend_from_slice(b",\"row\":");
+    }
+
+    /// Writes the next row of the event that [`Self::begin_rows`] prepared. On an error `out` is as it was.
+    #[inline]
+    pub fn write_row(
+        &self,
+        out: &mut Vec<u8>,
+        rows: &mut RowsReader<'_>,
+        numbers: LineNumbers,
+    ) -> Result<(), RowError> {
+        let Some(template) = self.templates.get(&rows.images.plan.id) else { return Ok(()) };
+        let start = out.len();
+        out.extend_from_slice(template.head(rows.images.kind));
+        if let Err(error) = rows.write_images(out, &template.columns, self.options) {
+            out.truncate(start);
+            return Err(error);
+        }
+        out.extend_from_slice(&template.key);
+        self.end_line(out, numbers);
+        Ok(())
+    }
+
+    fn end_line(&self, out: &mut Vec<u8>, numbers: LineNumbers) {
+        out.extend_from_slice(&self.event_tail);
+        put_number(out, numbers.row);
+        if let Some(seq) = numbers.seq {
+            out.extend_from_slice(b",\"seq\":");
+            put_number(out, seq);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// A statement's line. Bytes that are no UTF-8 are shown as U+FFFD: the text is for reading.
+    pub fn write_sql(
+        &mut self,
+        out: &mut Vec<u8>,
+        sql: &Sql,
+        text: &[u8],
+        transaction: &Begin,
+        numbers: LineNumbers,
+    ) {
+        out.extend_from_slice(match sql.op {
+            SqlOp::Ddl => b"{\"op\":\"ddl\",\"database\":",
+            SqlOp::Statement => b"{\"op\":\"statement\",\"database\":",
+        });
+        json::write_string(out, &sql.database);
+        out.extend_from_slice(b",\"sql\":");
+        json::write_string(out, &String::from_utf8_lossy(text));
+        out.push(b',');
+        self.begin_event(transaction, &sql.place, sql.server_id, sql.timestamp);
+        self.end_line(out, numbers);
+    }
+
+    /// A line about the transaction itself: `begin`, `commit`, `rollback`. `extra` is its own members, each with a
+    /// comma behind it.
+    pub fn write_mark(
+        &mut self,
+        out: &mut Vec<u8>,
+        op: &str,
+        extra: &str,
+        transaction: &Begin,
+        event: MarkEvent<'_>,
+        numbers: LineNumbers,
+    ) {
+        out.extend_from_slice(b"{\"op\":\"");
+        out.extend_from_slice(op.as_bytes());
+        out.extend_from_slice(b"\",");
+        out.extend_from_slice(extra.as_bytes());
+        self.begin_event(transaction, event.place, event.server_id, event.timestamp);
+        self.end_line(out, numbers);
+    }
+}
+
+/// The event that a `begin`, `commit` or `rollback` line stands for.
+#[derive(Debug, Clone, Copy)]
+pub struct MarkEvent<'a> {
+    pub place: &'a Place,
+    pub server_id: u32,
+    pub timestamp: u32,
+}
+
+#[inline]
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}

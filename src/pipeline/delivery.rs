@@ -1,0 +1,190 @@
+//! One shard's packs on their way to the sink: headers, retries, and the point that follows each acknowledgement.
+
+use crate::pack::builder::FinishedPack;
+use crate::pack::builder::Frontier;
+use crate::pack::builder::PackOutput;
+use crate::pack::builder::Reached;
+use crate::pack::header::Pack;
+use crate::pack::header::PackHeader;
+use crate::pipeline::fault::Fault;
+use crate::pipeline::message::Connected;
+use crate::pipeline::saver::Saver;
+use crate::sink::Sink;
+use crate::sink::SinkError;
+use crate::stop::Stop;
+use crate::sync_point::PointRecord;
+use crate::sync_point::ServerIdentity;
+use crate::sync_point::SyncPoint;
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+/// How many line numbers a saved point reserves beyond what is delivered. After a crash numbering goes on behind the
+/// reservation, so no number is ever used twice; 2²⁹ such jumps fit below 2⁵³.
+pub const SEQ_RESERVE: u64 = 1 << 24;
+
+/// Between two tries to deliver a pack that the sink could not take.
+const SINK_RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Delivers packs of one shard.
+pub struct Delivery {
+    pub shard: String,
+    pub epoch: u64,
+    pub sequence: u64,
+    pub previous_crc32: u32,
+    pub identity: ServerIdentity,
+    pub sink: Box<dyn Sink>,
+    pub saver: Saver,
+    pub stop: Stop,
+    /// With `--until` a sink that cannot take a pack ends the run.
+    pub give_up: bool,
+    /// The point that was offered to the saver last.
+    pub offered: SyncPoint,
+}
+
+impl Delivery {
+    /// Packs delivered in this epoch.
+    pub fn packs(&self) -> u64 {
+        self.sequence
+    }
+
+    pub fn connected_to(&mut self, connected: Connected) {
+        self.identity = connected.identity;
+    }
+
+    /// Lets the sink do what is due by the clock.
+    pub fn tick(&mut self) -> Result<(), Fault> {
+        match self.sink.tick() {
+            Err(error) if !error.retryable => Err(self.sink_fault(&error)),
+            // The next pack meets the same trouble and waits it out.
+            Err(_) | Ok(()) => Ok(()),
+        }
+    }
+
+    /// No row is waiting and the log has been read up to here.
+    pub fn moved_to(&mut self, frontier: &Frontier, next_seq: u64) {
+        let point = self.point(&Reached { frontier, inside: None });
+        if point != self.offered {
+            self.offer(point, next_seq);
+        }
+    }
+
+    /// Saves the last point and closes the sink.
+    pub fn close(mut self) -> Result<(), Fault> {
+        let sink = self.sink.close();
+        let sink = sink.map_err(|error| self.sink_fault(&error));
+        let saved = self.saver.close();
+        let saved = saved.map_err(|error| Fault::stop(error.code(), format!("shard={} {error}", self.shard)));
+        sink.and(saved)
+    }
+
+    fn point(&self, reached: &Reached<'_>) -> SyncPoint {
+        let frontier = reached.frontier;
+        SyncPoint {
+            server: self.identity.clone(),
+            file: frontier.place.file.to_string(),
+            pos: frontier.place.pos,
+            file_created: frontier.file_created,
+            gtid_set: frontier.gtid_set.as_ref().map(ToString::to_string),
+            inside: reached.inside.clone(),
+            ts_ms: frontier.ts_ms,
+        }
+    }
+
+    fn offer(&mut self, point: SyncPoint, next_seq: u64) {
+        self.offered = point.clone();
+        self.saver.offer(PointRecord {
+            shard: self.shard.clone(),
+            epoch: self.epoch,
+            sequence: self.sequence,
+            next_seq,
+            seq_reserved: next_seq + SEQ_RESERVE,
+            saved_ms: now_ms(),
+            point: Some(point),
+        });
+    }
+
+    /// Line numbers are handed out ahead of the disk, but never beyond what it has reserved.
+    fn wait_for_reservation(&self, next_seq: u64) -> Result<(), Fault> {
+        let mut told = false;
+        while next_seq > self.saver.seq_reserved() {
+            if !told {
+                log::warn!("shard={} waiting until a point is saved: line numbers have run out", self.shard);
+            }
+            told = true;
+            if self.stop.wait(Duration::from_millis(100)) {
+                return Err(self.stopped());
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, header: &PackHeader, rows: &[u8]) -> Result<(), Fault> {
+        let mut waiting = false;
+        loop {
+            match self.sink.deliver(&Pack { header, rows }) {
+                Ok(()) => {
+                    if waiting {
+                        log::info!("shard={} the sink takes packs again", self.shard);
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.retryable && !self.give_up => {
+                    if !waiting {
+                        let fault = self.sink_fault(&error);
+                        log::error!("{fault}; waiting_for_sink, trying again every second");
+                    }
+                    waiting = true;
+                    if self.stop.wait(SINK_RETRY_PAUSE) {
+                        return Err(self.stopped());
+                    }
+                }
+                Err(error) => return Err(self.sink_fault(&error)),
+            }
+        }
+    }
+
+    fn sink_fault(&self, error: &SinkError) -> Fault {
+        Fault::stop(error.code, format!("shard={} {}", self.shard, error.text))
+    }
+
+    fn stopped(&self) -> Fault {
+        let text = format!(
+            "shard={} stopped while a pack could not be delivered; its rows are read again at the next start",
+            self.shard
+        );
+        Fault::stop(crate::code::Code::SinkFailed, text)
+    }
+}
+
+impl PackOutput for Delivery {
+    type Error = Fault;
+
+    fn send(&mut self, pack: FinishedPack<'_>) -> Result<(), Fault> {
+        self.wait_for_reservation(pack.next_seq)?;
+        let header = PackHeader {
+            shard: self.shard.clone(),
+            epoch: self.epoch,
+            sequence: self.sequence + 1,
+            rows: pack.row_count,
+            bytes: pack.rows.len() as u64,
+            first: pack.first,
+            last: pack.last,
+            next_seq: pack.next_seq,
+            point: self.point(&pack.reached),
+            crc32: crc32fast::hash(pack.rows),
+            previous_crc32: self.previous_crc32,
+        };
+        self.deliver(&header, pack.rows)?;
+        self.sequence = header.sequence;
+        self.previous_crc32 = header.crc32;
+        self.offer(header.point, header.next_seq);
+        Ok(())
+    }
+}
+
+/// Milliseconds since 1970, by the wall clock.
+pub fn now_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}

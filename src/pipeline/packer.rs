@@ -1,0 +1,157 @@
+//! The packer thread of a shard: takes batches, turns rows into lines, and sends packs.
+//!
+//! A pack goes out when it is full, when the producer's socket is drained (`pack_eager`), or when the last one went out
+//! `pack_timeout_ms` ago. The packer owns the shard's outcome: an error in decoding or delivery stops the shard.
+
+use crate::change::batch::Batch;
+use crate::code::Code;
+use crate::pack::builder::BuildError;
+use crate::pack::builder::PackBuilder;
+use crate::pipeline::delivery::Delivery;
+use crate::pipeline::fault::Fault;
+use crate::pipeline::message::Message;
+use crate::pipeline::message::ReadOn;
+use crossbeam_channel::Receiver;
+use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::Sender;
+use std::time::Duration;
+use std::time::Instant;
+
+/// How long the packer sleeps at most when it holds nothing; the sink's own clock work is done in between.
+const IDLE_TICK: Duration = Duration::from_millis(200);
+
+/// When packs go out.
+#[derive(Debug, Clone, Copy)]
+pub struct PackRhythm {
+    pub timeout: Duration,
+    /// Send as soon as nothing more is waiting at the source.
+    pub eager: bool,
+}
+
+/// The packer of one shard.
+pub struct Packer {
+    pub shard: String,
+    pub messages: Receiver<Message>,
+    /// Emptied batches go back to the producer.
+    pub spare: Sender<Batch>,
+    pub builder: PackBuilder,
+    pub delivery: Delivery,
+    pub rhythm: PackRhythm,
+    pub last_send: Instant,
+}
+
+/// What a step of the packer came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    Went,
+    /// The producer has gone: everything is delivered that can be.
+    Finished,
+}
+
+impl Packer {
+    /// Steps until the producer goes away or something fails, then closes sink and saver.
+    pub fn run(mut self) -> Result<(), Fault> {
+        let outcome = loop {
+            match self.step() {
+                Ok(Step::Went) => {}
+                Ok(Step::Finished) => break Ok(()),
+                Err(fault) => break Err(fault),
+            }
+        };
+        // What was delivered before a failure is saved all the same.
+        let closed = self.delivery.close();
+        outcome.and(closed)
+    }
+
+    fn step(&mut self) -> Result<Step, Fault> {
+        match self.messages.recv_timeout(self.patience()) {
+            Ok(Message::Batch(batch)) => self.take(batch)?,
+            Ok(Message::Connected(connected)) => {
+                self.builder.connected_to(&connected.server);
+                self.delivery.connected_to(connected);
+            }
+            Ok(Message::Interrupted { answer }) => {
+                let (frontier, inside) = self.builder.interrupted();
+                // The producer waits for this; if it is gone, the next receive says so.
+                if answer.send(ReadOn { frontier, inside }).is_err() {
+                    log::debug!("shard={} the producer left before it was told where to read on", self.shard);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => self.delivery.tick()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                self.flush()?;
+                return Ok(Step::Finished);
+            }
+        }
+        if self.builder.has_finished_lines() && self.last_send.elapsed() >= self.rhythm.timeout {
+            self.flush()?;
+        }
+        Ok(Step::Went)
+    }
+
+    fn patience(&self) -> Duration {
+        match self.builder.has_finished_lines() {
+            true => self.rhythm.timeout.saturating_sub(self.last_send.elapsed()),
+            false => IDLE_TICK,
+        }
+    }
+
+    fn take(&mut self, mut batch: Batch) -> Result<(), Fault> {
+        let sent_before = self.delivery.packs();
+        let outcome = self.builder.accept(&batch, &mut self.delivery);
+        if let Err(error) = outcome {
+            return Err(self.fault(error));
+        }
+        if self.delivery.packs() != sent_before {
+            self.last_send = Instant::now();
+        }
+        if batch.drained && self.rhythm.eager {
+            self.flush()?;
+        }
+        batch.clear();
+        // The producer keeps at most one spare; a further one is dropped with its memory.
+        if let Err(error) = self.spare.try_send(batch) {
+            drop(error);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        if self.builder.has_finished_lines() {
+            if let Err(error) = self.builder.flush(&mut self.delivery) {
+                return Err(self.fault(error));
+            }
+            self.last_send = Instant::now();
+        }
+        if !self.builder.is_streaming() {
+            self.delivery.moved_to(self.builder.frontier(), self.builder.next_seq());
+        }
+        Ok(())
+    }
+
+    /// What was read before a row that cannot be decoded is delivered before the shard stops.
+    fn fault(&mut self, error: BuildError<Fault>) -> Fault {
+        let shard = &self.shard;
+        match error {
+            BuildError::Output(fault) => fault,
+            BuildError::Changed { expected, got } => Fault::stop(
+                Code::PointForeign,
+                format!(
+                    "shard={shard} the transaction at {}:{} is not the one in which this shard stopped: the checksum \
+                     over its first {} rows is {got:08x}, expected {:08x}; nothing was delivered from it",
+                    self.builder.frontier().place.file,
+                    self.builder.frontier().place.pos,
+                    expected.rows,
+                    expected.crc32,
+                ),
+            ),
+            BuildError::Row(bad) => {
+                let fault = Fault::stop(bad.code(), format!("shard={shard} {bad}; the shard stops before this transaction"));
+                if let Err(BuildError::Output(undelivered)) = self.builder.flush(&mut self.delivery) {
+                    log::error!("{undelivered}");
+                }
+                fault
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The saver thread of a shard: makes acknowledged points durable without keeping the packer waiting.
+//!
+//! Only the newest point counts: while one save is under way, newer points replace each other in the slot. A failed
+//! save is repeated until it succeeds; the point on disk is then older than what was delivered, never newer.
+
+use crate::sync_point::PointRecord;
+use crate::sync_point::StoreError;
+use crate::sync_point::SyncPointStore;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Between two tries to save.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often points are saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaveRhythm {
+    /// As soon as a pack is acknowledged.
+    Sync,
+    /// After `initial_delay`, then once in a `period`.
+    Async { initial_delay: Duration, period: Duration },
+}
+
+/// The packer's end of the saver thread.
+#[derive(Debug)]
+pub struct Saver {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    slot: Mutex<Slot>,
+    changed: Condvar,
+    /// Lines may be numbered up to here: the highest reservation that is durable.
+    seq_reserved: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    newest: Option<PointRecord>,
+    closing: bool,
+}
+
+impl Saver {
+    /// `seq_reserved` is what the record that is already saved reserves.
+    pub fn start(
+        shard: &str,
+        store: Box<dyn SyncPointStore>,
+        rhythm: SaveRhythm,
+        seq_reserved: u64,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            slot: Mutex::default(),
+            changed: Condvar::new(),
+            seq_reserved: AtomicU64::new(seq_reserved),
+        });
+        let worker = Worker { shared: Arc::clone(&shared), store, shard: shard.to_owned(), rhythm };
+        let thread = std::thread::Builder::new().name(format!("saver-{shard}")).spawn(move || worker.run())?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Hands over the newest acknowledged point; returns at once.
+    pub fn offer(&self, record: PointRecord) {
+        self.shared.lock().newest = Some(record);
+        self.shared.changed.notify_one();
+    }
+
+    /// Lines may be numbered below this.
+    pub fn seq_reserved(&self) -> u64 {
+        self.shared.seq_reserved.load(Ordering::Acquire)
+    }
+
+    /// Saves what is left and ends the thread.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.shared.lock().closing = true;
+        self.shared.changed.notify_one();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_panic)) => Err(StoreError::internal("the saver thread panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        // A slot is whole at every moment: a thread that panicked with the lock left nothing half done.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    store: Box<dyn SyncPointStore>,
+    shard: String,
+    rhythm: SaveRhythm,
+}
+
+impl Worker {
+    fn run(mut self) -> Result<(), StoreError> {
+        let mut pause = match self.rhythm {
+            SaveRhythm::Sync => Duration::ZERO,
+            SaveRhythm::Async { initial_delay, .. } => initial_delay,
+        };
+        let mut failing = false;
+        loop {
+            let (record, closing) = self.next(pause);
+            let Some(record) = record else { return Ok(()) };
+            match self.store.save(&record) {
+                Ok(()) => {
+                    self.shared.seq_reserved.fetch_max(record.seq_reserved, Ordering::AcqRel);
+                    if failing {
+                        log::info!("shard={} points are saved again", self.shard);
+                    }
+                    failing = false;
+                    pause = match self.rhythm {
+                        SaveRhythm::Sync => Duration::ZERO,
+                        SaveRhythm::Async { period, .. } => period,
+                    };
+                }
+                Err(error) if closing => return Err(error),
+                Err(error) => {
+                    if !failing {
+                        log::error!("shard={} {}: {error}; trying again every second", self.shard, error.code());
+                    }
+                    failing = true;
+                    pause = RETRY_PAUSE;
+                    self.put_back(record);
+                }
+            }
+        }
+    }
+
+    /// Waits out the pause, then for a record. Closing cuts both short. No record: it is over.
+    fn next(&self, pause: Duration) -> (Option<PointRecord>, bool) {
+        let mut slot = self.shared.lock();
+        if !pause.is_zero() {
+            slot = self
+                .shared
+                .changed
+                .wait_timeout_while(slot, pause, |slot| !slot.closing)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        slot = self
+            .shared
+            .changed
+            .wait_while(slot, |slot| slot.newest.is_none() && !slot.closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        (slot.newest.take(), slot.closing)
+    }
+
+    fn put_back(&self, record: PointRecord) {
+        self.shared.lock().newest.get_or_insert(record);
+    }
+}
