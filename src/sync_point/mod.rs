@@ -1,1 +1,122 @@
-//! (to come)
+//! Sync points: the place from which a shard is read on, and the stores that keep it.
+//!
+//! A point always stands at the border of a transaction; rows of the transaction behind it that were delivered already
+//! are counted in [`Inside`]. A store never takes "cannot be read", "empty" or "changed" for "no point". Which point is
+//! saved and when is the pipeline's decision: only after the sink has made the pack durable.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+pub mod file_store;
+pub mod folder;
+pub mod lock;
+pub mod record;
+pub mod sealed;
+pub mod trace;
+
+use crate::code::Code;
+use crate::sync_point::folder::FolderError;
+use crate::sync_point::sealed::hex_crc32;
+use serde::Deserialize;
+use serde::Serialize;
+use std::fmt;
+
+/// Which server a point belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerIdentity {
+    /// MySQL's `server_uuid`, MariaDB's `server_uid`; none on servers that have neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_uuid: Option<String>,
+    pub server_id: u32,
+}
+
+/// The resume place of one shard: everything before it is delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncPoint {
+    pub server: ServerIdentity,
+    /// Binlog file.
+    pub file: String,
+    /// Start of the next event to read, always at the border of a transaction.
+    pub pos: u64,
+    /// The timestamp of the file's format description event, in seconds: tells a file from another one of the same
+    /// name. 0: unknown.
+    #[serde(default)]
+    pub file_created: u32,
+    /// The executed set, in MySQL's text form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtid_set: Option<String>,
+    /// Set while the transaction that starts here has been delivered in part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Inside>,
+    /// Commit time of the last delivered transaction, in milliseconds since 1970. 0: unknown.
+    #[serde(default)]
+    pub ts_ms: u64,
+}
+
+/// Rows of the transaction at the point that are delivered already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inside {
+    pub rows: u64,
+    /// CRC-32 over those rows' (op, table), to prove on the second reading that they are the same rows.
+    #[serde(with = "hex_crc32")]
+    pub crc32: u32,
+}
+
+/// What a store keeps of one shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointRecord {
+    pub shard: String,
+    /// The term in which the shard was led when this was saved.
+    pub epoch: u64,
+    /// The last pack of that epoch that the sink has made durable; 0 before the first.
+    pub sequence: u64,
+    /// The `seq` of the next row.
+    pub next_seq: u64,
+    /// No row with a `seq` from here on has been handed out.
+    pub seq_reserved: u64,
+    /// When this was saved, in milliseconds since 1970.
+    pub saved_ms: u64,
+    /// None while the shard has been led and nothing is known of where it stands.
+    pub point: Option<SyncPoint>,
+}
+
+/// Keeps one shard's [`PointRecord`].
+///
+/// `load` answers `None` only when the store has been read and positively holds no point of this shard and never has;
+/// everything that cannot be read or makes no sense is an error.
+///
+/// `save` returns once the record is durable; a crash at any time leaves the old record or the new one. It refuses a
+/// record whose (epoch, sequence) is lower than that of the record last loaded or saved: points never go back quietly.
+pub trait SyncPointStore: Send {
+    fn load(&mut self) -> Result<Option<PointRecord>, StoreError>;
+    fn save(&mut self, record: &PointRecord) -> Result<(), StoreError>;
+}
+
+/// Why a point cannot be had or kept. `PointStore` may pass by itself (a full disk); `PointBroken`, `PointLost` and
+/// `Locked` need a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError {
+    pub code: Code,
+    pub text: String,
+}
+
+impl StoreError {
+    pub fn new(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+}
+
+impl From<FolderError> for StoreError {
+    fn from(error: FolderError) -> Self {
+        Self::new(error.code, error.text)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for StoreError {}

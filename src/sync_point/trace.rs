@@ -1,0 +1,58 @@
+//! The trace that a point once existed: what tells "never started" from "the point is gone".
+//!
+//! `<shard>.trace` is written once, beside the first point that a node saves, and never removed by fountain. Whoever
+//! finds a trace and no point must stop, for starting anew would lose the rows in between.
+
+use crate::code::Code;
+use crate::sync_point::StoreError;
+use crate::sync_point::folder::sync_folder;
+use std::fs::File;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// One shard's trace in a folder.
+#[derive(Debug)]
+pub struct PointTrace {
+    folder: PathBuf,
+    shard: String,
+}
+
+impl PointTrace {
+    pub fn new(folder: &Path, shard: &str) -> Self {
+        Self { folder: folder.to_path_buf(), shard: shard.to_owned() }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(format!("{}.trace", self.shard))
+    }
+
+    /// Whether a point of this shard was ever saved from here. That it cannot be told is an error, not a no.
+    pub fn exists(&self) -> Result<bool, StoreError> {
+        self.path().try_exists().map_err(|e| self.failed("cannot be looked for", e))
+    }
+
+    /// Leaves the trace, durably, if there is none yet.
+    pub fn leave(&self, saved_ms: u64) -> Result<(), StoreError> {
+        if self.exists()? {
+            return Ok(());
+        }
+        let text = format!(
+            "Points of shard {} were saved from {saved_ms} (milliseconds since 1970) on.\n\
+             As long as this file is here, fountain does not start this shard without its point.\n",
+            self.shard
+        );
+        let write = || -> io::Result<()> {
+            let mut file = File::create(self.path())?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            sync_folder(&self.folder)
+        };
+        write().map_err(|e| self.failed("cannot be written", e))
+    }
+
+    fn failed(&self, what: &str, error: io::Error) -> StoreError {
+        StoreError::new(Code::PointStore, format!("{}: {what}: {error}", self.path().display()))
+    }
+}
