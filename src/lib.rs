@@ -11,5 +11,6 @@ pub mod pipeline;
 pub mod schema;
 pub mod secret;
 pub mod sink;
+pub mod stop;
 pub mod sync_point;
 pub mod wire;
