@@ -24,7 +24,7 @@ pub const LOGIN_HEADER: usize = 32;
 const MAX_PACKET: u32 = 1 << 30;
 
 /// The server's first packet ("Protocol::HandshakeV10").
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Greeting {
     /// As people know it: without MariaDB's `5.5.5-`.
     pub server_version: String,
