@@ -70,6 +70,7 @@ codes! {
     SinkFailed "SINK_FAILED" "The sink did not take a pack."
     SinkBroken "SINK_BROKEN" "The sink's own records contradict each other."
     StopTimeout "STOP_TIMEOUT" "The orderly stop did not end within stop_timeout_ms."
+    Stopped "STOPPED" "Fountain was asked to stop while it waited."
     Internal "INTERNAL" "A thread ended in a way that it never should: a defect in fountain."
 }
 

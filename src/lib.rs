@@ -9,6 +9,8 @@ pub mod mysql;
 pub mod pack;
 pub mod pipeline;
 pub mod schema;
+pub mod secret;
 pub mod sink;
+pub mod stop;
 pub mod sync_point;
 pub mod wire;

@@ -1,0 +1,118 @@
+//! Which binlog files a server holds, where its binlog ends, and which transactions it has and has lost.
+
+use super::connection::Connection;
+use super::error::SourceError;
+use super::preflight::Flavor;
+use super::preflight::ServerFacts;
+use super::refusal::grant_replication;
+use crate::code::Code;
+use crate::wire::response::ResultSet;
+
+/// ER_PARSE_ERROR: the server does not know the statement.
+const SYNTAX_ERROR: u16 = 1064;
+
+/// Where a server's binlog ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinlogEnd {
+    pub file: String,
+    /// Where the next event will start, in bytes.
+    pub pos: u64,
+    /// MySQL: all transactions executed so far, without white space; empty for a server that has none. None where the
+    /// server keeps no such set.
+    pub gtid_executed: Option<String>,
+    /// MariaDB: the last GTID of each domain in the binlog. Not newer than `file` and `pos`.
+    pub gtid_binlog_pos: Option<String>,
+}
+
+/// One file of a server's binlog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinlogFileEntry {
+    pub name: String,
+    /// In bytes; none where the server does not tell.
+    pub size: Option<u64>,
+}
+
+/// MySQL's sets of transactions, as text without white space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GtidSets {
+    /// All that the server ever executed, purged ones included.
+    pub executed: String,
+    /// Those that its binlog no longer holds.
+    pub purged: String,
+}
+
+impl BinlogEnd {
+    /// Asks the server where its binlog ends now.
+    pub fn ask(connection: &mut Connection, facts: &ServerFacts) -> Result<Self, SourceError> {
+        // The set first: started from it, a stream repeats rather than skips what was committed in between.
+        let gtid_binlog_pos = match facts.flavor() {
+            Flavor::MariaDb => Some(single_value(connection, "SELECT @@global.gtid_binlog_pos")?),
+            Flavor::MySql => None,
+        };
+        // MASTER went away with MySQL 8.4; BINARY LOG came with 8.2.
+        let status = first_known(connection, &["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"])?;
+        if status.rows.is_empty() {
+            return Err(SourceError::refused(
+                Code::BinlogOff,
+                connection.place(),
+                "the server writes no binlog",
+            )
+            .advise("set log_bin and server_id in the server's configuration file and restart it"));
+        }
+        let file = status.text(0, 0).unwrap_or_default();
+        let Some(pos) = status.text(0, 1).and_then(|text| text.parse().ok()) else {
+            return Err(SourceError::protocol(
+                connection.place(),
+                "binlog's end",
+                &"the position is no number",
+            ));
+        };
+        let gtid_executed =
+            status.column("Executed_Gtid_Set").and_then(|column| status.text(0, column)).map(compact);
+        Ok(Self { file, pos, gtid_executed, gtid_binlog_pos })
+    }
+}
+
+/// The files of a server's binlog, oldest first.
+pub fn binlog_files(connection: &mut Connection) -> Result<Vec<BinlogFileEntry>, SourceError> {
+    let answer = first_known(connection, &["SHOW BINARY LOGS", "SHOW MASTER LOGS"])?;
+    let entry = |row| {
+        let name = answer.text(row, 0)?;
+        Some(BinlogFileEntry { name, size: answer.text(row, 1).and_then(|text| text.parse().ok()) })
+    };
+    Ok((0..answer.rows.len()).filter_map(entry).collect())
+}
+
+/// MySQL's sets; an error on servers that have none.
+pub fn gtid_sets(connection: &mut Connection) -> Result<GtidSets, SourceError> {
+    let answer = connection.query("SELECT @@global.gtid_executed, @@global.gtid_purged")?;
+    let set = |column| compact(answer.text(0, column).unwrap_or_default());
+    Ok(GtidSets { executed: set(0), purged: set(1) })
+}
+
+/// The answer to the first of these statements that the server knows.
+fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<ResultSet, SourceError> {
+    let mut unknown = None;
+    for sql in statements {
+        match connection.query(sql) {
+            Err(error) if error.server_errno() == Some(SYNTAX_ERROR) => unknown = Some(error),
+            Err(error) if error.code() == Code::RightMissing => {
+                let account = connection.account()?;
+                return Err(error.advise(grant_replication(&account)));
+            }
+            other => return other,
+        }
+    }
+    let nothing =
+        || SourceError::refused(Code::Unsupported, connection.place(), "the server knows no such statement");
+    Err(unknown.unwrap_or_else(nothing))
+}
+
+fn single_value(connection: &mut Connection, sql: &str) -> Result<String, SourceError> {
+    Ok(compact(connection.query(sql)?.text(0, 0).unwrap_or_default()))
+}
+
+/// Servers break long sets into lines.
+fn compact(text: String) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect()
+}

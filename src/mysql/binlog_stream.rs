@@ -1,0 +1,303 @@
+//! The binlog as the server sends it: what has to be said before, the dump command, and event after event.
+//!
+//! Events are handed out as bytes, where they lie in the read buffer. Their checksums and contents are the decoder's.
+
+use super::connection::Connection;
+use super::error::SourceError;
+use super::refusal::When;
+use super::stream::Deadline;
+use crate::code::Code;
+use crate::codec::Reader;
+use crate::wire::command::Command;
+use crate::wire::packet::FrameError;
+use crate::wire::response::ErrPacket;
+use crate::wire::response::is_eof;
+use std::time::Duration;
+use std::time::Instant;
+
+/// ER_UNKNOWN_SYSTEM_VARIABLE.
+const UNKNOWN_VARIABLE: u16 = 1193;
+/// The largest `wait_timeout` and its kin, in seconds: a year. Beyond it a server in strict mode refuses the SET.
+const LONGEST_TIMEOUT: u64 = 31_536_000;
+/// In a dump each packet is an OK byte and then the event.
+const OK: u8 = 0;
+/// An event's header: timestamp 4, type 1, server id 4, size 4, …
+const TYPE_OFFSET: usize = 4;
+
+/// From where the server shall send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DumpRequest {
+    /// From this place on. `pos` is the start of an event, 4 for a file's first.
+    Position { file: String, pos: u64 },
+    /// MySQL: all transactions but these, which is what we have executed. The set in the server's binary form.
+    Gtid { set: Vec<u8> },
+    /// MariaDB: all that follows these GTIDs (`0-1-270,1-2-3`), one for each domain; empty for all there is.
+    MariadbGtid { position: String },
+}
+
+/// What a poll brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Poll<'a> {
+    /// One whole event: header, body, and checksum where the server sends one. Not empty.
+    Event(&'a [u8]),
+    /// No whole event within the time, or a stop was requested.
+    Idle,
+    /// The server ends the stream. It does so when it shuts down in an orderly way.
+    End,
+}
+
+/// A connection on which the server sends its binlog.
+#[derive(Debug)]
+pub struct BinlogStream {
+    connection: Connection,
+    announced_checksum: Option<String>,
+    /// When the read that began the present silence started. Time that the caller spends elsewhere does not count
+    /// against the server: only a read that finds nothing begins a silence.
+    silent_since: Option<Instant>,
+    /// Whether an event with news came: until then the server may be searching its files.
+    under_way: bool,
+    bytes_received: u64,
+}
+
+impl BinlogStream {
+    /// Prepares the session and asks for the stream. What is wrong with the request comes with the first poll.
+    pub fn start(mut connection: Connection, request: &DumpRequest) -> Result<Self, SourceError> {
+        let (file, pos) = match request {
+            DumpRequest::Position { file, pos } => {
+                (file.as_bytes(), dump_pos(connection.place(), file, *pos)?)
+            }
+            DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => (&b""[..], 4),
+        };
+        // Known now for messages later, when the server no longer answers.
+        connection.account()?;
+        let announced_checksum = prepare_session(&mut connection)?;
+        if let DumpRequest::MariadbGtid { position } = request {
+            connection
+                .query(&format!("SET @slave_connect_state={}, @slave_gtid_strict_mode=0", quote(position)))?;
+        }
+        let config = &connection.link.config;
+        let (server_id, host) = (config.server_id, config.report_host.clone());
+        let register = Command::RegisterSlave { server_id, host: host.as_bytes(), port: config.report_port };
+        connection.command(&register, When::Dump, "answer to COM_REGISTER_SLAVE")?;
+        let dump = match request {
+            DumpRequest::Gtid { set } => {
+                Command::BinlogDumpGtid { server_id, file, pos: pos.into(), gtid_set: set }
+            }
+            _ => Command::BinlogDump { pos, server_id, file },
+        };
+        let deadline = Deadline::after(connection.link.config.query_timeout);
+        connection.send_command(&dump, "binlog dump", &deadline)?;
+        connection.start_streaming();
+        let limit = connection.link.config.max_event_bytes.saturating_add(1);
+        connection.link.frames.set_limit(limit);
+        Ok(Self { connection, announced_checksum, silent_since: None, under_way: false, bytes_received: 0 })
+    }
+
+    /// The checksum algorithm that we told the server to expect of it (`CRC32`, `NONE`); none for servers older than
+    /// checksums. It decides the form of the artificial ROTATE_EVENT that comes before the first format description.
+    pub fn announced_checksum(&self) -> Option<&str> {
+        self.announced_checksum.as_deref()
+    }
+
+    /// The server, as `host:port`.
+    pub fn place(&self) -> &str {
+        self.connection.place()
+    }
+
+    /// The server's number for this stream, for a KILL.
+    pub fn connection_id(&self) -> u32 {
+        self.connection.connection_id()
+    }
+
+    /// Bytes that came over the network since the stream began.
+    pub fn bytes_received(&self) -> u64 {
+        self.bytes_received
+    }
+
+    /// Whether another whole event lies in the buffer already, so that the next poll will not wait.
+    pub fn has_buffered_event(&self) -> bool {
+        self.connection.link.frames.has_packet()
+    }
+
+    /// The next event, waited for at most `wait`. An error ends the stream.
+    pub fn poll(&mut self, wait: Duration) -> Result<Poll<'_>, SourceError> {
+        if !self.advance()? && !self.await_event(wait)? {
+            return Ok(Poll::Idle);
+        }
+        let link = &self.connection.link;
+        let packet = link.frames.packet();
+        match packet {
+            [OK, event @ ..] if !event.is_empty() => {
+                self.under_way = self.under_way || has_news(event);
+                Ok(Poll::Event(event))
+            }
+            _ if is_eof(packet) => Ok(Poll::End),
+            _ if ErrPacket::is(packet) => Err(match ErrPacket::parse(packet) {
+                Ok(error) => link.server_error(When::Dump, &error),
+                Err(error) => SourceError::protocol(&link.place, "server's error", &error),
+            }),
+            _ => {
+                let first = packet.first().copied().unwrap_or_default();
+                let cause = format!("packet 0x{first:02x} of {} bytes among events", packet.len());
+                Err(SourceError::protocol(&link.place, "binlog stream", &cause))
+            }
+        }
+    }
+
+    /// Reads until a whole packet is there; false when the time is up first.
+    fn await_event(&mut self, wait: Duration) -> Result<bool, SourceError> {
+        let began = Instant::now();
+        let mut waited = Duration::ZERO;
+        while !self.connection.link.stop.requested() {
+            let read_began = Instant::now();
+            if self.receive(wait.saturating_sub(waited))? {
+                self.silent_since = None;
+                if self.advance()? {
+                    return Ok(true);
+                }
+                self.check_announced_size()?;
+            } else {
+                self.check_silence(read_began)?;
+            }
+            waited = began.elapsed();
+            if waited >= wait {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    fn receive(&mut self, wait: Duration) -> Result<bool, SourceError> {
+        let link = &mut self.connection.link;
+        let came = link.receive("an event", wait)?;
+        self.bytes_received += came as u64;
+        Ok(came > 0)
+    }
+
+    /// An idle server sends heartbeats. One that sends nothing is dead, or a dead network lies in between.
+    fn check_silence(&mut self, read_began: Instant) -> Result<(), SourceError> {
+        let config = &self.connection.link.config;
+        let limit = if self.under_way {
+            config.so_timeout
+        } else {
+            config.first_event_timeout.max(config.so_timeout)
+        };
+        let since = *self.silent_since.get_or_insert(read_began);
+        if since.elapsed() < limit {
+            return Ok(());
+        }
+        let half = if self.connection.link.frames.has_bytes() { " in the middle of an event" } else { "" };
+        let text = format!(
+            "the server went silent{half} for {limit:?}, though a heartbeat was asked for every {:?}",
+            config.heartbeat_period
+        );
+        Err(SourceError::retry(Code::Stalled, self.place(), text))
+    }
+
+    fn advance(&mut self) -> Result<bool, SourceError> {
+        self.connection.link.frames.advance().map_err(|error| match error {
+            FrameError::TooLarge { at_least, .. } => self.too_large(at_least),
+            FrameError::OutOfOrder { .. } => SourceError::protocol(self.place(), "binlog stream", &error),
+        })
+    }
+
+    /// The header of an event says how long it is: a giant is refused before its bytes are here.
+    fn check_announced_size(&self) -> Result<(), SourceError> {
+        let mut r = Reader::new(self.connection.link.frames.partial());
+        let size = r.skip(1 + 9, "OK byte, event header").and_then(|()| r.u32("event size"));
+        match size {
+            Ok(size) if size as usize > self.connection.link.config.max_event_bytes => {
+                Err(self.too_large(size as usize))
+            }
+            // Not that much of it is here yet.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn too_large(&self, size: usize) -> SourceError {
+        let limit = self.connection.link.config.max_event_bytes;
+        let text = format!("an event of {size} bytes or more exceeds max_event_bytes={limit}");
+        SourceError::refused(Code::EventTooLarge, self.place(), text)
+            .advise("raise max_event_bytes: so much memory is needed for it")
+    }
+}
+
+/// The position as COM_BINLOG_DUMP carries it.
+fn dump_pos(place: &str, file: &str, pos: u64) -> Result<u32, SourceError> {
+    u32::try_from(pos).map_err(|_| {
+        let text = format!("{file}:{pos} lies past 4 GiB, and the dump command carries 32 bits");
+        SourceError::refused(Code::Unsupported, place, text).advise(
+            "stream by GTID (binlog_dump_strategy=gtid), and set max_binlog_size to 1 GiB on the server",
+        )
+    })
+}
+
+/// The session variables that a dump depends on. Answers with the checksum algorithm that was announced.
+fn prepare_session(connection: &mut Connection) -> Result<Option<String>, SourceError> {
+    let config = connection.link.config.clone();
+    connection.query(&format!("SET NAMES {}", quote(&config.charset)))?;
+    let seconds = |time: Duration| time.as_secs().clamp(1, LONGEST_TIMEOUT);
+    connection.query(&format!(
+        "SET SESSION wait_timeout={}, net_write_timeout={}, net_read_timeout={}",
+        seconds(config.wait_timeout),
+        seconds(config.net_write_timeout),
+        seconds(config.net_read_timeout)
+    ))?;
+    let checksum = match connection.query("SELECT @@global.binlog_checksum") {
+        Ok(answer) => answer.text(0, 0),
+        Err(error) if error.server_errno() == Some(UNKNOWN_VARIABLE) => None,
+        Err(error) => return Err(error),
+    };
+    // Old and new names: MySQL reads `replica`/`source` since 8.0.26 and falls back, others know the old ones alone.
+    // A server that does not know a user variable does not mind it.
+    let period = config.heartbeat_period.as_nanos();
+    let uuid = quote(&config.replica_uuid);
+    let mut sql = format!(
+        "SET @master_heartbeat_period={period}, @source_heartbeat_period={period}, @slave_uuid={uuid}, \
+         @replica_uuid={uuid}, @mariadb_slave_capability=4"
+    );
+    if let Some(algorithm) = &checksum {
+        let algorithm = quote(algorithm);
+        sql.push_str(&format!(", @master_binlog_checksum={algorithm}, @source_binlog_checksum={algorithm}"));
+    }
+    connection.query(&sql)?;
+    Ok(checksum)
+}
+
+/// A string literal that means the same under every `sql_mode`.
+fn quote(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\'' && byte != b'\\') {
+        return format!("'{text}'");
+    }
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("x'{digits}'")
+}
+
+/// Whether an event shows that the search for the start is over. These come before it ends: ROTATE 4, FORMAT_DESCRIPTION
+/// 15, PREVIOUS_GTIDS 35; MariaDB's BINLOG_CHECKPOINT 161, GTID_LIST 163, START_ENCRYPTION 164.
+fn has_news(event: &[u8]) -> bool {
+    !matches!(event.get(TYPE_OFFSET), None | Some(4 | 15 | 35 | 161 | 163 | 164))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_hold_under_every_sql_mode() {
+        assert_eq!(quote("0-1-270,1-2-3"), "'0-1-270,1-2-3'");
+        assert_eq!(quote("a'b"), "x'612762'");
+        assert_eq!(quote("a\\b"), "x'615c62'");
+        assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn a_position_past_four_gib_is_refused() {
+        assert_eq!(dump_pos("db1:3306", "b.1", u32::MAX.into()), Ok(u32::MAX));
+        let error = dump_pos("db1:3306", "b.1", 1 << 32).unwrap_err();
+        assert!(
+            error.to_string().starts_with("UNSUPPORTED db1:3306: b.1:4294967296 lies past 4 GiB"),
+            "{error}"
+        );
+    }
+}

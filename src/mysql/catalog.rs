@@ -1,0 +1,204 @@
+//! What a table looks like now, according to the server's catalog.
+//!
+//! Without a right on a table the catalog is silently empty, so "no such table" and "no right" are asked apart.
+//! MariaDB leaves its own invisible columns out (`row_start` and `row_end` of `WITH SYSTEM VERSIONING` without a
+//! period of its own, the hash of a long unique key), though rows log them.
+
+use super::connection::Connection;
+use super::error::SourceError;
+use crate::code::Code;
+use crate::schema::definition::ColumnDefinition;
+use crate::schema::definition::TableDefinition;
+use crate::wire::response::ResultSet;
+
+/// ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE.
+const ABSENT: [u16; 2] = [1049, 1146];
+
+/// A table's definition; none when there is no such table.
+pub fn table_definition(
+    connection: &mut Connection,
+    database: &str,
+    table: &str,
+) -> Result<Option<TableDefinition>, SourceError> {
+    // The session may have been set to anything; names and labels have to come as they are.
+    connection.query("SET NAMES utf8mb4")?;
+    let answer = connection.query(&columns_sql(database, table))?;
+    let columns = columns(&answer, database, table);
+    if columns.is_empty() {
+        return absent_or_hidden(connection, database, table);
+    }
+    let keys = format!("SHOW KEYS FROM {} FROM {}", quote_name(table), quote_name(database));
+    let key = match connection.query(&keys) {
+        Ok(answer) => best_key(&answer),
+        // Dropped in between.
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(advise_select(connection, error, database)),
+    };
+    Ok(Some(TableDefinition { database: database.to_string(), table: table.to_string(), columns, key }))
+}
+
+fn is_absent(error: &SourceError) -> bool {
+    error.server_errno().is_some_and(|number| ABSENT.contains(&number))
+}
+
+/// The catalog shows nothing: the table itself says why.
+fn absent_or_hidden(
+    connection: &mut Connection,
+    database: &str,
+    table: &str,
+) -> Result<Option<TableDefinition>, SourceError> {
+    let probe = format!("SELECT 1 FROM {}.{} LIMIT 0", quote_name(database), quote_name(table));
+    match connection.query(&probe) {
+        // Made or granted in between, or gone again: the next question will see it.
+        Ok(_) => Ok(None),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(advise_select(connection, error, database)),
+    }
+}
+
+fn advise_select(connection: &mut Connection, error: SourceError, database: &str) -> SourceError {
+    if error.code() != Code::RightMissing {
+        return error;
+    }
+    match connection.account() {
+        Ok(account) => error.advise(format!(
+            "run on the server: GRANT SELECT ON {}.* TO {account} (without it the server does not even tell whether \
+             the table exists)",
+            quote_name(database)
+        )),
+        Err(_) => error,
+    }
+}
+
+fn columns_sql(database: &str, table: &str) -> String {
+    // Hexadecimal literals mean the same under every sql_mode, whatever the names hold.
+    format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME FROM information_schema.COLUMNS \
+         WHERE TABLE_SCHEMA = _utf8 {} AND TABLE_NAME = _utf8 {} ORDER BY ORDINAL_POSITION",
+        hex_literal(database),
+        hex_literal(table)
+    )
+}
+
+/// The columns of the table meant. Some servers compare names in the catalog without regard to case and answer with
+/// `T` and `t` at once; a server that folds names answers with one table in its own spelling.
+fn columns(answer: &ResultSet, database: &str, table: &str) -> Vec<ColumnDefinition> {
+    let named = |row: &usize| {
+        answer.text(*row, 0).as_deref() == Some(database) && answer.text(*row, 1).as_deref() == Some(table)
+    };
+    let all = 0..answer.rows.len();
+    let exact: Vec<usize> = all.clone().filter(named).collect();
+    let rows = if exact.is_empty() && is_one_table(answer) { all.collect() } else { exact };
+    rows.into_iter().filter_map(|row| column(answer, row)).collect()
+}
+
+fn is_one_table(answer: &ResultSet) -> bool {
+    (1..answer.rows.len()).all(|row| (0..2).all(|column| answer.text(row, column) == answer.text(0, column)))
+}
+
+fn column(answer: &ResultSet, row: usize) -> Option<ColumnDefinition> {
+    let (name, column_type) = (answer.text(row, 2)?, answer.text(row, 3)?);
+    Some(ColumnDefinition { name, column_type, charset: answer.text(row, 4) })
+}
+
+/// One key of `SHOW KEYS`, as far as its rows have been read.
+struct Key {
+    name: String,
+    columns: Vec<String>,
+    /// Tells rows apart: unique, over whole columns that are never NULL.
+    identifies: bool,
+}
+
+/// The primary key's columns, else those of the first unique key over whole NOT NULL columns, in the server's order.
+fn best_key(answer: &ResultSet) -> Vec<String> {
+    let keys = keys(answer);
+    let best =
+        keys.iter().find(|key| key.name == "PRIMARY").or_else(|| keys.iter().find(|key| key.identifies));
+    best.map(|key| key.columns.clone()).unwrap_or_default()
+}
+
+fn keys(answer: &ResultSet) -> Vec<Key> {
+    let mut keys: Vec<Key> = Vec::new();
+    let text = |row, name| answer.column(name).and_then(|column| answer.text(row, column));
+    for row in 0..answer.rows.len() {
+        let name = text(row, "Key_name").unwrap_or_default();
+        if keys.last().is_none_or(|key| key.name != name) {
+            keys.push(Key {
+                name,
+                columns: Vec::new(),
+                identifies: text(row, "Non_unique").as_deref() == Some("0"),
+            });
+        }
+        if let Some(key) = keys.last_mut() {
+            let nullable = text(row, "Null").is_some_and(|null| null == "YES");
+            let prefix = text(row, "Sub_part").is_some();
+            // A part without a column is an expression.
+            let column = text(row, "Column_name");
+            key.identifies &= !nullable && !prefix && column.is_some();
+            key.columns.extend(column);
+        }
+    }
+    keys
+}
+
+fn hex_literal(text: &str) -> String {
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("x'{digits}'")
+}
+
+/// A name in backticks, where nothing but a backtick means anything.
+fn quote_name(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(columns: &[&str], rows: &[&[&str]]) -> ResultSet {
+        let value = |text: &&str| (*text != "NULL").then(|| text.as_bytes().to_vec());
+        ResultSet {
+            columns: columns.iter().map(|name| name.to_string()).collect(),
+            rows: rows.iter().map(|row| row.iter().map(value).collect()).collect(),
+        }
+    }
+
+    #[test]
+    fn names_cannot_leave_their_quotes() {
+        assert_eq!(quote_name("a`b"), "`a``b`");
+        assert!(columns_sql("a'b\\", "t").contains("_utf8 x'6127625c' AND TABLE_NAME = _utf8 x'74'"));
+    }
+
+    #[test]
+    fn a_table_is_told_from_one_that_differs_in_case() {
+        let heads = ["TABLE_SCHEMA", "TABLE_NAME", "COLUMN_NAME", "COLUMN_TYPE", "CHARACTER_SET_NAME"];
+        let both =
+            answer(&heads, &[&["d", "T", "a", "int(11)", "NULL"], &["d", "t", "b", "char(3)", "utf8"]]);
+        let found = columns(&both, "d", "t");
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].name.as_str(), found[0].charset.as_deref()), ("b", Some("utf8")));
+        assert!(columns(&both, "D", "t").is_empty(), "which of the two is not known");
+        let folded = answer(&heads, &[&["d", "t", "b", "char(3)", "utf8"]]);
+        assert_eq!(columns(&folded, "D", "T").len(), 1);
+    }
+
+    #[test]
+    fn the_key_is_the_primary_or_the_first_that_identifies() {
+        let heads = ["Table", "Non_unique", "Key_name", "Seq_in_index", "Column_name", "Sub_part", "Null"];
+        let key = |rows: &[&[&str]]| best_key(&answer(&heads, rows));
+        let primary: &[&str] = &["t", "0", "PRIMARY", "1", "id", "10", ""];
+        let nullable: &[&str] = &["t", "0", "u1", "1", "a", "NULL", "YES"];
+        let prefix: &[&str] = &["t", "0", "u2", "1", "b", "3", ""];
+        let expression: &[&str] = &["t", "0", "u3", "1", "NULL", "NULL", ""];
+        let plain: &[&str] = &["t", "1", "k", "1", "d", "NULL", ""];
+        let (good1, good2): (&[&str], &[&str]) =
+            (&["t", "0", "u4", "1", "x", "NULL", ""], &["t", "0", "u4", "2", "y", "NULL", ""]);
+        assert_eq!(key(&[nullable, prefix, expression, plain, good1, good2]), ["x", "y"]);
+        assert_eq!(key(&[nullable, primary, good1]), ["id"]);
+        assert!(key(&[nullable, prefix, expression, plain]).is_empty());
+        assert!(
+            key(&[&["t", "0", "u", "1", "x", "NULL", ""], &["t", "0", "u", "2", "y", "NULL", "YES"]])
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! What a connection needs to know. Plain fields: where the values come from is the configuration's business.
+
+use crate::secret::Secret;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to reach one server, log in there, and stream from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// A name, an IPv4 address, or an IPv6 address with or without brackets.
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: Secret,
+    pub tls: TlsConfig,
+    /// For the name lookup, and for the connect to each of the name's addresses.
+    pub connect_timeout: Duration,
+    /// From the connect to the end of the login, TLS handshake included. A server that looks our address up by name
+    /// (no `skip_name_resolve`) may take many seconds before it greets.
+    pub login_timeout: Duration,
+    /// For the whole answer to a statement.
+    pub query_timeout: Duration,
+    /// The longest silence of a stream: heartbeats come more often. Past it the connection counts as dead.
+    pub so_timeout: Duration,
+    /// The longest silence before the first event that carries news: in GTID mode the server first searches its files.
+    pub first_event_timeout: Duration,
+    /// How often the server is asked to speak when it has nothing to say. Less than `so_timeout`, best a quarter.
+    pub heartbeat_period: Duration,
+    /// Session variables `wait_timeout`, `net_write_timeout`, `net_read_timeout` of a stream, in whole seconds.
+    /// The server's default of 60 s for the second kills a stream whose reader is held up.
+    pub wait_timeout: Duration,
+    pub net_write_timeout: Duration,
+    pub net_read_timeout: Duration,
+    /// SO_RCVBUF and SO_SNDBUF in bytes. Setting either ends the kernel's own tuning of it: best left unset.
+    pub receive_buffer: Option<usize>,
+    pub send_buffer: Option<usize>,
+    /// For SET NAMES before a stream. Statements always use utf8mb4.
+    pub charset: String,
+    /// Our id as a replica: not 0, and no other replica's or server's.
+    pub server_id: u32,
+    /// Our uuid as a replica. A new stream with the same uuid makes the server end the old one.
+    pub replica_uuid: String,
+    /// Shown to people in the server's `SHOW REPLICAS`; at most 60 bytes are sent.
+    pub report_host: String,
+    pub report_port: u16,
+    /// The largest event taken, in bytes.
+    pub max_event_bytes: usize,
+}
+
+impl SourceConfig {
+    /// A configuration with fountain's defaults for all but the place and the account.
+    pub fn new(host: &str, port: u16, user: &str, password: Secret) -> Self {
+        let hour = Duration::from_secs(3600);
+        Self {
+            host: host.to_string(),
+            port,
+            user: user.to_string(),
+            password,
+            tls: TlsConfig::default(),
+            connect_timeout: Duration::from_millis(3000),
+            login_timeout: Duration::from_secs(15),
+            query_timeout: Duration::from_secs(60),
+            so_timeout: Duration::from_secs(60),
+            first_event_timeout: Duration::from_secs(600),
+            heartbeat_period: Duration::from_secs(15),
+            wait_timeout: hour,
+            net_write_timeout: hour,
+            net_read_timeout: hour,
+            receive_buffer: None,
+            send_buffer: None,
+            charset: "utf8mb4".to_string(),
+            server_id: 0,
+            replica_uuid: String::new(),
+            report_host: String::new(),
+            report_port: 0,
+            max_event_bytes: 1 << 30,
+        }
+    }
+
+    /// `host:port`, an IPv6 address in brackets: how messages call the server.
+    pub fn place(&self) -> String {
+        match self.bare_host() {
+            host if host.contains(':') => format!("[{host}]:{}", self.port),
+            host => format!("{host}:{}", self.port),
+        }
+    }
+
+    /// The host without the brackets of an IPv6 address.
+    pub(super) fn bare_host(&self) -> &str {
+        let inner = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        inner.unwrap_or(&self.host)
+    }
+}
+
+/// Whether and how the connection is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsConfig {
+    pub mode: TlsMode,
+    /// The certificates that vouch for the server's, in PEM form; for `VerifyCa` and `VerifyIdentity` alone.
+    pub ca: Option<PathBuf>,
+    /// Our certificate and its key, in PEM form, for accounts made with REQUIRE X509. Both or neither.
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// `mysql_ssl_mode`, in the words of MySQL's own client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsMode {
+    Disabled,
+    /// Encrypted where the server offers it and the handshake works, else plain.
+    #[default]
+    Preferred,
+    /// Encrypted, whoever the server is.
+    Required,
+    /// Encrypted, and the server's certificate comes from the CA.
+    VerifyCa,
+    /// As `VerifyCa`, and the certificate names the host.
+    VerifyIdentity,
+}
+
+impl TlsMode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Preferred => "preferred",
+            Self::Required => "required",
+            Self::VerifyCa => "verify_ca",
+            Self::VerifyIdentity => "verify_identity",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_written_as_people_write_them() {
+        let place = |host| SourceConfig::new(host, 3306, "u", Secret::default()).place();
+        assert_eq!(place("db1"), "db1:3306");
+        assert_eq!(place("::1"), "[::1]:3306");
+        assert_eq!(place("[::1]"), "[::1]:3306");
+    }
+}

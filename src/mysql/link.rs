@@ -1,0 +1,256 @@
+//! The conversation with one server, packet by packet: greeting, TLS, login, and whatever follows.
+//!
+//! Keeps bytes, sequence numbers and deadlines in order. What the answers to commands mean is left to
+//! [`super::connection`] and [`super::binlog_stream`].
+
+use super::config::SourceConfig;
+use super::config::TlsMode;
+use super::error::SourceError;
+use super::refusal::Party;
+use super::refusal::When;
+use super::refusal::change_method;
+use super::refusal::server_error;
+use super::stream::Deadline;
+use super::stream::Received;
+use super::stream::Stream;
+use super::stream::TICK;
+use super::stream::connect;
+use super::tls::HandshakeError;
+use super::tls::Tls;
+use crate::code::Code;
+use crate::stop::Stop;
+use crate::wire::auth::AuthError;
+use crate::wire::auth::AuthStep;
+use crate::wire::auth::Authenticator;
+use crate::wire::capability::CLIENT_DEPRECATE_EOF;
+use crate::wire::capability::CLIENT_SSL;
+use crate::wire::capability::COLLATION_UTF8MB4;
+use crate::wire::capability::WANTED;
+use crate::wire::handshake::Greeting;
+use crate::wire::handshake::LoginRequest;
+use crate::wire::packet::FrameBuf;
+use crate::wire::packet::put_packet;
+use crate::wire::response::ErrPacket;
+use std::time::Duration;
+
+/// The largest packet of a greeting and login, in bytes.
+const LOGIN_LIMIT: usize = 1 << 16;
+/// No login method needs more packets than this from the server.
+const LOGIN_ROUNDS: usize = 8;
+
+/// A connected socket with its place in the protocol.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) config: SourceConfig,
+    /// The server, as `host:port`.
+    pub(super) place: String,
+    pub(super) stop: Stop,
+    stream: Stream,
+    pub(super) frames: FrameBuf,
+    pub(super) greeting: Greeting,
+    /// `CURRENT_USER()`, once somebody asked.
+    pub(super) account: Option<String>,
+}
+
+/// Why a connection could not be made.
+pub(super) enum Failure {
+    /// Without TLS it might work.
+    Tls(SourceError),
+    Other(SourceError),
+}
+
+impl Failure {
+    pub(super) fn into_error(self) -> SourceError {
+        match self {
+            Self::Tls(error) | Self::Other(error) => error,
+        }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Link {
+    /// Connects and logs in, with TLS where `tls` is given and the server offers it.
+    pub(super) fn open(config: &SourceConfig, stop: &Stop, tls: Option<&Tls>) -> Result<Self, Failure> {
+        let tcp = connect(config, stop)?;
+        let deadline = Deadline::after(config.login_timeout);
+        let mut link = Self {
+            config: config.clone(),
+            place: config.place(),
+            stop: stop.clone(),
+            stream: Stream::plain(tcp),
+            frames: FrameBuf::new(LOGIN_LIMIT),
+            greeting: Greeting::default(),
+            account: None,
+        };
+        link.greet(&deadline)?;
+        let mut encrypted = false;
+        if let Some(tls) = tls {
+            (link, encrypted) = link.encrypt(tls, &deadline)?;
+        }
+        link.log_in(encrypted, &deadline)?;
+        Ok(link)
+    }
+
+    pub(super) fn tls_version(&self) -> Option<String> {
+        self.stream.tls_version()
+    }
+
+    /// Whether result sets come without EOF packets.
+    pub(super) fn deprecate_eof(&self) -> bool {
+        self.capabilities() & CLIENT_DEPRECATE_EOF != 0
+    }
+
+    /// Sends one packet with the next sequence number.
+    pub(super) fn send_packet(
+        &mut self,
+        payload: &[u8],
+        what: &str,
+        deadline: &Deadline,
+    ) -> Result<(), SourceError> {
+        let mut bytes = Vec::with_capacity(payload.len() + 4);
+        let next = put_packet(&mut bytes, self.frames.sequence(), payload);
+        self.frames.set_sequence(next);
+        self.stream.send(&bytes, &self.place, what, deadline, &self.stop)
+    }
+
+    /// Waits until `frames` holds a whole packet.
+    pub(super) fn await_packet(&mut self, what: &str, deadline: &Deadline) -> Result<(), SourceError> {
+        loop {
+            match self.frames.advance() {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => return Err(SourceError::protocol(&self.place, what, &error)),
+            }
+            deadline.check(&self.place, what, &self.stop)?;
+            self.receive(what, deadline.tick())?;
+        }
+    }
+
+    /// One read into `frames`; says how many bytes came.
+    pub(super) fn receive(&mut self, what: &str, wait: Duration) -> Result<usize, SourceError> {
+        match self.stream.receive(self.frames.spare(), wait.min(TICK)) {
+            Ok(Received::Bytes(count)) => {
+                self.frames.filled(count);
+                Ok(count)
+            }
+            Ok(Received::Nothing) => Ok(0),
+            Ok(Received::Closed) => {
+                Err(SourceError::lost(&self.place, what, &"the server closed the connection"))
+            }
+            Err(error) => Err(SourceError::lost(&self.place, what, &error)),
+        }
+    }
+
+    /// The account as far as it is known.
+    pub(super) fn known_account(&self) -> String {
+        self.account.clone().unwrap_or_else(|| format!("'{}'@'…'", self.config.user))
+    }
+
+    /// What an ERR packet means.
+    pub(super) fn server_error(&self, when: When, error: &ErrPacket) -> SourceError {
+        server_error(when, &Party { place: &self.place, account: &self.known_account() }, error)
+    }
+
+    /// The greeting, which also says what the server can do.
+    fn greet(&mut self, deadline: &Deadline) -> Result<(), SourceError> {
+        self.await_packet("greeting", deadline)?;
+        let packet = self.frames.packet();
+        if ErrPacket::is(packet) {
+            let error =
+                ErrPacket::parse(packet).map_err(|e| SourceError::protocol(&self.place, "greeting", &e))?;
+            return Err(self.server_error(When::Login, &error));
+        }
+        self.greeting = Greeting::parse(packet).map_err(|error| {
+            SourceError::protocol(&self.place, "greeting", &error)
+                .advise("is this the port of a MySQL server?")
+        })?;
+        Ok(())
+    }
+
+    fn capabilities(&self) -> u32 {
+        self.greeting.capabilities & WANTED
+    }
+
+    /// Wraps the connection into TLS, if both sides want it; says whether it is.
+    fn encrypt(mut self, tls: &Tls, deadline: &Deadline) -> Result<(Self, bool), Failure> {
+        if self.greeting.capabilities & CLIENT_SSL == 0 {
+            if self.config.tls.mode == TlsMode::Preferred {
+                return Ok((self, false));
+            }
+            let text = format!(
+                "the server offers no TLS, and mysql_ssl_mode={} asks for it",
+                self.config.tls.mode.name()
+            );
+            return Err(SourceError::refused(Code::Tls, &self.place, text).into());
+        }
+        let request = LoginRequest {
+            capabilities: self.capabilities() | CLIENT_SSL,
+            collation: COLLATION_UTF8MB4,
+            ..Default::default()
+        };
+        self.send_packet(&request.encode_ssl_request(), "TLS handshake", deadline)?;
+        // Bytes from before the handshake could be anybody's.
+        if self.frames.has_bytes() {
+            return Err(SourceError::protocol(&self.place, "greeting", &"bytes after it, before TLS").into());
+        }
+        let Some(mut tcp) = self.stream.into_tcp() else {
+            return Err(SourceError::protocol(&self.place, "greeting", &"TLS inside TLS").into());
+        };
+        let session = match tls.handshake(&mut tcp, &self.place, deadline, &self.stop) {
+            Ok(session) => session,
+            Err(HandshakeError::Disagreed(error)) => return Err(Failure::Tls(error)),
+            Err(HandshakeError::GaveUp(error)) => return Err(error.into()),
+        };
+        self.stream = Stream::encrypted(session, tcp);
+        Ok((self, true))
+    }
+
+    fn log_in(&mut self, encrypted: bool, deadline: &Deadline) -> Result<(), SourceError> {
+        let password = self.config.password.reveal().as_bytes();
+        let mut auth =
+            Authenticator::new(password, &self.greeting.auth_plugin, &self.greeting.nonce, encrypted);
+        let login = LoginRequest {
+            capabilities: self.capabilities() | if encrypted { CLIENT_SSL } else { 0 },
+            collation: COLLATION_UTF8MB4,
+            user: self.config.user.as_bytes().to_vec(),
+            auth_response: auth.proof(),
+            auth_plugin: auth.plugin().name().to_string(),
+            attributes: vec![
+                ("program_name".to_string(), "fountain".to_string()),
+                ("_client_version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
+            ],
+        };
+        self.send_packet(&login.encode(), "login", deadline)?;
+        for _ in 0..LOGIN_ROUNDS {
+            self.await_packet("answer to the login", deadline)?;
+            match auth.on_packet(self.frames.packet()) {
+                Ok(AuthStep::Send(payload)) => self.send_packet(&payload, "login", deadline)?,
+                Ok(AuthStep::Wait) => {}
+                Ok(AuthStep::Done) => return Ok(()),
+                Ok(AuthStep::Refused(error)) => return Err(self.server_error(When::Login, &error)),
+                Err(error) => return Err(self.auth_error(&error)),
+            }
+        }
+        Err(SourceError::protocol(&self.place, "answer to the login", &"it does not end"))
+    }
+
+    fn auth_error(&self, error: &AuthError) -> SourceError {
+        match error {
+            AuthError::Unsupported { .. } => {
+                let text = format!("{error}, which fountain does not speak");
+                SourceError::refused(Code::AuthUnsupported, &self.place, text)
+                    .advise(change_method(&self.known_account()))
+            }
+            AuthError::Key(_) => SourceError::refused(Code::AuthUnsupported, &self.place, error.to_string())
+                .advise("set mysql_ssl_mode=required: inside TLS no key is needed"),
+            AuthError::Unexpected { .. } | AuthError::Codec(_) => {
+                SourceError::protocol(&self.place, "answer to the login", error)
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What a server is and what it logs, asked instead of guessed from its version, and clear refusals where it cannot
+//! be a source.
+
+use super::connection::Connection;
+use super::error::SourceError;
+use crate::code::Code;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Every variable that any part of fountain asks about. A server leaves out those that it does not know.
+const VARIABLES: &[&str] = &[
+    "version",
+    "version_comment",
+    "server_id",
+    "server_uuid",
+    "server_uid",
+    "log_bin",
+    "log_bin_compress",
+    "log_slave_updates",
+    "log_replica_updates",
+    "binlog_format",
+    "binlog_row_image",
+    "binlog_row_metadata",
+    "binlog_row_value_options",
+    "binlog_checksum",
+    "binlog_transaction_compression",
+    "binlog_expire_logs_seconds",
+    "expire_logs_days",
+    "encrypt_binlog",
+    "binlog_encryption",
+    "gtid_mode",
+    "enforce_gtid_consistency",
+    "gtid_domain_id",
+    "gtid_strict_mode",
+    "lower_case_table_names",
+    "max_allowed_packet",
+    "time_zone",
+    "system_time_zone",
+    "read_only",
+];
+
+/// Whose server it is, where the two differ. Percona Server is a `MySql`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavor {
+    MySql,
+    MariaDb,
+}
+
+impl fmt::Display for Flavor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MySql => "MySQL",
+            Self::MariaDb => "MariaDB",
+        })
+    }
+}
+
+/// A server's own words about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    place: String,
+    flavor: Flavor,
+    server_id: u32,
+    variables: BTreeMap<String, String>,
+}
+
+impl ServerFacts {
+    /// Asks the server. No right is needed for that.
+    pub fn probe(connection: &mut Connection) -> Result<Self, SourceError> {
+        let names: Vec<String> = VARIABLES.iter().map(|name| format!("'{name}'")).collect();
+        let sql = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", names.join(","));
+        let answer = connection.query(&sql)?;
+        let variables = (0..answer.rows.len())
+            .filter_map(|row| Some((answer.text(row, 0)?.to_lowercase(), answer.text(row, 1)?)))
+            .collect();
+        Self::new(connection.place(), variables)
+    }
+
+    fn new(place: &str, variables: BTreeMap<String, String>) -> Result<Self, SourceError> {
+        let Some(server_id) = variables.get("server_id").and_then(|text| text.parse().ok()) else {
+            let text = "the server does not tell its server_id";
+            return Err(SourceError::refused(Code::Unsupported, place, text));
+        };
+        // Nobody but MariaDB has replication domains.
+        let flavor = if variables.contains_key("gtid_domain_id") { Flavor::MariaDb } else { Flavor::MySql };
+        Ok(Self { place: place.to_string(), flavor, server_id, variables })
+    }
+
+    /// A global variable in the server's own spelling; none where the server does not have it.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// Whether a variable is ON (or 1); none where the server does not have it.
+    pub fn is_on(&self, name: &str) -> Option<bool> {
+        self.variable(name).map(|value| value.eq_ignore_ascii_case("ON") || value == "1")
+    }
+
+    pub fn flavor(&self) -> Flavor {
+        self.flavor
+    }
+
+    /// `version`, such as `9.7.1` or `10.11.19-MariaDB-log`.
+    pub fn version(&self) -> &str {
+        self.variable("version").unwrap_or("unknown")
+    }
+
+    pub fn server_id(&self) -> u32 {
+        self.server_id
+    }
+
+    /// What names this very server: MySQL's `server_uuid`, MariaDB's `server_uid`. Old MariaDB servers have neither.
+    pub fn server_uuid(&self) -> Option<&str> {
+        self.variable("server_uuid").or_else(|| self.variable("server_uid"))
+    }
+
+    /// Whether the server streams by MySQL GTID sets: nothing but ON does for that.
+    pub fn has_mysql_gtids(&self) -> bool {
+        self.variable("gtid_mode").is_some_and(|mode| mode.eq_ignore_ascii_case("ON"))
+    }
+
+    /// Refuses a server that does not log rows.
+    pub fn require_row_binlog(&self) -> Result<(), SourceError> {
+        if self.is_on("log_bin") != Some(true) {
+            return Err(SourceError::refused(
+                Code::BinlogOff,
+                &self.place,
+                "the server writes no binlog (log_bin=OFF)",
+            )
+            .advise("set log_bin and server_id in the server's configuration file and restart it"));
+        }
+        match self.variable("binlog_format") {
+            Some(format) if !format.eq_ignore_ascii_case("ROW") => {
+                let text = format!("the server has binlog_format={format}, ROW is needed");
+                Err(SourceError::refused(Code::BinlogFormat, &self.place, text).advise(
+                    "run on the server: SET GLOBAL binlog_format='ROW' (and put it into its configuration file); \
+                     sessions that are open keep the old format until they reconnect",
+                ))
+            }
+            // A server without the variable knows no other format.
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(pairs: &[(&str, &str)]) -> Result<ServerFacts, SourceError> {
+        let pairs = pairs.iter().chain(&[("server_id", "56")]);
+        ServerFacts::new(
+            "db1:3306",
+            pairs.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        )
+    }
+
+    #[test]
+    fn flavor_and_identity_come_from_what_the_server_has() {
+        let mysql = facts(&[("version", "9.7.1"), ("server_uuid", "u-u"), ("gtid_mode", "ON")]).unwrap();
+        assert_eq!(
+            (mysql.flavor(), mysql.server_id(), mysql.server_uuid()),
+            (Flavor::MySql, 56, Some("u-u"))
+        );
+        assert!(mysql.has_mysql_gtids());
+        let mariadb = facts(&[("server_uid", "x="), ("gtid_domain_id", "0")]).unwrap();
+        assert_eq!((mariadb.flavor(), mariadb.server_uuid()), (Flavor::MariaDb, Some("x=")));
+        assert!(!mariadb.has_mysql_gtids());
+        assert!(!facts(&[("gtid_mode", "ON_PERMISSIVE")]).unwrap().has_mysql_gtids());
+        assert!(ServerFacts::new("db1:3306", BTreeMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_server_that_logs_no_rows_is_refused_with_the_cure() {
+        let refusal = |pairs: &[(&str, &str)]| facts(pairs).unwrap().require_row_binlog().unwrap_err();
+        assert_eq!(refusal(&[("log_bin", "OFF")]).code(), Code::BinlogOff);
+        let error = refusal(&[("log_bin", "ON"), ("binlog_format", "MIXED")]);
+        assert_eq!(
+            error.to_string(),
+            "BINLOG_FORMAT db1:3306: the server has binlog_format=MIXED, ROW is needed; run on the server: \
+             SET GLOBAL binlog_format='ROW' (and put it into its configuration file); sessions that are open keep the \
+             old format until they reconnect"
+        );
+        assert_eq!(
+            facts(&[("log_bin", "ON"), ("binlog_format", "row")]).unwrap().require_row_binlog(),
+            Ok(())
+        );
+        assert_eq!(facts(&[("log_bin", "1")]).unwrap().require_row_binlog(), Ok(()));
+    }
+}

@@ -1,0 +1,306 @@
+//! TLS towards a server, by rustls: which certificates count, and the handshake with a deadline.
+//!
+//! rustls speaks TLS 1.2 and 1.3 with modern ciphers. MySQL 5.6 and the yaSSL builds of 5.7 offer TLS 1.1 at most and
+//! cannot be reached this way.
+
+use super::config::SourceConfig;
+use super::config::TlsConfig;
+use super::config::TlsMode;
+use super::error::ErrorKind as Kind;
+use super::error::SourceError;
+use super::stream::Deadline;
+use super::stream::is_timeout;
+use crate::code::Code;
+use crate::stop::Stop;
+use rustls::CertificateError;
+use rustls::ClientConfig;
+use rustls::ClientConnection;
+use rustls::DigitallySignedStruct;
+use rustls::Error as TlsError;
+use rustls::RootCertStore;
+use rustls::SignatureScheme;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::ServerCertVerified;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::ServerName;
+use rustls::pki_types::UnixTime;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::ParsedCertificate;
+use std::io;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What handshakes with one server need; made before connecting, so that a wrong file is told first.
+pub(super) struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+/// Why a handshake did not end well.
+pub(super) enum HandshakeError {
+    /// The two sides do not agree; without TLS they might.
+    Disagreed(SourceError),
+    /// Time is up, or a stop was requested.
+    GaveUp(SourceError),
+}
+
+impl Tls {
+    /// Checks the settings and reads the files; none when the mode is `disabled`.
+    pub(super) fn prepare(config: &SourceConfig) -> Result<Option<Self>, SourceError> {
+        if config.tls.mode == TlsMode::Disabled {
+            return Ok(None);
+        }
+        let misconfigured = |text: String| SourceError::refused(Code::Tls, &config.place(), text);
+        let client = client_config(&config.tls).map_err(misconfigured)?;
+        let name = match ServerName::try_from(config.bare_host().to_string()) {
+            Ok(name) => name,
+            Err(_) if config.tls.mode == TlsMode::VerifyIdentity => {
+                return Err(misconfigured(format!(
+                    "no certificate can be made out for the host name {:?}",
+                    config.host
+                )));
+            }
+            // Where the name does not count, an address keeps it out of the handshake.
+            Err(_) => ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        };
+        Ok(Some(Self { config: Arc::new(client), name }))
+    }
+
+    /// Shakes hands over a fresh connection.
+    pub(super) fn handshake(
+        &self,
+        tcp: &mut TcpStream,
+        place: &str,
+        deadline: &Deadline,
+        stop: &Stop,
+    ) -> Result<ClientConnection, HandshakeError> {
+        let failed = |error: io::Error| HandshakeError::Disagreed(handshake_error(place, &error));
+        let mut session = ClientConnection::new(self.config.clone(), self.name.clone())
+            .map_err(|error| failed(io::Error::other(error)))?;
+        while session.is_handshaking() {
+            deadline.check(place, "TLS handshake", stop).map_err(HandshakeError::GaveUp)?;
+            let tick = Some(deadline.tick());
+            tcp.set_read_timeout(tick).and_then(|()| tcp.set_write_timeout(tick)).map_err(failed)?;
+            match exchange(&mut session, tcp) {
+                Ok(()) => {}
+                Err(error) if is_timeout(&error) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Ok(session)
+    }
+}
+
+/// One write or one read of a handshake, so that the deadline is looked at between any two.
+fn exchange(session: &mut ClientConnection, tcp: &mut TcpStream) -> io::Result<()> {
+    if session.wants_write() {
+        return session.write_tls(tcp).map(|_| ());
+    }
+    if session.read_tls(tcp)? == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    if let Err(error) = session.process_new_packets() {
+        // The alert that tells the server why is a courtesy: what matters is the error.
+        if let Err(unsent) = session.write_tls(tcp) {
+            log::debug!("cannot send a TLS alert: {unsent}");
+        }
+        return Err(io::Error::new(ErrorKind::InvalidData, error));
+    }
+    Ok(())
+}
+
+/// A broken connection may be a restart of the server; a disagreement about TLS stays.
+fn handshake_error(place: &str, error: &io::Error) -> SourceError {
+    let kind = match error.get_ref() {
+        Some(inner) if inner.is::<TlsError>() => Kind::Refused,
+        _ => Kind::Retry,
+    };
+    SourceError::new(Code::Tls, kind, place, format!("the TLS handshake failed: {}", explain(error)))
+}
+
+/// The usual causes in words; rustls' own else.
+fn explain(error: &io::Error) -> String {
+    if error.kind() == ErrorKind::UnexpectedEof {
+        return "the server closed the connection (it may know no TLS newer than 1.1)".to_string();
+    }
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        Some(TlsError::InvalidCertificate(cause)) => explain_certificate(cause),
+        Some(other) => other.to_string(),
+        None => error.to_string(),
+    }
+}
+
+fn explain_certificate(cause: &CertificateError) -> String {
+    match cause {
+        CertificateError::UnknownIssuer => {
+            "the server's certificate does not come from the CA of mysql_ssl_ca".to_string()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the server's certificate does not name this host among its alternative names; \
+             mysql_ssl_mode=verify_ca checks the CA alone"
+                .to_string()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the server's certificate has expired".to_string()
+        }
+        other => format!("the server's certificate cannot be verified: {other:?}"),
+    }
+}
+
+fn client_config(tls: &TlsConfig) -> Result<ClientConfig, String> {
+    let provider = Arc::new(default_provider());
+    let verifier = verifier(tls, &provider)?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    match (&tls.cert, &tls.key) {
+        (None, None) => Ok(builder.with_no_client_auth()),
+        (Some(cert), Some(key)) => {
+            let certificates = certificates("mysql_ssl_cert", cert)?;
+            let key_der =
+                PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("mysql_ssl_key", key, error))?;
+            builder
+                .with_client_auth_cert(certificates, key_der)
+                .map_err(|error| format!("mysql_ssl_cert and mysql_ssl_key do not work together: {error}"))
+        }
+        _ => Err("mysql_ssl_cert and mysql_ssl_key need each other".to_string()),
+    }
+}
+
+fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    let verifying = matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity);
+    let ca = match (&tls.ca, verifying) {
+        (None, false) => return Ok(Arc::new(AcceptAny { provider: provider.clone() })),
+        (Some(_), false) => {
+            return Err(format!(
+                "mysql_ssl_ca has no effect with mysql_ssl_mode={}; set verify_ca or verify_identity, or leave it out",
+                tls.mode.name()
+            ));
+        }
+        (None, true) => return Err(format!("mysql_ssl_mode={} needs mysql_ssl_ca", tls.mode.name())),
+        (Some(ca), true) => ca,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("mysql_ssl_ca", ca)? {
+        roots.add(certificate).map_err(|error| format!("mysql_ssl_ca {}: {error}", ca.display()))?;
+    }
+    let roots = Arc::new(roots);
+    let full = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
+        .build()
+        .map_err(|error| format!("mysql_ssl_ca {}: {error}", ca.display()))?;
+    Ok(match tls.mode {
+        TlsMode::VerifyCa => Arc::new(AnyName { full, roots, provider: provider.clone() }),
+        _ => full,
+    })
+}
+
+fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let list = read.map_err(|error| unreadable(key, path, error))?;
+    if list.is_empty() { Err(format!("{key} {}: holds no certificate", path.display())) } else { Ok(list) }
+}
+
+fn unreadable(key: &str, path: &Path, error: rustls::pki_types::pem::Error) -> String {
+    format!("{key} {}: {error}", path.display())
+}
+
+/// For `preferred` and `required`, which promise secrecy from listeners and nothing about who the server is. Not even
+/// the handshake's signature is checked: it proves nothing for an unknown certificate, and the check refuses X.509 v1
+/// certificates, which many hand-made ones are.
+#[derive(Debug)]
+struct AcceptAny {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// For `verify_ca`: everything but the name, which the certificates that MySQL makes for itself do not carry.
+#[derive(Debug)]
+struct AnyName {
+    full: Arc<WebPkiServerVerifier>,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let certificate = ParsedCertificate::try_from(certificate)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.full.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.full.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.full.supported_verify_schemes()
+    }
+}
