@@ -9,6 +9,7 @@ pub mod mysql;
 pub mod pack;
 pub mod pipeline;
 pub mod schema;
+pub mod secret;
 pub mod sink;
 pub mod sync_point;
 pub mod wire;
