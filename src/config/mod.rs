@@ -1,1 +1,3 @@
 //! (to come)
+pub mod near;
+pub mod properties;
