@@ -1,3 +1,6 @@
 //! (to come)
+pub mod choice;
 pub mod near;
+pub mod place;
 pub mod properties;
+pub mod value;
