@@ -7,12 +7,20 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     }
     // A third of the letters may be wrong, never more than four: beyond that a guess misleads.
     let limit = (word.chars().count() / 3).clamp(1, 4);
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates {
+        let mut cost = distance(&word.to_lowercase(), &candidate.to_lowercase());
+        if cost > limit && word.len() >= 4 && candidate.starts_with(word) {
+            // The beginning of a longer word: a good guess, but the worst of them.
+            cost = limit + candidate.len() - word.len();
+        } else if cost > limit {
+            continue;
+        }
+        if best.is_none_or(|(least, _)| cost < least) {
+            best = Some((cost, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
 }
 
 /// `, did you mean "…"?` or nothing: the tail of a message.
@@ -47,7 +55,9 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, expected) in [("", "", 0), ("", "ab", 2), ("sever", "server", 1), ("urn", "run", 1), ("abc", "xyz", 3)] {
+        for (a, b, expected) in
+            [("", "", 0), ("", "ab", 2), ("sever", "server", 1), ("urn", "run", 1), ("abc", "xyz", 3)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }
@@ -58,6 +68,7 @@ mod tests {
         assert_eq!(nearest("rnu", words), Some("run"));
         assert_eq!(nearest("CONF", words), Some("conf"));
         assert_eq!(nearest("verison", words), Some("version"));
+        assert_eq!(nearest("vers", words), Some("version"));
         assert_eq!(nearest("snapshot", words), None);
         assert_eq!(hint("config", words), ", did you mean \"conf\"?");
         assert_eq!(hint("x", words), "");

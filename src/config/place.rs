@@ -4,7 +4,11 @@
 /// `FILE:POS`: the last colon has digits only behind it, and what stands before it is no GTID's beginning.
 pub fn file_and_position(text: &str) -> Option<(&str, u64)> {
     let (file, digits) = text.rsplit_once(':')?;
-    if file.is_empty() || file.contains([',', ';', '#']) || file.chars().any(char::is_whitespace) || starts_with_uuid(file) {
+    if file.is_empty()
+        || file.contains([',', ';', '#'])
+        || file.chars().any(char::is_whitespace)
+        || starts_with_uuid(file)
+    {
         return None;
     }
     Some((file, whole_number(digits)?))
@@ -101,7 +105,8 @@ mod tests {
         ] {
             assert!(is_gtid_set_shaped(text), "{text}");
         }
-        for text in ["", "end", UUID, "0-1", "0-1-x", "mysql-bin.000003:4", "3e11fa47:1", &format!("{UUID}:")] {
+        for text in ["", "end", UUID, "0-1", "0-1-x", "mysql-bin.000003:4", "3e11fa47:1", &format!("{UUID}:")]
+        {
             assert!(!is_gtid_set_shaped(text), "{text}");
         }
         assert_eq!(with_commas("a:1;b:2"), "a:1,b:2");

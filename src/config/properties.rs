@@ -180,7 +180,10 @@ mod tests {
     fn comments_blank_lines_and_line_ends() {
         let text = "# c=1\r\n\r\n  # c=2\r\n! c=3\r\n\t! c=4\r\na=1\r\n  b=2\r\n\r\nc=3";
         let expected = [("a", "1", 6), ("b", "2", 7), ("c", "3", 9)];
-        assert_eq!(pairs(text), expected.map(|(key, value, line)| (key.to_string(), value.to_string(), line)));
+        assert_eq!(
+            pairs(text),
+            expected.map(|(key, value, line)| (key.to_string(), value.to_string(), line))
+        );
         assert!(pairs("").is_empty() && pairs("\u{feff}").is_empty());
     }
 
@@ -195,7 +198,8 @@ mod tests {
     fn every_bad_line_is_named_and_the_good_ones_are_kept() {
         let text = "a=1\n[section]\njustkey\n=v\na=2\nb=3\n[oops\n";
         let (entries, bad) = parse(text.as_bytes());
-        let keys: Vec<_> = entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str(), entry.line)).collect();
+        let keys: Vec<_> =
+            entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str(), entry.line)).collect();
         assert_eq!(keys, [("a", "1", 1), ("b", "3", 6)]);
         let bad: Vec<_> = bad.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
         let section = "a section; there are none here, each line is key=value";

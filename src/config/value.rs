@@ -81,7 +81,11 @@ impl Kind {
             Kind::ZkServers => is_zk_servers(text),
             Kind::ZkPath => is_zk_path(text),
         };
-        if fits { Ok(()) } else { Err(format!("expected {}, got {}{}", self.expected(), shown(text), self.hint(text))) }
+        if fits {
+            Ok(())
+        } else {
+            Err(format!("expected {}, got {}{}", self.expected(), shown(text), self.hint(text)))
+        }
     }
 
     /// What a value must be, for messages and the sample files.
@@ -91,7 +95,10 @@ impl Kind {
             Kind::Path => "a file or folder".to_string(),
             Kind::Host => "a host name or address".to_string(),
             Kind::Servers => "host:port,host:port (IPv6 in brackets)".to_string(),
-            Kind::Name => "a name of at most 64 letters, digits, \"_\" and \"-\", beginning with a letter or digit".to_string(),
+            Kind::Name => {
+                "a name of at most 64 letters, digits, \"_\" and \"-\", beginning with a letter or digit"
+                    .to_string()
+            }
             Kind::Charset => "the name of a character set".to_string(),
             Kind::Bool => "true or false".to_string(),
             Kind::Whole(least, most) => format!("a whole number from {least} to {most}"),
@@ -107,14 +114,18 @@ impl Kind {
             }
             Kind::Size(least, most) => {
                 let (least, most) = (shown_size(*least), shown_size(*most));
-                format!("a number of bytes, or with a unit (16k, 64MiB, 1GiB: binary; 64MB: decimal), from {least} to {most}")
+                format!(
+                    "a number of bytes, or with a unit (16k, 64MiB, 1GiB: binary; 64MB: decimal), from {least} to {most}"
+                )
             }
             Kind::OneOf(words) => {
                 let words: Vec<_> = words.iter().map(|word| word.word).collect();
                 format!("one of {}", words.join(", "))
             }
             Kind::GtidSet => "a GTID set such as UUID:1-23, or 0-1-42 for MariaDB".to_string(),
-            Kind::StartPoints => "start points separated by commas: -1, FILE:POS, HOST:PORT#FILE#POS or a GTID set".to_string(),
+            Kind::StartPoints => {
+                "start points separated by commas: -1, FILE:POS, HOST:PORT#FILE#POS or a GTID set".to_string()
+            }
             Kind::Tables => "database.table names and regular expressions separated by commas".to_string(),
             Kind::ZkServers => "host:port,host:port".to_string(),
             Kind::ZkPath => "a path such as /fountain/points".to_string(),
@@ -247,7 +258,9 @@ pub fn host_port(text: &str, default_port: u16) -> Option<(&str, u16)> {
 /// File names and znodes are made of it: nothing that a file system, a shell or ZooKeeper takes amiss.
 fn is_name(text: &str) -> bool {
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
-    begins && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    begins
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 fn is_start_point(text: &str) -> bool {
@@ -283,13 +296,26 @@ mod tests {
 
     #[test]
     fn times() {
-        let cases = [("5s", 5000), ("500ms", 500), ("2h", 7_200_000), ("1m", 60_000), ("1d", 86_400_000), ("7", 7)];
+        let cases =
+            [("5s", 5000), ("500ms", 500), ("2h", 7_200_000), ("1m", 60_000), ("1d", 86_400_000), ("7", 7)];
         for (text, expected) in cases {
             assert_eq!(time(text, Unit::Milliseconds), Some(Duration::from_millis(expected)), "{text}");
         }
         assert_eq!(time("7", Unit::Seconds), Some(Duration::from_secs(7)));
         assert_eq!(time("500ms", Unit::Seconds), Some(Duration::from_millis(500)));
-        for text in ["", "s", "1.5s", "-1", "+1", "5 s", "5S", "5sec", "1h30m", "99999999999999999999", "18446744073709551615d"] {
+        for text in [
+            "",
+            "s",
+            "1.5s",
+            "-1",
+            "+1",
+            "5 s",
+            "5S",
+            "5sec",
+            "1h30m",
+            "99999999999999999999",
+            "18446744073709551615d",
+        ] {
             assert_eq!(time(text, Unit::Milliseconds), None, "{text}");
         }
     }
@@ -376,12 +402,20 @@ mod tests {
         }
         assert!(["/a", "/fountain/beidou/leader/testha"].iter().all(|text| Kind::ZkPath.check(text).is_ok()));
         assert!(["", "a", "/", "/a/", "//a", "/a/../b"].iter().all(|text| Kind::ZkPath.check(text).is_err()));
-        assert!(["h:2181", "h,i:2182", "h:2181,i:2181/root"].iter().all(|text| Kind::ZkServers.check(text).is_ok()));
+        assert!(
+            ["h:2181", "h,i:2182", "h:2181,i:2181/root"]
+                .iter()
+                .all(|text| Kind::ZkServers.check(text).is_ok())
+        );
         assert!(["h:2181,", "", "h:2181/", "/root"].iter().all(|text| Kind::ZkServers.check(text).is_err()));
         assert!(Kind::ServerIds.check("10,11, 12").is_ok());
         assert!(["10,", "0", "4294967296", "a"].iter().all(|text| Kind::ServerIds.check(text).is_err()));
         let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-        assert!(Kind::StartPoints.check(&format!("-1,bin.000001:4,10.0.0.1:3306#bin.000001#4,{uuid}:1-5;{uuid}:7,42,")).is_ok());
+        assert!(
+            Kind::StartPoints
+                .check(&format!("-1,bin.000001:4,10.0.0.1:3306#bin.000001#4,{uuid}:1-5;{uuid}:7,42,"))
+                .is_ok()
+        );
         assert!(Kind::StartPoints.check("bin.000001").is_err());
         assert_eq!(placed("h:1#bin.1#4"), Some((("h", 1), "bin.1", 4)));
         assert_eq!(placed("h:1##4"), None);

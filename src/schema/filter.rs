@@ -58,7 +58,9 @@ impl fmt::Display for Rule<'_> {
             Rule::Black(entry) => write!(f, "black list entry {entry}"),
             Rule::White(entry) => write!(f, "white list entry {entry}"),
             Rule::NotInWhiteList => f.write_str("no entry of the white list matches"),
-            Rule::NoWhiteList => f.write_str("the white list is empty and no entry of the black list matches"),
+            Rule::NoWhiteList => {
+                f.write_str("the white list is empty and no entry of the black list matches")
+            }
         }
     }
 }
@@ -223,7 +225,9 @@ mod tests {
         assert!(filter.watches("shop", "orders"));
         assert!(filter.watches("s-1", "t_$2"));
         assert!(filter.watches("商店", "订单"));
-        for (database, table) in [("shopx", "orders"), ("Shop", "orders"), ("shop", "orders2"), ("shop", "Orders")] {
+        for (database, table) in
+            [("shopx", "orders"), ("Shop", "orders"), ("shop", "orders2"), ("shop", "Orders")]
+        {
             assert!(!filter.watches(database, table), "{database}.{table}");
         }
         // the dot of an exact entry is a dot
@@ -245,9 +249,18 @@ mod tests {
     #[test]
     fn black_wins_and_the_rule_is_named() {
         let filter = filter(r"shop\..*", r"shop\.tmp_.*,shop.secret");
-        assert_eq!(filter.decide("shop", "orders"), Decision { watched: true, rule: Rule::White(r"shop\..*") });
-        assert_eq!(filter.decide("shop", "tmp_1"), Decision { watched: false, rule: Rule::Black(r"shop\.tmp_.*") });
-        assert_eq!(filter.decide("shop", "secret"), Decision { watched: false, rule: Rule::Black("shop.secret") });
+        assert_eq!(
+            filter.decide("shop", "orders"),
+            Decision { watched: true, rule: Rule::White(r"shop\..*") }
+        );
+        assert_eq!(
+            filter.decide("shop", "tmp_1"),
+            Decision { watched: false, rule: Rule::Black(r"shop\.tmp_.*") }
+        );
+        assert_eq!(
+            filter.decide("shop", "secret"),
+            Decision { watched: false, rule: Rule::Black("shop.secret") }
+        );
         assert_eq!(filter.decide("hr", "staff"), Decision { watched: false, rule: Rule::NotInWhiteList });
         let only_black = Filter::new("", "hr.staff").unwrap();
         assert_eq!(only_black.decide("shop", "x"), Decision { watched: true, rule: Rule::NoWhiteList });
