@@ -73,6 +73,17 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// The problems in their order, each once: main server and backup often share the line that is wrong.
+pub fn without_repeats(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut once: Vec<Problem> = Vec::new();
+    for problem in problems {
+        if !once.contains(&problem) {
+            once.push(problem);
+        }
+    }
+    once
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
