@@ -1,0 +1,81 @@
+//! What belongs to the contract and is not in this version. A run must not pass it over in silence.
+
+use crate::config::Config;
+use crate::config::HaGuard;
+use crate::config::PointStore;
+use crate::config::keys;
+use crate::config::keys::Key;
+use crate::config::keys::Scope;
+use crate::config::keys::Target;
+use crate::config::problem;
+use crate::config::problem::Origin;
+use crate::config::problem::Problem;
+
+/// One problem for each place that asks for something of a later version.
+pub fn problems(config: &Config) -> Vec<Problem> {
+    let mut found = zookeeper(config);
+    for target in targets(config) {
+        for key in keys::all().filter(|key| belongs(key, target)) {
+            let settings = &config.settings;
+            let Some(text) = settings.text(key, target) else { continue };
+            if let Some(reason) = refusal(key, text) {
+                found.push(Problem::unsupported(Some(&settings.origin(key, target)), reason));
+            }
+        }
+    }
+    for shard in config.enabled_shards().filter(|shard| shard.start_point.ares_group.is_some()) {
+        let reason = format!("{}: starting at a group id (ares) is not in this version", shard.name);
+        found.push(Problem::unsupported(None, reason));
+    }
+    problem::without_repeats(found)
+}
+
+fn zookeeper(config: &Config) -> Vec<Problem> {
+    let origin = |key: &'static Key| match config.settings.origin(key, Target::Process) {
+        Origin::Default => None,
+        origin => Some(origin),
+    };
+    let mut found = Vec::new();
+    if config.nodes.guard == HaGuard::ZooKeeper {
+        let reason = "zk_leader_latch_path: leadership by ZooKeeper is not in this version; leave it empty and let \
+                      only one node run";
+        found.push(Problem::unsupported(origin(&keys::ZK_LEADER_LATCH_PATH).as_ref(), reason));
+    }
+    if config.points.store == PointStore::ZooKeeper {
+        let reason = "zk_save_position_root_path: points in ZooKeeper are not in this version; leave it empty, points \
+                      are stored in files then";
+        found.push(Problem::unsupported(origin(&keys::ZK_SAVE_POSITION_ROOT_PATH).as_ref(), reason));
+    }
+    found
+}
+
+/// The process and everything that a run would read.
+fn targets(config: &Config) -> Vec<Target> {
+    let mut targets = vec![Target::Process];
+    for shard in config.enabled_shards() {
+        targets.push(Target::Shard(shard.number));
+        let backups = shard.sources.iter().filter(|source| source.backup > 0);
+        targets.extend(backups.map(|source| Target::Backup(shard.number, source.backup)));
+    }
+    targets
+}
+
+/// Shared values are looked at where they are used: a shard may have set another one.
+fn belongs(key: &Key, target: Target) -> bool {
+    match target {
+        Target::Process => key.scope == Scope::Process,
+        Target::Shard(_) => matches!(key.scope, Scope::Shard | Scope::Source | Scope::EachShard),
+        Target::Backup(..) => matches!(key.scope, Scope::Source | Scope::EachBackup),
+    }
+}
+
+fn refusal(key: &Key, text: &str) -> Option<String> {
+    if key.later && text != key.default {
+        return Some(format!("{} is not in this version; leave it out", key.name));
+    }
+    if !key.words().iter().any(|word| word.later && word.word == text) {
+        return None;
+    }
+    let present: Vec<_> = key.words().iter().filter(|word| !word.later).map(|word| word.word).collect();
+    Some(format!("{}={text} is not in this version, which has {}", key.name, present.join(", ")))
+}
