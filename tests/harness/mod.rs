@@ -8,6 +8,7 @@
 
 mod process;
 mod program;
+mod scripts;
 mod server;
 mod session;
 mod slots;
