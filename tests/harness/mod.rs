@@ -9,6 +9,7 @@
 pub mod delivered;
 mod process;
 mod program;
+mod scripts;
 mod server;
 mod session;
 mod slots;

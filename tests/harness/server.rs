@@ -1,6 +1,11 @@
 //! A MySQL or MariaDB server for one test: booted from a template in about a second, gone when the test is.
 
 use super::process::Process;
+use super::scripts::get;
+use super::scripts::path_text;
+use super::scripts::program;
+use super::scripts::script;
+use super::scripts::script_path;
 use super::session::Row;
 use super::session::Session;
 use super::session::SqlError;
@@ -49,7 +54,7 @@ impl Kind {
     pub const ALL: [Kind; 3] = [Kind::Mysql56, Kind::Mysql97, Kind::Mariadb];
 
     /// The name that scripts/servers.sh uses.
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Kind::Mysql56 => "mysql56",
             Kind::Mysql97 => "mysql97",
@@ -119,8 +124,8 @@ impl Server {
 
     /// As `start`, but always a server of its own: for tests that stop it, stall it or read its files.
     pub fn start_private(kind: Kind, options: &[&str]) -> Option<Server> {
-        if let Err(why) = script(&["get", kind.word()]) {
-            super::skip(&format!("{kind} cannot be had: {why}"));
+        if let Err(why) = get(kind) {
+            super::skip(&why);
             return None;
         }
         let slot = slots::take();
@@ -272,7 +277,7 @@ impl Server {
     /// Rows inserted, updated and deleted according to this server's own mysqlbinlog.
     pub fn mysqlbinlog_counts(&self, paths: &[PathBuf]) -> (u64, u64, u64) {
         let (kind, name) = self.kind.mysqlbinlog();
-        script(&["get", kind.word()]).unwrap_or_else(|why| panic!("{name} cannot be had: {why}"));
+        get(kind).unwrap_or_else(|why| panic!("no {name}: {why}"));
         let mut child = Command::new(program(name))
             .args(["--verbose", "--base64-output=DECODE-ROWS"])
             .args(paths)
@@ -455,29 +460,4 @@ fn count_rows(mut output: impl BufRead) -> (u64, u64, u64) {
         updates += u64::from(line.starts_with(b"### UPDATE "));
         deletes += u64::from(line.starts_with(b"### DELETE FROM "));
     }
-}
-
-fn script_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/servers.sh")
-}
-
-/// Runs scripts/servers.sh: what it printed, or what it complained of.
-fn script(arguments: &[&str]) -> Result<String, String> {
-    let output =
-        Command::new(script_path()).args(arguments).output().expect("cannot start scripts/servers.sh");
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-    }
-}
-
-/// A program in the servers' cache.
-fn program(name: &str) -> PathBuf {
-    let folder = script(&["path"]).unwrap_or_else(|why| panic!("{why}"));
-    Path::new(&folder).join(name)
-}
-
-fn path_text(path: &Path) -> &str {
-    path.to_str().expect("paths of tests are UTF-8")
 }
