@@ -1,0 +1,299 @@
+//! One shard from start to end: folders locked, point and sink compared, first connect, threads, orderly end.
+
+use crate::change::assembler::AssemblerOptions;
+use crate::code::Code;
+use crate::config;
+use crate::config::Config;
+use crate::config::ShardConfig;
+use crate::config::SinkConfig;
+use crate::pack::builder::PackBuilder;
+use crate::pack::builder::PackLimits;
+use crate::pack::header::PackHeader;
+use crate::pack::json::JsonOptions;
+use crate::pack::lines::LineWriter;
+use crate::pack::lines::LiveFields;
+use crate::pipeline::delivery::Delivery;
+use crate::pipeline::delivery::SEQ_RESERVE;
+use crate::pipeline::delivery::now_ms;
+use crate::pipeline::fault::Fault;
+use crate::pipeline::packer::PackRhythm;
+use crate::pipeline::packer::Packer;
+use crate::pipeline::producer::Channels;
+use crate::pipeline::producer::Ended;
+use crate::pipeline::producer::Producer;
+use crate::pipeline::producer::Ready;
+use crate::pipeline::replica::ReplicaIds;
+use crate::pipeline::replica::replica_uuid;
+use crate::pipeline::saver::SaveRhythm;
+use crate::pipeline::saver::Saver;
+use crate::pipeline::start::Resume;
+use crate::pipeline::until::Until;
+use crate::schema::file::SchemaFile;
+use crate::sink::Sink;
+use crate::sink::file::FileSink;
+use crate::sink::null::NullSink;
+use crate::sink::stdout::StdoutSink;
+use crate::stop::Stop;
+use crate::sync_point::PointRecord;
+use crate::sync_point::StoreError;
+use crate::sync_point::SyncPoint;
+use crate::sync_point::SyncPointStore;
+use crate::sync_point::file_store::FileStore;
+use crossbeam_channel::bounded;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// How a run of one shard ended without a fault.
+pub use crate::pipeline::producer::Ended as ShardEnded;
+
+/// Runs one shard until a stop, `--until`, or a fault.
+pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop) -> Result<Ended, Fault> {
+    let opened = Opened::open(config, shard)?;
+    let mut producer = producer(config, shard, until, stop)?;
+    let resume = opened.standing.resume(&shard.name)?;
+    let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
+    let started = opened.start_epoch(shard, &ready)?;
+    started.run(config, shard, producer, ready, stop)
+}
+
+fn producer(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop) -> Result<Producer, Fault> {
+    let schema_file = match &shard.schema_file {
+        Some(path) => Some(read_schema_file(&shard.name, path)?),
+        None => None,
+    };
+    Ok(Producer {
+        shard: shard.clone(),
+        stop: stop.clone(),
+        until,
+        options: assembler_options(shard),
+        schema_file,
+        replica_uuid: replica_uuid(&config.point_dir, &shard.name),
+        ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
+        current: 0,
+        target: None,
+        seen_row: false,
+    })
+}
+
+/// What is read of a shard's log and how it is taken.
+pub fn assembler_options(shard: &ShardConfig) -> AssemblerOptions {
+    use crate::change::assembler::DispatchDdl;
+    use crate::change::assembler::StatementDml;
+    AssemblerOptions {
+        filter: shard.filter.clone(),
+        dispatch_ddl: match shard.transactions.dispatch_ddl {
+            config::DispatchDdl::Table => DispatchDdl::Table,
+            config::DispatchDdl::None => DispatchDdl::None,
+            config::DispatchDdl::All => DispatchDdl::All,
+        },
+        statement_dml: match shard.transactions.statement_dml {
+            config::StatementDml::Stop => StatementDml::Stop,
+            config::StatementDml::Deliver => StatementDml::Deliver,
+        },
+        max_event_bytes: shard.max_event_bytes,
+    }
+}
+
+/// Reads a file of definitions.
+pub fn read_schema_file(shard: &str, path: &std::path::Path) -> Result<SchemaFile, Fault> {
+    let fault = |problem: String| {
+        Fault::stop(Code::FileError, format!("shard={shard} schema file {}: {problem}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    SchemaFile::parse(&text).map_err(fault)
+}
+
+/// The shard's own things on this machine, opened before any server is asked.
+struct Opened {
+    store: FileStore,
+    sink: Box<dyn Sink>,
+    standing: Standing,
+}
+
+/// What store and sink say about where the shard stands.
+struct Standing {
+    record: Option<PointRecord>,
+    pack: Option<PackHeader>,
+}
+
+impl Opened {
+    fn open(config: &Config, shard: &ShardConfig) -> Result<Self, Fault> {
+        let mut store = FileStore::open(&config.point_dir, &shard.name).map_err(|e| store_fault(&shard.name, &e))?;
+        let record = store.load().map_err(|e| store_fault(&shard.name, &e))?;
+        let mut sink = open_sink(shard)?;
+        let pack = sink.standing().map_err(|error| {
+            Fault::stop(error.code, format!("shard={} {}", shard.name, error.text))
+        })?;
+        Ok(Self { store, sink, standing: Standing { record, pack } })
+    }
+
+    /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
+    fn start_epoch(mut self, shard: &ShardConfig, ready: &Ready) -> Result<Started, Fault> {
+        let epoch = self.standing.last_epoch() + 1;
+        let next_seq = self.standing.next_seq();
+        let frontier = ready.dump.resume.frontier.clone();
+        let inside = ready.dump.resume.inside.clone();
+        let point = SyncPoint {
+            server: ready.session.identity(),
+            file: frontier.place.file.to_string(),
+            pos: frontier.place.pos,
+            file_created: frontier.file_created,
+            gtid_set: frontier.gtid_set.as_ref().map(ToString::to_string),
+            inside: inside.clone(),
+            ts_ms: frontier.ts_ms,
+        };
+        let record = PointRecord {
+            shard: shard.name.clone(),
+            epoch,
+            sequence: 0,
+            next_seq,
+            seq_reserved: next_seq + SEQ_RESERVE,
+            saved_ms: now_ms(),
+            point: Some(point),
+        };
+        self.store.save(&record).map_err(|e| store_fault(&shard.name, &e))?;
+        let begun = self.sink.begin_epoch(epoch);
+        begun.map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
+        let previous_crc32 = self.standing.pack.as_ref().map_or(0, |pack| pack.crc32);
+        Ok(Started { store: self.store, sink: self.sink, record, previous_crc32 })
+    }
+}
+
+impl Standing {
+    /// The place to read on from: the sink's last whole pack wins over an older stored point.
+    fn resume(&self, shard: &str) -> Result<Option<Resume>, Fault> {
+        let stored = self.record.as_ref().and_then(|record| record.point.as_ref());
+        let point = match &self.pack {
+            Some(pack) if self.pack_is_newer(pack) => Some(&pack.point),
+            _ => stored,
+        };
+        point.map(|point| Resume::from_point(shard, point)).transpose()
+    }
+
+    fn pack_is_newer(&self, pack: &PackHeader) -> bool {
+        self.record.as_ref().is_none_or(|record| (pack.epoch, pack.sequence) > (record.epoch, record.sequence))
+    }
+
+    fn last_epoch(&self) -> u64 {
+        let stored = self.record.as_ref().map_or(0, |record| record.epoch);
+        stored.max(self.pack.as_ref().map_or(0, |pack| pack.epoch))
+    }
+
+    /// A sink whose exact place is known goes on without a jump; else numbering goes on behind what was reserved.
+    fn next_seq(&self) -> u64 {
+        const FIRST: u64 = 1;
+        match (&self.record, &self.pack) {
+            (_, Some(pack)) if self.pack_is_newer(pack) => pack.next_seq,
+            (Some(record), Some(pack)) if pack.next_seq == record.next_seq => pack.next_seq,
+            (Some(record), None) if record.next_seq == FIRST => FIRST,
+            (Some(record), _) => record.seq_reserved,
+            (None, _) => FIRST,
+        }
+    }
+}
+
+/// An epoch that has begun.
+struct Started {
+    store: FileStore,
+    sink: Box<dyn Sink>,
+    record: PointRecord,
+    previous_crc32: u32,
+}
+
+impl Started {
+    fn run(
+        self,
+        config: &Config,
+        shard: &ShardConfig,
+        mut producer: Producer,
+        ready: Ready,
+        stop: &Stop,
+    ) -> Result<Ended, Fault> {
+        let name = &shard.name;
+        let internal = |error: std::io::Error| Fault::stop(Code::Internal, format!("shard={name} no thread: {error}"));
+        let rhythm = save_rhythm(config);
+        let saver = Saver::start(name, Box::new(self.store), rhythm, self.record.seq_reserved).map_err(internal)?;
+        let (messages, inbox) = bounded(0);
+        let (spare_sender, spare) = bounded(1);
+        let read_anew = Arc::new(AtomicBool::new(false));
+        let packer = Packer {
+            shard: name.clone(),
+            messages: inbox,
+            spare: spare_sender,
+            builder: builder(shard, &ready, self.record.next_seq),
+            delivery: Delivery {
+                shard: name.clone(),
+                epoch: self.record.epoch,
+                sequence: 0,
+                previous_crc32: self.previous_crc32,
+                identity: ready.session.identity(),
+                sink: self.sink,
+                saver,
+                stop: stop.clone(),
+                give_up: producer.until.is_some(),
+                offered: self.record.point,
+            },
+            rhythm: PackRhythm { timeout: shard.packs.timeout, eager: shard.packs.eager },
+            last_send: Instant::now(),
+            read_anew: Arc::clone(&read_anew),
+        };
+        let thread = std::thread::Builder::new().name(format!("packer-{name}"));
+        let packer = thread.spawn(move || packer.run()).map_err(internal)?;
+        let channels = Channels { messages, spare, read_anew };
+        let streamed = producer.run(ready, &channels);
+        // Without its producer the packer delivers what it has and ends.
+        drop(channels);
+        let packed = packer.join().unwrap_or_else(|_panic| {
+            Err(Fault::stop(Code::Internal, format!("shard={name} the packer thread panicked")))
+        });
+        packed.and(streamed)
+    }
+}
+
+fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
+    let live = LiveFields { shard: shard.name.clone(), server: ready.session.server.clone() };
+    let limits = PackLimits {
+        max_bytes: usize::try_from(shard.packs.max_bytes).unwrap_or(usize::MAX),
+        max_lines: shard.packs.max_rows.unwrap_or(u64::MAX).min(shard.memq_limit),
+        transaction_lines: shard.transactions.dispatch_transaction,
+    };
+    let resume = &ready.dump.resume;
+    let lines = LineWriter::new(json_options(shard), Some(live));
+    PackBuilder::new(lines, limits, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
+}
+
+/// How a shard's values are written.
+pub fn json_options(shard: &ShardConfig) -> JsonOptions {
+    JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String }
+}
+
+fn save_rhythm(config: &Config) -> SaveRhythm {
+    match config.points.saver {
+        config::PointSaver::Sync => SaveRhythm::Sync,
+        config::PointSaver::Async => SaveRhythm::Async {
+            initial_delay: config.points.async_initial_delay,
+            period: config.points.async_period,
+        },
+    }
+}
+
+fn open_sink(shard: &ShardConfig) -> Result<Box<dyn Sink>, Fault> {
+    let unsupported = |what: &str| {
+        Fault::stop(Code::Unsupported, format!("shard={} sink={what} is not in this version", shard.name))
+    };
+    match &shard.sink {
+        SinkConfig::Stdout => Ok(Box::new(StdoutSink::new())),
+        SinkConfig::Null => Ok(Box::new(NullSink::new())),
+        SinkConfig::File(file) => {
+            let sink = FileSink::open(file.clone(), &shard.name);
+            let sink = sink.map_err(|e| Fault::stop(e.code, format!("shard={} {}", shard.name, e.text)))?;
+            Ok(Box::new(sink))
+        }
+        SinkConfig::Exec(_) => Err(unsupported("exec")),
+    }
+}
+
+fn store_fault(shard: &str, error: &StoreError) -> Fault {
+    Fault::stop(error.code, format!("shard={shard} {error}"))
+}

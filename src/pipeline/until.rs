@@ -1,0 +1,62 @@
+//! Where a run ends that does not run for ever.
+
+use crate::binlog::gtid_set::GtidSet;
+use crate::binlog::position::BinlogPosition;
+use crate::change::batch::Place;
+use crate::code::Code;
+use crate::mysql::binlog_index::BinlogEnd;
+use crate::pipeline::fault::Fault;
+use crate::pipeline::session::Session;
+use crate::pipeline::session::source_fault;
+
+/// `--until`, as given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Until {
+    /// The end of the server's binlog at the first connect.
+    End,
+    /// A place; transactions begun before it are delivered whole.
+    Position(BinlogPosition),
+    /// All of these transactions.
+    Gtid(GtidSet),
+}
+
+/// A place that can be compared with how far we are.
+#[derive(Debug, Clone)]
+pub enum Target {
+    Position(BinlogPosition),
+    Gtid(GtidSet),
+}
+
+impl Target {
+    /// Asks the server where its end is, if that is what is meant. `by_gtid`: how far we are is known as a set.
+    pub fn fix(until: &Until, shard: &str, session: &mut Session, by_gtid: bool) -> Result<Self, Fault> {
+        match until {
+            Until::Position(position) => Ok(Self::Position(position.clone())),
+            Until::Gtid(set) if by_gtid => Ok(Self::Gtid(set.clone())),
+            Until::Gtid(_) => Err(Fault::stop(
+                Code::Usage,
+                format!("shard={shard} --until GTIDSET: this source is not followed by GTID; give FILE:POS or end"),
+            )),
+            Until::End => {
+                let end = BinlogEnd::ask(&mut session.connection, &session.facts);
+                let end = end.map_err(|error| source_fault(shard, &error))?;
+                match end.gtid_executed.as_deref().map(str::parse).filter(|_| by_gtid) {
+                    Some(Ok(set)) => Ok(Self::Gtid(set)),
+                    Some(Err(error)) => Err(Fault::refused(
+                        Code::Protocol,
+                        format!("shard={shard} source={} its gtid_executed makes no sense: {error}", session.server),
+                    )),
+                    None => Ok(Self::Position(BinlogPosition { file: end.file, pos: end.pos })),
+                }
+            }
+        }
+    }
+
+    /// Whether everything before the target has been read. `executed` is how far we are as a set, where it is known.
+    pub fn reached(&self, rest: &Place, executed: Option<&GtidSet>) -> bool {
+        match self {
+            Self::Position(target) => BinlogPosition { file: rest.file.to_string(), pos: rest.pos } >= *target,
+            Self::Gtid(target) => executed.is_some_and(|executed| executed.contains_set(target)),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Definitions from a file: one table a line, each a JSON object as [`TableDefinition`] reads it.
+//!
+//! ```text
+//! {"database":"shop","table":"orders","columns":[{"name":"id","type":"int"},
+//!  {"name":"note","type":"varchar(20)","charset":"utf8mb4"}],"key":["id"]}
+//! ```
+//! (on one line). Empty lines and lines that begin with `#` are passed over.
+
+use crate::schema::definition::TableDefinition;
+use std::collections::HashMap;
+
+/// Definitions by database and table.
+#[derive(Debug, Clone, Default)]
+pub struct SchemaFile {
+    tables: HashMap<(String, String), TableDefinition>,
+}
+
+impl SchemaFile {
+    /// Reads the text of a file. The error names the line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut tables = HashMap::new();
+        for (index, line) in text.lines().enumerate() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let place = index + 1;
+            let table: TableDefinition = serde_json::from_str(line)
+                .map_err(|error| format!("line {place}: no table definition as JSON: {error}"))?;
+            check(&table).map_err(|problem| format!("line {place}: {problem}"))?;
+            let name = (table.database.clone(), table.table.clone());
+            if tables.insert(name, table).is_some() {
+                return Err(format!("line {place}: the table has a line already"));
+            }
+        }
+        Ok(Self { tables })
+    }
+
+    pub fn table(&self, database: &str, table: &str) -> Option<&TableDefinition> {
+        self.tables.get(&(database.to_owned(), table.to_owned()))
+    }
+}
+
+fn check(table: &TableDefinition) -> Result<(), String> {
+    let name = format!("{}.{}", table.database, table.table);
+    if table.columns.is_empty() {
+        return Err(format!("{name} has no columns"));
+    }
+    let unknown = table.key.iter().find(|key| !table.columns.iter().any(|column| column.name == **key));
+    match unknown {
+        Some(key) => Err(format!("{name}: the key names {key}, which is no column")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_table_a_line() {
+        let line = r#"{"database":"d","table":"t","columns":[{"name":"a","type":"int unsigned"}],"key":["a"]}"#;
+        let file = SchemaFile::parse(&format!("# comment\n\n{line}\n")).unwrap();
+        assert_eq!(file.table("d", "t").unwrap().columns[0].column_type, "int unsigned");
+        assert!(file.table("d", "T").is_none());
+        assert!(SchemaFile::parse(&format!("{line}\n{line}")).unwrap_err().starts_with("line 2: "));
+        assert!(SchemaFile::parse("{}").unwrap_err().starts_with("line 1: "));
+        assert!(SchemaFile::parse(&line.replace(r#"["a"]"#, r#"["b"]"#)).unwrap_err().contains("no column"));
+        assert!(SchemaFile::parse("not json").is_err());
+    }
+}
