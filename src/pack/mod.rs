@@ -1,7 +1,12 @@
-//! Packs: the rows of one shard as text, cut into pieces that a sink takes whole.
+//! Packs: changes as lines of JSON, cut into pieces that a sink takes whole.
 #![cfg_attr(
     not(test),
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod builder;
 pub mod header;
+pub mod json;
+pub mod lines;
+pub mod run_crc;
+pub mod template;
