@@ -1,1 +1,80 @@
-//! (to come)
+//! Where packs go. Each sink says how durable a pack is once it took it; what to do about a failing sink (wait, stop) is
+//! the pipeline's business.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+pub mod file;
+pub mod null;
+pub mod stdout;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use crate::code::Code;
+use crate::pack::header::Pack;
+use crate::pack::header::PackHeader;
+use crate::sync_point::folder::FolderError;
+use std::fmt;
+use std::time::Instant;
+
+/// Takes the packs of one shard, whole and in order.
+///
+/// The order of calls: `standing` once, `begin_epoch`, then `deliver` and `tick` as needed, `close` at the end. A new
+/// epoch may begin at any time between two packs.
+///
+/// No call waits for ever. One that cannot go on within a few seconds returns a retryable error.
+pub trait Sink: Send {
+    /// Returns once the pack is as durable as this sink promises. After a retryable error the same pack may be delivered
+    /// again (after other calls of `tick`), and must be before any other; where the sink can tell, it comes out once.
+    fn deliver(&mut self, pack: &Pack<'_>) -> Result<(), SinkError>;
+
+    /// The last whole pack that this sink holds, after it has mended what a crash left; none from a sink that keeps
+    /// nothing, and from an empty one.
+    fn standing(&mut self) -> Result<Option<PackHeader>, SinkError>;
+
+    /// Packs of a new epoch follow. A sink that keeps epochs refuses one that does not rise.
+    fn begin_epoch(&mut self, epoch: u64) -> Result<(), SinkError>;
+
+    /// Does what falls due with time. To be called about once a second, between packs.
+    fn tick(&mut self, now: Instant) -> Result<(), SinkError>;
+
+    /// The end: nothing is delivered after it. What was delivered is durable with or without this call.
+    fn close(&mut self) -> Result<(), SinkError>;
+}
+
+/// A pack that was not taken, or a sink that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkError {
+    pub code: Code,
+    pub text: String,
+    /// May pass by itself (a full disk, a reader that is slow): to be tried again. Otherwise it needs a person.
+    pub retryable: bool,
+}
+
+impl SinkError {
+    pub fn retryable(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), retryable: true }
+    }
+
+    pub fn fatal(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), retryable: false }
+    }
+}
+
+impl From<FolderError> for SinkError {
+    fn from(error: FolderError) -> Self {
+        Self::fatal(error.code, error.text)
+    }
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for SinkError {}

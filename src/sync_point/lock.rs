@@ -100,7 +100,7 @@ mod tests {
         // flock(1) is part of util-linux; it stands for another fountain.
         let child = Command::new("flock")
             .arg(&path)
-            .args(["sh", "-c", "echo $$ | tee \"$0\"; read x"])
+            .args(["sh", "-c", "echo $$ > \"$0\"; echo $$; read x"])
             .arg(&path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

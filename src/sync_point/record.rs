@@ -81,10 +81,7 @@ pub(crate) mod tests {
             next_seq: 4712,
             seq_reserved: 100_001,
             saved_ms: 1_700_000_000_123,
-            point: Some(SyncPoint {
-                inside: Some(Inside { rows: 7, crc32: 0x0f3a_77c1 }),
-                ..point(1234)
-            }),
+            point: Some(SyncPoint { inside: Some(Inside { rows: 7, crc32: 0x0f3a_77c1 }), ..point(1234) }),
         }
     }
 
