@@ -3,12 +3,20 @@
 //! Used alike for a live stream and for files. One `match` decides about every event: it becomes an item, it is
 //! consumed, or it stops the shard; nothing falls through.
 
+use crate::binlog::ColumnBits;
+use crate::binlog::Decoder;
 use crate::binlog::Event;
-use crate::binlog::decoder::Decoder;
-use crate::binlog::header::EventHeader;
-use crate::binlog::payload::PayloadReader;
-use crate::binlog::query::QueryEvent;
-use crate::binlog::rows::RowsEvent;
+use crate::binlog::EventHeader;
+use crate::binlog::FormatDescription;
+use crate::binlog::Gtid;
+use crate::binlog::Heartbeat;
+use crate::binlog::PayloadEvent;
+use crate::binlog::PayloadReader;
+use crate::binlog::Query;
+use crate::binlog::Rotate;
+use crate::binlog::RowsEvent;
+use crate::binlog::mariadb::gtid_flags;
+use crate::binlog::position_tracker::EventSpan;
 use crate::change::batch::Batch;
 use crate::change::batch::Begin;
 use crate::change::batch::End;
@@ -75,8 +83,11 @@ pub struct Assembler<D> {
     announced: Option<Begin>,
     /// Outside of a transaction: where the next event starts.
     rest: Option<Place>,
-    /// Rows of watched tables handed on so far.
+    /// The last format description: the file it stands in, and when that was begun (seconds since 1970).
+    file_created: Option<(Arc<str>, u32)>,
+    /// Row events of watched tables handed on so far, and transactions begun.
     rows_events: u64,
+    transactions: u64,
 }
 
 #[derive(Debug)]
@@ -85,6 +96,7 @@ struct Transaction {
     explicit: bool,
     /// Rows of watched tables have been handed on from it.
     watched_rows: bool,
+    gtid: Option<Gtid>,
 }
 
 /// An event with its place: where it starts, and where the next one does.
@@ -104,7 +116,9 @@ impl<D: Definitions> Assembler<D> {
             transaction: None,
             announced: None,
             rest: None,
+            file_created: None,
             rows_events: 0,
+            transactions: 0,
         }
     }
 
@@ -123,25 +137,40 @@ impl<D: Definitions> Assembler<D> {
         self.rest.as_ref().filter(|_| self.transaction.is_none() && self.announced.is_none())
     }
 
+    /// Between transactions, and the source is further in the same file.
+    pub fn is_behind(&self, heartbeat: &Heartbeat<'_>) -> bool {
+        self.rest().is_some_and(|rest| *rest.file == *heartbeat.file && rest.pos < heartbeat.position)
+    }
+
     /// Row events of watched tables so far.
     pub fn rows_events(&self) -> u64 {
         self.rows_events
+    }
+
+    /// Transactions begun so far.
+    pub fn transactions(&self) -> u64 {
+        self.transactions
+    }
+
+    /// The file of the last format description, and when it was begun (seconds since 1970).
+    pub fn file_created(&self) -> Option<(&Arc<str>, u32)> {
+        self.file_created.as_ref().map(|(file, created)| (file, *created))
     }
 
     pub fn definitions(&mut self) -> &mut D {
         self.tables.definitions()
     }
 
-    /// Takes the next event. `pos` is where it starts and `next` where the one behind it does.
+    /// Takes the next event; `span` is its place in the file.
     pub fn accept(
         &mut self,
         decoder: &mut Decoder,
         (header, event): (EventHeader, Event<'_>),
-        (pos, next): (u64, u64),
+        span: EventSpan,
         batch: &mut Batch,
         hand_over: &mut dyn HandOver,
     ) -> Result<(), ChangeError> {
-        let at = At { header: &header, pos, next };
+        let at = At { header: &header, pos: span.start, next: span.end };
         if let Event::Payload(payload) = event {
             return self.payload(decoder, payload, at, batch, hand_over);
         }
@@ -152,7 +181,7 @@ impl<D: Definitions> Assembler<D> {
     fn payload(
         &mut self,
         decoder: &mut Decoder,
-        payload: crate::binlog::payload::PayloadEvent<'_>,
+        payload: PayloadEvent<'_>,
         at: At<'_>,
         batch: &mut Batch,
         hand_over: &mut dyn HandOver,
@@ -170,14 +199,17 @@ impl<D: Definitions> Assembler<D> {
 
     fn event(&mut self, event: &Event<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
         match event {
-            Event::FormatDescription(_) => self.format_description(at, batch),
-            Event::Rotate(rotate) => self.rotate(rotate, batch),
+            Event::FormatDescription(description) => self.format_description(description, at, batch),
+            Event::Rotate(rotate) => {
+                self.rotate(rotate, batch);
+                Ok(())
+            }
             Event::Gtid(gtid) => {
                 let text = gtid.gtid.as_ref().map(|gtid| TransactionGtid {
                     text: gtid.to_string().into(),
                     mysql: Some(gtid.clone()),
                 });
-                self.announce(text, gtid.original_commit_timestamp_us, at)
+                self.announce(text, gtid.original_commit_timestamp, at)
             }
             Event::MariadbGtid(gtid) => {
                 self.announce(
@@ -185,7 +217,7 @@ impl<D: Definitions> Assembler<D> {
                     None,
                     at,
                 )?;
-                if !gtid.is_standalone() {
+                if gtid.flags & gtid_flags::STANDALONE == 0 {
                     self.begin(true, at, batch);
                 }
                 Ok(())
@@ -208,15 +240,15 @@ impl<D: Definitions> Assembler<D> {
                 ),
             )),
             Event::Heartbeat(heartbeat) => {
-                self.heartbeat(heartbeat.position, batch);
+                self.heartbeat(heartbeat, batch);
                 Ok(())
             }
             Event::Payload(_) => Err(ChangeError::new(Code::BadEvent, "a compressed transaction inside another one")),
-            Event::LoadData { event_type } => Err(ChangeError::new(
+            Event::StatementLoad(_) => Err(ChangeError::new(
                 Code::Statement,
-                format!("LOAD DATA logged as a statement (event type {event_type}); {}", advice_for_row_format()),
+                format!("LOAD DATA was logged as a statement, so its rows are unknown; {}", advice_for_row_format()),
             )),
-            Event::MariadbStartEncryption => Err(ChangeError::new(
+            Event::MariadbStartEncryption(_) => Err(ChangeError::new(
                 Code::Encrypted,
                 "the server encrypts its binlog files; read them from the server (fountain run) instead of from disk",
             )),
@@ -226,7 +258,11 @@ impl<D: Definitions> Assembler<D> {
                     "MariaDB compressed event (type {event_type}): not in this version; SET GLOBAL log_bin_compress=OFF"
                 ),
             )),
-            Event::Unknown { event_type } => Err(ChangeError::new(
+            Event::MariadbPartialRows(_) => Err(ChangeError::new(
+                Code::Unsupported,
+                "MariaDB row event in pieces: not in this version; raise binlog_row_event_fragment_threshold",
+            )),
+            Event::Unknown { event_type, .. } => Err(ChangeError::new(
                 Code::UnknownEvent,
                 format!("event type {event_type} is unknown to this version and is not marked as ignorable"),
             )),
@@ -234,7 +270,9 @@ impl<D: Definitions> Assembler<D> {
             Event::PreviousGtids(_)
             | Event::RowsQuery(_)
             | Event::Stop
-            | Event::StatementContext { .. }
+            | Event::StatementContext(_)
+            | Event::TransactionContext(_)
+            | Event::ViewChange(_)
             | Event::Ignorable { .. }
             | Event::MariadbGtidList(_)
             | Event::MariadbAnnotateRows(_)
@@ -261,28 +299,33 @@ impl<D: Definitions> Assembler<D> {
         self.rest = Some(place);
     }
 
-    fn format_description(&mut self, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+    fn format_description(
+        &mut self,
+        description: &FormatDescription<'_>,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), ChangeError> {
+        log::debug!("{}: written by {}", self.file, description.server_version);
         // A server that died in the middle of a transaction begins a new file; the torn transaction was rolled back
         // when it came up again (crash recovery, `MYSQL_BIN_LOG::recover`).
         if !at.header.is_artificial() && self.transaction.is_some() {
             log::warn!("{}:{}: the transaction before was cut off by a crash of the server", self.file, at.pos);
             self.end(Outcome::Rollback, at, batch);
         }
-        batch.items.push(Item::File { file: Arc::clone(&self.file), created: at.header.timestamp });
+        let created = at.header.timestamp;
+        self.file_created = Some((Arc::clone(&self.file), created));
+        batch.items.push(Item::File { file: Arc::clone(&self.file), created });
         self.pass(at, batch);
         Ok(())
     }
 
-    fn rotate(&mut self, rotate: &crate::binlog::rotate::RotateEvent<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
-        let name = std::str::from_utf8(rotate.file)
-            .map_err(|_| ChangeError::new(Code::BadEvent, "ROTATE_EVENT: the file's name is no UTF-8"))?;
-        if *self.file != *name {
-            self.file = name.into();
+    fn rotate(&mut self, rotate: &Rotate<'_>, batch: &mut Batch) {
+        if *self.file != *rotate.file {
+            self.file = rotate.file.into();
         }
         if self.transaction.is_none() && self.announced.is_none() {
             self.moved(self.place(rotate.position), batch);
         }
-        Ok(())
     }
 
     fn announce(
@@ -315,7 +358,10 @@ impl<D: Definitions> Assembler<D> {
             timestamp: at.header.timestamp,
         });
         self.rest = None;
-        self.transaction = Some(Transaction { explicit, watched_rows: false });
+        self.tables.trim();
+        self.transactions += 1;
+        let gtid = begin.gtid.as_ref().and_then(|gtid| gtid.mysql.clone());
+        self.transaction = Some(Transaction { explicit, watched_rows: false, gtid });
         batch.items.push(Item::Begin(begin));
     }
 
@@ -328,13 +374,14 @@ impl<D: Definitions> Assembler<D> {
 
     fn end(&mut self, outcome: Outcome, at: At<'_>, batch: &mut Batch) {
         self.ensure_begun(at, batch);
-        self.transaction = None;
+        let gtid = self.transaction.take().and_then(|transaction| transaction.gtid);
         let next = self.place(at.next);
         self.rest = Some(next.clone());
         batch.items.push(Item::End(End {
             outcome,
             place: self.place(at.pos),
             next,
+            gtid,
             server_id: at.header.server_id,
             timestamp: at.header.timestamp,
         }));
@@ -347,7 +394,7 @@ impl<D: Definitions> Assembler<D> {
         }
     }
 
-    fn query(&mut self, query: &QueryEvent<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+    fn query(&mut self, query: &Query<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
         let text = String::from_utf8_lossy(query.sql);
         let database = String::from_utf8_lossy(query.database);
         match sql::classify(&text, &database) {
@@ -400,7 +447,7 @@ impl<D: Definitions> Assembler<D> {
         }
     }
 
-    fn deliver_sql(&mut self, op: SqlOp, query: &QueryEvent<'_>, database: &str, at: At<'_>, batch: &mut Batch) {
+    fn deliver_sql(&mut self, op: SqlOp, query: &Query<'_>, database: &str, at: At<'_>, batch: &mut Batch) {
         let sql = batch.keep(query.sql);
         batch.items.push(Item::Sql(Sql {
             op,
@@ -414,7 +461,7 @@ impl<D: Definitions> Assembler<D> {
 
     fn statement_dml(
         &mut self,
-        query: &QueryEvent<'_>,
+        query: &Query<'_>,
         text: &str,
         database: &str,
         at: At<'_>,
@@ -451,11 +498,11 @@ impl<D: Definitions> Assembler<D> {
         Ok(())
     }
 
-    fn heartbeat(&mut self, position: Option<u64>, batch: &mut Batch) {
-        let Some(position) = position else { return };
-        let ahead = self.rest().is_some_and(|rest| rest.file == self.file && rest.pos < position);
-        if ahead {
-            self.moved(self.place(position), batch);
+    /// An idle server says how far it is; between transactions that moves us too. Old heartbeats carry 32 bits of the
+    /// position, which do for nothing past 4 GiB.
+    fn heartbeat(&mut self, heartbeat: &Heartbeat<'_>, batch: &mut Batch) {
+        if self.is_behind(heartbeat) && heartbeat.exact {
+            self.moved(self.place(heartbeat.position), batch);
         }
     }
 
@@ -488,8 +535,8 @@ impl<D: Definitions> Assembler<D> {
                 place: Place { file: Arc::clone(&self.file), pos: at.pos },
                 server_id: at.header.server_id,
                 timestamp: at.header.timestamp,
-                before: batch.keep(rows.before.as_bytes()),
-                after: batch.keep(rows.after.as_bytes()),
+                before: batch.keep(column_bytes(rows.before_columns)),
+                after: batch.keep(column_bytes(rows.after_columns)),
                 rows: batch.keep(rows.rows),
             };
             batch.items.push(Item::Rows(item));
@@ -499,16 +546,21 @@ impl<D: Definitions> Assembler<D> {
             batch.items.push(Item::Passed(Passed { plan, kind: rows.kind, count }));
         }
         // Servers before 5.1.? and some forks log rows without BEGIN: such a transaction ends with its statement.
-        if rows.is_statement_end() {
+        if rows.statement_end() {
             self.end_if_alone(at, batch);
         }
         Ok(())
     }
 }
 
+fn column_bytes(columns: Option<ColumnBits<'_>>) -> &[u8] {
+    columns.map_or(&[], |columns| columns.as_bytes())
+}
+
 /// Rows of a table that is not watched are walked over, for their number.
 fn count_rows(rows: &RowsEvent<'_>, plan: &TablePlan) -> Result<u64, ChangeError> {
-    let images = RowImages::new(plan, rows.kind, rows.partial_json, rows.before, rows.after);
+    let [before, after] = [rows.before_columns, rows.after_columns].map(column_bytes);
+    let images = RowImages::new(plan, rows.kind, rows.partial_json, before, after);
     let mut bytes = Reader::new(rows.rows);
     let mut count = 0;
     while !bytes.is_empty() {

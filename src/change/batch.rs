@@ -4,7 +4,8 @@
 //! [`FULL_ITEMS`], or until its socket is drained; never merely because a transaction ended. Its buffers are handed
 //! back and used again.
 
-use crate::binlog::rows::RowsKind;
+use crate::binlog::Gtid;
+use crate::binlog::RowsKind;
 use crate::schema::plan::TablePlan;
 use std::ops::Range;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub enum Item {
     Savepoint(String),
     RollbackTo(RollbackTo),
     End(End),
+    /// A file's format description: the file that is read from here on, and when it was begun (seconds since 1970).
+    File { file: Arc<str>, created: u32 },
     /// Outside of transactions the log has been read up to here (rotation, idle heartbeat, a skipped event).
     Moved(Place),
 }
@@ -95,7 +98,7 @@ pub struct Begin {
 pub struct TransactionGtid {
     pub text: Arc<str>,
     /// None for MariaDB's GTIDs, which do not form MySQL's sets.
-    pub mysql: Option<crate::binlog::gtid::Gtid>,
+    pub mysql: Option<Gtid>,
 }
 
 /// The rows of one event.
@@ -159,6 +162,8 @@ pub struct End {
     pub place: Place,
     /// Where the next event starts.
     pub next: Place,
+    /// The transaction's, when it has one of MySQL's.
+    pub gtid: Option<Gtid>,
     pub server_id: u32,
     pub timestamp: u32,
 }

@@ -2,6 +2,7 @@
 
 use crate::binlog::error::BinlogError;
 use crate::code::Code;
+use crate::schema::resolve::ResolveError;
 use std::fmt;
 
 /// An event that must not be passed over, or a definition that cannot be had.
@@ -16,6 +17,17 @@ pub struct ChangeError {
 impl ChangeError {
     pub fn new(code: Code, text: impl Into<String>) -> Self {
         Self { code, text: text.into(), retry: false }
+    }
+
+    /// The stream has to be read anew, for a reason that lies with us.
+    pub fn again(text: impl Into<String>) -> Self {
+        Self { code: Code::ConnectionLost, text: text.into(), retry: true }
+    }
+}
+
+impl From<ResolveError> for ChangeError {
+    fn from(error: ResolveError) -> Self {
+        Self::new(error.code, error.text)
     }
 }
 

@@ -4,4 +4,8 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod assembler;
+pub mod batch;
+pub mod error;
 pub mod sql;
+pub mod tables;

@@ -78,6 +78,12 @@ pub fn classify(sql: &str, database: &str) -> Statement {
     }
 }
 
+/// Whether a text holds no statement at all: MariaDB sends comments in the place of events that a replica would not know
+/// (`Query_log_event::dummy_event`).
+pub fn is_only_comment(sql: &str) -> bool {
+    Tokens::new(sql).peek().is_none()
+}
+
 fn rollback(tokens: &mut Tokens<'_>) -> Statement {
     tokens.accept("WORK");
     if !tokens.accept("TO") {

@@ -6,7 +6,7 @@ use crate::code::Code;
 use crate::schema::definition::TableDefinition;
 use crate::schema::filter::Filter;
 use crate::schema::plan::TablePlan;
-use crate::schema::resolve;
+use crate::schema::resolve::LoggedTable;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,6 +18,9 @@ const MAX_TABLES: usize = 20_000;
 pub trait Definitions {
     /// The table as it is defined; `None` when it does not exist there.
     fn definition(&mut self, database: &str, table: &str) -> Result<Option<TableDefinition>, ChangeError>;
+
+    /// Nobody knows the table and the event does not say everything: an error, or rows without names are good enough.
+    fn missing(&mut self, database: &str, table: &str) -> Result<(), ChangeError>;
 }
 
 /// A table that rows may name.
@@ -45,35 +48,42 @@ impl<D: Definitions> Tables<D> {
         &mut self.definitions
     }
 
-    /// Takes a TABLE_MAP event.
-    pub fn map(&mut self, map: &TableMapEvent<'_>, filter: &Filter) -> Result<(), ChangeError> {
-        if self.by_id.get(&map.table_id).is_some_and(|table| *table.body == *map.body) {
-            return Ok(());
-        }
-        let table = self.resolve(map, filter)?;
+    /// Forgets tables when they have become too many. Between transactions: within one, rows still name them.
+    pub fn trim(&mut self) {
         if self.by_id.len() >= MAX_TABLES {
             self.by_id.clear();
         }
-        self.by_id.insert(map.table_id, table);
+    }
+
+    /// Takes a TABLE_MAP event.
+    pub fn map(&mut self, map: &TableMapEvent<'_>, filter: &Filter) -> Result<(), ChangeError> {
+        if self.by_id.get(&map.table_id).is_none_or(|table| *table.body != *map.body) {
+            let table = self.resolve(map, filter)?;
+            self.by_id.insert(map.table_id, table);
+        }
         Ok(())
     }
 
     fn resolve(&mut self, map: &TableMapEvent<'_>, filter: &Filter) -> Result<Table, ChangeError> {
-        let database = name(map.database, "database")?;
-        let table = name(map.table, "table")?;
-        let body = map.body.into();
-        let watched = filter.watches(database, table);
-        if !watched {
+        let logged = LoggedTable::read(map)?;
+        let watched = filter.watches(logged.database(), logged.table());
+        let plan = match watched {
+            true => self.delivering_plan(&logged)?,
             // Its rows are counted, not read: the types alone do for that.
-            let plan = Arc::new(resolve::walking_plan(map, database, table)?);
-            return Ok(Table { plan, watched, body });
-        }
-        let definition = match resolve::event_is_enough(map) {
-            true => None,
-            false => self.definitions.definition(database, table)?,
+            false => logged.walking_plan()?,
         };
-        let plan = Arc::new(resolve::plan(map, database, table, definition.as_ref())?);
-        Ok(Table { plan, watched, body })
+        Ok(Table { plan: Arc::new(plan), watched, body: map.body.into() })
+    }
+
+    fn delivering_plan(&mut self, logged: &LoggedTable<'_>) -> Result<TablePlan, ChangeError> {
+        if logged.is_complete() {
+            return Ok(logged.plan(None)?);
+        }
+        let definition = self.definitions.definition(logged.database(), logged.table())?;
+        if definition.is_none() {
+            self.definitions.missing(logged.database(), logged.table())?;
+        }
+        Ok(logged.plan(definition.as_ref())?)
     }
 
     /// The table that rows name by its id.
@@ -82,9 +92,4 @@ impl<D: Definitions> Tables<D> {
             ChangeError::new(Code::TableMap, format!("rows of table id {table_id}, which no TABLE_MAP_EVENT has introduced"))
         })
     }
-}
-
-fn name<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, ChangeError> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| ChangeError::new(Code::BadEvent, format!("TABLE_MAP_EVENT: the {what}'s name is no UTF-8")))
 }

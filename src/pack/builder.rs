@@ -7,8 +7,8 @@
 //!
 //! Pure: packs leave through [`PackOutput`].
 
-use crate::binlog::gtid_set::GtidSet;
-use crate::binlog::rows::RowsKind;
+use crate::binlog::GtidSet;
+use crate::binlog::RowsKind;
 use crate::change::batch::Batch;
 use crate::change::batch::Begin;
 use crate::change::batch::End;
@@ -64,10 +64,21 @@ pub struct Reached<'a> {
 #[derive(Debug, Clone)]
 pub struct Frontier {
     pub place: Place,
+    /// When that file was begun, by its format description (seconds since 1970); 0 when it has not been seen.
+    pub file_created: u32,
     /// The executed set, when the shard is followed by MySQL GTIDs.
     pub gtid_set: Option<GtidSet>,
     /// Commit time of the last finished transaction, 0 before the first.
     pub ts_ms: u64,
+}
+
+impl Frontier {
+    fn move_to(&mut self, place: &Place) {
+        if self.place.file != place.file {
+            self.file_created = 0;
+        }
+        self.place = place.clone();
+    }
 }
 
 /// How large packs may grow, and what they hold besides rows.
@@ -226,6 +237,11 @@ impl PackBuilder {
         self.finished.lines > 0
     }
 
+    /// A transaction has gone out in part: the point stands inside it until it ends.
+    pub fn is_streaming(&self) -> bool {
+        self.resume.is_some() || self.open.as_ref().is_some_and(|open| open.streamed)
+    }
+
     /// The next line's `seq`.
     pub fn next_seq(&self) -> u64 {
         self.end.seq
@@ -251,7 +267,12 @@ impl PackBuilder {
                 Item::Savepoint(name) => self.savepoint(name),
                 Item::RollbackTo(target) => self.roll_back_to(target, output)?,
                 Item::End(end) => self.end_transaction(end, output)?,
-                Item::Moved(place) => self.frontier.place = place.clone(),
+                Item::File { file, created } => {
+                    if *self.frontier.place.file == **file {
+                        self.frontier.file_created = *created;
+                    }
+                }
+                Item::Moved(place) => self.frontier.move_to(place),
             }
             // Many small transactions fill a pack as well as one large one does.
             if self.overflows() && self.finished.lines > 0 {
@@ -520,7 +541,7 @@ impl PackBuilder {
         if self.first_open.take().is_some() {
             self.last_finished = self.last.clone();
         }
-        self.frontier.place = end.next.clone();
+        self.frontier.move_to(&end.next);
         self.frontier.ts_ms = open.begin.ts_ms;
         if let (Some(set), Some(gtid)) = (&mut self.frontier.gtid_set, &open.begin.gtid)
             && let Some(gtid) = &gtid.mysql

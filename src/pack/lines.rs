@@ -1,7 +1,6 @@
 //! Changes to lines of JSON: the row format `fountain` that the README describes field by field.
 
-use crate::binlog::rows::ColumnBits;
-use crate::binlog::rows::RowsKind;
+use crate::binlog::RowsKind;
 use crate::change::batch::Batch;
 use crate::change::batch::Begin;
 use crate::change::batch::Place;
@@ -58,8 +57,7 @@ pub struct RowsReader<'a> {
 
 impl<'a> RowsReader<'a> {
     pub fn new(rows: &'a Rows, batch: &'a Batch) -> Self {
-        let before = ColumnBits::new(batch.slice(&rows.before));
-        let after = ColumnBits::new(batch.slice(&rows.after));
+        let (before, after) = (batch.slice(&rows.before), batch.slice(&rows.after));
         Self {
             images: RowImages::new(&rows.plan, rows.kind, rows.partial_json, before, after),
             bytes: Reader::new(batch.slice(&rows.rows)),
@@ -106,10 +104,10 @@ impl<'a> RowsReader<'a> {
 
 /// Writes the members of one image.
 #[inline]
-fn write_image(
-    images: &RowImages<'_>,
+fn write_image<'a>(
+    images: &RowImages<'a>,
     held: &HeldColumns<'_>,
-    bytes: &mut Reader<'_>,
+    bytes: &mut Reader<'a>,
     out: &mut Vec<u8>,
     names: &[Vec<u8>],
     options: JsonOptions,
@@ -183,9 +181,9 @@ fn write_partial_image<'a>(
             out.extend_from_slice(b"null");
             continue;
         }
-        let base = base.get(index).and_then(Option::as_ref);
+        let base = base.get(index).copied().flatten();
         let written = match differs {
-            true => column.format.decode_json_diff(bytes, base),
+            true => column.format.decode_partial_json(bytes, base),
             false => column.format.decode(bytes),
         };
         written

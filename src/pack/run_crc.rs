@@ -3,7 +3,7 @@
 //! It covers each row's operation and table, not its values: servers may cut events differently and log other row
 //! images, yet the order of rows is the same. Rows of one kind in a row count as a run, so it costs nothing per row.
 
-use crate::binlog::rows::RowsKind;
+use crate::binlog::RowsKind;
 use crate::schema::plan::TablePlan;
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! The parts of a row line that are the same for every row of a table, and for every row of an event.
 
-use crate::binlog::rows::RowsKind;
+use crate::binlog::RowsKind;
 use crate::pack::json::write_string;
 use crate::schema::plan::TablePlan;
 

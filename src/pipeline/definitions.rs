@@ -3,6 +3,7 @@
 
 use crate::change::error::ChangeError;
 use crate::change::tables::Definitions;
+use crate::code::Code;
 use crate::mysql::catalog::table_definition;
 use crate::mysql::config::SourceConfig;
 use crate::mysql::connection::Connection;
@@ -41,6 +42,27 @@ impl Definitions for KnownDefinitions {
         match &mut self.server {
             Some(server) => server.ask(database, table).map_err(change_error),
             None => Ok(None),
+        }
+    }
+
+    fn missing(&mut self, database: &str, table: &str) -> Result<(), ChangeError> {
+        match &self.server {
+            // A stream names its columns; only somebody who looks into a file may have to do without.
+            Some(server) => Err(ChangeError::new(
+                Code::SchemaDiff,
+                format!(
+                    "{database}.{table}: the server {} no longer has this table, whose rows were logged without names; supply \
+                     its definition by schema_file, or leave the table out by filter_shard_table_black",
+                    server.source.place()
+                ),
+            )),
+            None => {
+                log::warn!(
+                    "{database}.{table}: no definition is known: columns are called @1, @2, …, integers are signed, strings \
+                     are text where they are valid UTF-8; give --schema FILE or a server"
+                );
+                Ok(())
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
 use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
@@ -39,7 +40,7 @@ pub struct Delivery {
     /// With `--until` a sink that cannot take a pack ends the run.
     pub give_up: bool,
     /// The point that was offered to the saver last.
-    pub offered: SyncPoint,
+    pub offered: Option<SyncPoint>,
 }
 
 impl Delivery {
@@ -54,7 +55,7 @@ impl Delivery {
 
     /// Lets the sink do what is due by the clock.
     pub fn tick(&mut self) -> Result<(), Fault> {
-        match self.sink.tick() {
+        match self.sink.tick(Instant::now()) {
             Err(error) if !error.retryable => Err(self.sink_fault(&error)),
             // The next pack meets the same trouble and waits it out.
             Err(_) | Ok(()) => Ok(()),
@@ -64,7 +65,7 @@ impl Delivery {
     /// No row is waiting and the log has been read up to here.
     pub fn moved_to(&mut self, frontier: &Frontier, next_seq: u64) {
         let point = self.point(&Reached { frontier, inside: None });
-        if point != self.offered {
+        if self.offered.as_ref() != Some(&point) {
             self.offer(point, next_seq);
         }
     }
@@ -74,7 +75,7 @@ impl Delivery {
         let sink = self.sink.close();
         let sink = sink.map_err(|error| self.sink_fault(&error));
         let saved = self.saver.close();
-        let saved = saved.map_err(|error| Fault::stop(error.code(), format!("shard={} {error}", self.shard)));
+        let saved = saved.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", self.shard)));
         sink.and(saved)
     }
 
@@ -92,7 +93,7 @@ impl Delivery {
     }
 
     fn offer(&mut self, point: SyncPoint, next_seq: u64) {
-        self.offered = point.clone();
+        self.offered = Some(point.clone());
         self.saver.offer(PointRecord {
             shard: self.shard.clone(),
             epoch: self.epoch,

@@ -1,6 +1,5 @@
 //! What the producer says to the packer, through a channel that holds nothing.
 
-use crate::binlog::gtid_set::GtidSet;
 use crate::change::batch::Batch;
 use crate::pack::builder::Frontier;
 use crate::sync_point::Inside;
@@ -24,8 +23,6 @@ pub struct Connected {
     /// `host:port`.
     pub server: String,
     pub identity: ServerIdentity,
-    /// Where the dump begins, when it is not where the last one broke off.
-    pub gtid_set: Option<GtidSet>,
 }
 
 /// Where a broken stream has to be read on.

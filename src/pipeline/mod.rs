@@ -1,1 +1,15 @@
-//! (to come)
+//! A shard at work: the producer thread reads and hands batches over, the packer thread writes lines and sends packs,
+//! the saver thread stores points.
+
+pub mod definitions;
+pub mod delivery;
+pub mod fault;
+pub mod message;
+pub mod packer;
+pub mod producer;
+pub mod replica;
+pub mod saver;
+pub mod session;
+pub mod shard;
+pub mod start;
+pub mod until;

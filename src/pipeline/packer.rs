@@ -11,9 +11,13 @@ use crate::pipeline::delivery::Delivery;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::message::Message;
 use crate::pipeline::message::ReadOn;
+use crate::sync_point::Inside;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::RecvTimeoutError;
 use crossbeam_channel::Sender;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -38,6 +42,10 @@ pub struct Packer {
     pub delivery: Delivery,
     pub rhythm: PackRhythm,
     pub last_send: Instant,
+    /// What comes is void until the stream begins anew.
+    pub void: bool,
+    /// Tells the producer to read the transaction anew in which it resumed.
+    pub read_anew: Arc<AtomicBool>,
 }
 
 /// What a step of the packer came to.
@@ -65,12 +73,14 @@ impl Packer {
 
     fn step(&mut self) -> Result<Step, Fault> {
         match self.messages.recv_timeout(self.patience()) {
+            Ok(Message::Batch(_)) if self.void => {}
             Ok(Message::Batch(batch)) => self.take(batch)?,
             Ok(Message::Connected(connected)) => {
                 self.builder.connected_to(&connected.server);
                 self.delivery.connected_to(connected);
             }
             Ok(Message::Interrupted { answer }) => {
+                self.void = false;
                 let (frontier, inside) = self.builder.interrupted();
                 // The producer waits for this; if it is gone, the next receive says so.
                 if answer.send(ReadOn { frontier, inside }).is_err() {
@@ -99,8 +109,10 @@ impl Packer {
     fn take(&mut self, mut batch: Batch) -> Result<(), Fault> {
         let sent_before = self.delivery.packs();
         let outcome = self.builder.accept(&batch, &mut self.delivery);
-        if let Err(error) = outcome {
-            return Err(self.fault(error));
+        match outcome {
+            Ok(()) => {}
+            Err(BuildError::Changed { expected, got }) => self.read_anew(&expected, got),
+            Err(error) => return Err(self.fault(error)),
         }
         if self.delivery.packs() != sent_before {
             self.last_send = Instant::now();
@@ -129,22 +141,21 @@ impl Packer {
         Ok(())
     }
 
+    /// The transaction in which we resumed is another one than the point speaks of: all of it is delivered, once more
+    /// where it was delivered in part. The rest of the broken reading is void until the producer has begun anew.
+    fn read_anew(&mut self, expected: &Inside, got: u32) {
+        log::warn!("{}; all of it is delivered", changed_text(&self.shard, expected, got));
+        self.builder.forget_resume();
+        self.void = true;
+        self.read_anew.store(true, Ordering::Release);
+    }
+
     /// What was read before a row that cannot be decoded is delivered before the shard stops.
     fn fault(&mut self, error: BuildError<Fault>) -> Fault {
         let shard = &self.shard;
         match error {
             BuildError::Output(fault) => fault,
-            BuildError::Changed { expected, got } => Fault::stop(
-                Code::PointForeign,
-                format!(
-                    "shard={shard} the transaction at {}:{} is not the one in which this shard stopped: the checksum \
-                     over its first {} rows is {got:08x}, expected {:08x}; nothing was delivered from it",
-                    self.builder.frontier().place.file,
-                    self.builder.frontier().place.pos,
-                    expected.rows,
-                    expected.crc32,
-                ),
-            ),
+            BuildError::Changed { expected, got } => Fault::stop(Code::PointForeign, changed_text(shard, &expected, got)),
             BuildError::Row(bad) => {
                 let fault = Fault::stop(bad.code(), format!("shard={shard} {bad}; the shard stops before this transaction"));
                 if let Err(BuildError::Output(undelivered)) = self.builder.flush(&mut self.delivery) {
@@ -154,4 +165,12 @@ impl Packer {
             }
         }
     }
+}
+
+fn changed_text(shard: &str, expected: &Inside, got: u32) -> String {
+    format!(
+        "shard={shard} the transaction that was delivered in part is not the one that comes now: the checksum over its first \
+         {} rows is {got:08x}, expected {:08x}",
+        expected.rows, expected.crc32
+    )
 }

@@ -4,10 +4,12 @@
 //! until the stream breaks. Any break ends in the same place: the packer is told, gives up what is unfinished, and says
 //! where to read on.
 
-use crate::binlog::checksum::ChecksumAlgorithm;
-use crate::binlog::decoder::Decoder;
-use crate::binlog::gtid_set::GtidSet;
-use crate::binlog::position_tracker::PositionTracker;
+use crate::binlog::ChecksumAlgorithm;
+use crate::binlog::Decoder;
+use crate::binlog::Event;
+use crate::binlog::GtidSet;
+use crate::binlog::PositionTracker;
+use crate::binlog::position_tracker::Holes;
 use crate::change::assembler::Assembler;
 use crate::change::assembler::AssemblerOptions;
 use crate::change::assembler::HandOver;
@@ -17,6 +19,7 @@ use crate::change::error::ChangeError;
 use crate::code::Code;
 use crate::config::ShardConfig;
 use crate::mysql::binlog_stream::BinlogStream;
+use crate::mysql::binlog_stream::DumpRequest;
 use crate::mysql::binlog_stream::Poll;
 use crate::pipeline::definitions::KnownDefinitions;
 use crate::pipeline::fault::Cure;
@@ -223,13 +226,17 @@ impl Producer {
             KnownDefinitions::new(self.schema_file.clone(), Some((session.config.clone(), self.stop.clone())));
         let broken = |fault| Broken { fault, progress: false };
         let server = session.server.clone();
+        let holes = match &dump.request {
+            DumpRequest::Position { .. } => Holes::Events,
+            DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => Holes::Transactions,
+        };
         let stream = BinlogStream::start(session.connection, &dump.request)
             .map_err(|error| broken(source_fault(&self.shard.name, &error)))?;
         let place = &dump.resume.frontier.place;
         let mut streaming = Streaming {
             decoder: Decoder::new(announced(&stream)),
             assembler: Assembler::new(self.options.clone(), definitions, &place.file),
-            tracker: PositionTracker::new(place.pos),
+            tracker: PositionTracker::new(place.pos, holes),
             executed: dump.resume.frontier.gtid_set.clone(),
             expected_created: match dump.resume.frontier.gtid_set {
                 Some(_) => None,
@@ -259,7 +266,7 @@ fn ask_packer(channels: &Channels, identity: ServerIdentity) -> Option<Resume> {
 fn announced(stream: &BinlogStream) -> ChecksumAlgorithm {
     match stream.announced_checksum() {
         Some(name) if name.eq_ignore_ascii_case("CRC32") => ChecksumAlgorithm::Crc32,
-        _ => ChecksumAlgorithm::None,
+        _ => ChecksumAlgorithm::Off,
     }
 }
 
@@ -308,7 +315,7 @@ impl Streaming<'_> {
                     return Err(self.fault(producer, ChangeError { code: Code::ConnectionLost, text: text.into(), retry: true }));
                 }
             }
-            self.progress |= self.assembler.has_seen_transaction();
+            self.progress |= self.assembler.transactions() > 0;
             if let Err(error) = self.check_file_created() {
                 return Err(self.fault(producer, error));
             }
@@ -386,7 +393,14 @@ fn take_event(
     link: &mut Link<'_>,
 ) -> Result<(), ChangeError> {
     let (header, event) = decoder.decode(bytes)?;
-    let span = tracker.advance(&header, &event)?;
+    let span = tracker.advance(&header)?;
+    match &event {
+        Event::Rotate(rotate) => tracker.reset(rotate.position),
+        Event::Heartbeat(heartbeat) if heartbeat.exact && assembler.is_behind(heartbeat) => {
+            tracker.reset(heartbeat.position);
+        }
+        _ => {}
+    }
     assembler.accept(decoder, (header, event), span, batch, link)
 }
 

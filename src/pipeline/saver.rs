@@ -3,6 +3,7 @@
 //! Only the newest point counts: while one save is under way, newer points replace each other in the slot. A failed
 //! save is repeated until it succeeds; the point on disk is then older than what was delivered, never newer.
 
+use crate::code::Code;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
@@ -84,7 +85,7 @@ impl Saver {
         self.shared.changed.notify_one();
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(outcome)) => outcome,
-            Some(Err(_panic)) => Err(StoreError::internal("the saver thread panicked")),
+            Some(Err(_panic)) => Err(StoreError::new(Code::Internal, "the saver thread panicked")),
             None => Ok(()),
         }
     }
@@ -129,7 +130,7 @@ impl Worker {
                 Err(error) if closing => return Err(error),
                 Err(error) => {
                     if !failing {
-                        log::error!("shard={} {}: {error}; trying again every second", self.shard, error.code());
+                        log::error!("shard={} {}: {error}; trying again every second", self.shard, error.code);
                     }
                     failing = true;
                     pause = RETRY_PAUSE;

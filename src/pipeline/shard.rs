@@ -31,6 +31,7 @@ use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
 use crate::sink::Sink;
 use crate::sink::file::FileSink;
+use crate::sink::file::FileSinkConfig;
 use crate::sink::null::NullSink;
 use crate::sink::stdout::StdoutSink;
 use crate::stop::Stop;
@@ -236,6 +237,7 @@ impl Started {
             },
             rhythm: PackRhythm { timeout: shard.packs.timeout, eager: shard.packs.eager },
             last_send: Instant::now(),
+            void: false,
             read_anew: Arc::clone(&read_anew),
         };
         let thread = std::thread::Builder::new().name(format!("packer-{name}"));
@@ -283,14 +285,28 @@ fn open_sink(shard: &ShardConfig) -> Result<Box<dyn Sink>, Fault> {
         Fault::stop(Code::Unsupported, format!("shard={} sink={what} is not in this version", shard.name))
     };
     match &shard.sink {
-        SinkConfig::Stdout => Ok(Box::new(StdoutSink::new())),
-        SinkConfig::Null => Ok(Box::new(NullSink::new())),
+        SinkConfig::Stdout => {
+            let sink = StdoutSink::new(&shard.name);
+            Ok(Box::new(sink.map_err(|e| Fault::stop(e.code, format!("shard={} {}", shard.name, e.text)))?))
+        }
+        SinkConfig::Null => Ok(Box::new(NullSink::default())),
         SinkConfig::File(file) => {
-            let sink = FileSink::open(file.clone(), &shard.name);
+            let sink = FileSink::open(file_sink_config(file), &shard.name);
             let sink = sink.map_err(|e| Fault::stop(e.code, format!("shard={} {}", shard.name, e.text)))?;
             Ok(Box::new(sink))
         }
         SinkConfig::Exec(_) => Err(unsupported("exec")),
+    }
+}
+
+fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
+    FileSinkConfig {
+        dir: file.dir.clone(),
+        rotate_bytes: file.rotate_bytes,
+        rotate_seconds: file.rotate_after.as_secs(),
+        keep_bytes: file.keep_bytes,
+        keep_seconds: file.keep_for.map(|time| time.as_secs()),
+        min_free_bytes: file.min_free_bytes,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a dump begins: decided at every connect from what is known, and refused where it would lose or repeat rows.
 
-use crate::binlog::gtid_set::GtidSet;
-use crate::binlog::position::BinlogPosition;
+use crate::binlog::GtidSet;
+use crate::binlog::BinlogPosition;
 use crate::change::batch::Place;
 use crate::code::Code;
 use crate::config::DumpStrategy;

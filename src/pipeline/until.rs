@@ -1,7 +1,7 @@
 //! Where a run ends that does not run for ever.
 
-use crate::binlog::gtid_set::GtidSet;
-use crate::binlog::position::BinlogPosition;
+use crate::binlog::GtidSet;
+use crate::binlog::BinlogPosition;
 use crate::change::batch::Place;
 use crate::code::Code;
 use crate::mysql::binlog_index::BinlogEnd;

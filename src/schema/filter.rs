@@ -107,6 +107,15 @@ impl Filter {
     pub fn watches(&self, database: &str, table: &str) -> bool {
         self.decide(database, table).watched
     }
+
+    /// Whether any table of a database may be watched. An expression may match any name, so it counts as a yes.
+    pub fn may_watch_in(&self, database: &str) -> bool {
+        self.white.is_empty()
+            || self.white.iter().any(|entry| match entry.matcher {
+                Matcher::Exact => entry.text.split_once('.').is_some_and(|(name, _)| name == database),
+                Matcher::Expression(_) => true,
+            })
+    }
 }
 
 fn first_match<'a>(entries: &'a [Entry], name: &str) -> Option<&'a str> {

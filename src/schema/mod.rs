@@ -1,4 +1,8 @@
-//! What a table looks like, and which tables are watched.
+//! What a table looks like, how its rows are read, and which tables are watched.
 
 pub mod definition;
+pub mod file;
 pub mod filter;
+pub mod plan;
+pub mod resolve;
+pub mod row;

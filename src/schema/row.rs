@@ -1,7 +1,7 @@
 //! Row images: which columns they hold, which of them are NULL, and how to walk over them.
 
-use crate::binlog::rows::ColumnBits;
-use crate::binlog::rows::RowsKind;
+use crate::binlog::ColumnBits;
+use crate::binlog::RowsKind;
 use crate::code::Code;
 use crate::codec::CodecError;
 use crate::codec::Reader;
@@ -84,28 +84,31 @@ pub struct RowImages<'a> {
 /// The columns that an image holds.
 #[derive(Debug, Clone, Copy)]
 pub struct HeldColumns<'a> {
-    bits: ColumnBits<'a>,
+    /// None for an image that the rows do not have.
+    bits: Option<ColumnBits<'a>>,
     pub count: usize,
 }
 
 impl<'a> HeldColumns<'a> {
-    fn new(bits: ColumnBits<'a>, columns: usize) -> Self {
-        Self { bits, count: (0..columns).filter(|index| bits.get(*index)).count() }
+    fn new(bits: &'a [u8], columns: usize) -> Self {
+        let bits = ColumnBits::new(bits, columns);
+        Self { bits, count: bits.map_or(0, |bits| bits.count_ones()) }
     }
 
     #[inline]
     pub fn has(&self, column: usize) -> bool {
-        self.bits.get(column)
+        self.bits.is_some_and(|bits| bits.get(column))
     }
 }
 
 impl<'a> RowImages<'a> {
+    /// `before` and `after` are the bits of the columns that the images hold, empty for an image that there is none of.
     pub fn new(
         plan: &'a TablePlan,
         kind: RowsKind,
         partial_json: bool,
-        before: ColumnBits<'a>,
-        after: ColumnBits<'a>,
+        before: &'a [u8],
+        after: &'a [u8],
     ) -> Self {
         let columns = plan.columns.len();
         let (before, after) = (HeldColumns::new(before, columns), HeldColumns::new(after, columns));

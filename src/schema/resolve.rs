@@ -1,0 +1,270 @@
+//! From a TABLE_MAP event and a definition to a plan, or to a clear account of how the two disagree.
+
+use crate::binlog::BinlogError;
+use crate::binlog::Flavor;
+use crate::binlog::TableMapEvent;
+use crate::binlog::TableMetadata;
+use crate::binlog::table_metadata::ColumnMetadata;
+use crate::code::Code;
+use crate::codec::Reader;
+use crate::column::Charset;
+use crate::column::ColumnError;
+use crate::column::ColumnFormat;
+use crate::column::ColumnSpec;
+use crate::column::compatible::compatible;
+use crate::column::declared;
+use crate::column::declared::DeclaredType;
+use crate::column::read_metadata;
+use crate::column::type_code;
+use crate::schema::definition::ColumnDefinition;
+use crate::schema::definition::TableDefinition;
+use crate::schema::plan::PlannedColumn;
+use crate::schema::plan::TablePlan;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+static NEXT_PLAN: AtomicU64 = AtomicU64::new(0);
+
+/// Why a table's rows cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolveError {
+    pub code: Code,
+    pub text: String,
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for ResolveError {}
+
+impl From<BinlogError> for ResolveError {
+    fn from(error: BinlogError) -> Self {
+        Self { code: error.code(), text: error.to_string() }
+    }
+}
+
+/// A table as its TABLE_MAP event describes it.
+#[derive(Debug)]
+pub struct LoggedTable<'a> {
+    database: &'a str,
+    table: &'a str,
+    flavor: Flavor,
+    /// Type code and metadata of each column.
+    types: Vec<(u8, u16)>,
+    metadata: TableMetadata,
+}
+
+impl<'a> LoggedTable<'a> {
+    pub fn read(map: &TableMapEvent<'a>) -> Result<Self, ResolveError> {
+        let bad = |error: &dyn fmt::Display| ResolveError {
+            code: Code::BadEvent,
+            text: format!("TABLE_MAP_EVENT: {error}"),
+        };
+        let name = |bytes| std::str::from_utf8(bytes).map_err(|error| bad(&error));
+        let mut block = Reader::new(map.column_metadata);
+        let mut types = Vec::with_capacity(map.column_count());
+        for type_code in map.column_types {
+            types.push((*type_code, read_metadata(*type_code, &mut block).map_err(|error| bad(&error))?));
+        }
+        Ok(Self {
+            database: name(map.database)?,
+            table: name(map.table)?,
+            flavor: map.flavor,
+            types,
+            metadata: map.table_metadata(&map.metadata()?)?,
+        })
+    }
+
+    pub fn database(&self) -> &'a str {
+        self.database
+    }
+
+    pub fn table(&self) -> &'a str {
+        self.table
+    }
+
+    /// Whether the event says everything about its table (`binlog_row_metadata=FULL`), so that nobody need be asked.
+    ///
+    /// MariaDB logs UUID, INET4 and INET6 as BINARY of 16 or 4 bytes, and VECTOR as VARBINARY, and its metadata does not
+    /// tell them apart: tables with such columns need a definition all the same.
+    pub fn is_complete(&self) -> bool {
+        let named = self.metadata.columns.iter().all(|column| column.name.is_some());
+        let ambiguous = || self.types.iter().zip(&self.metadata.columns).any(|(logged, said)| may_be_disguised(*logged, said));
+        named && !(self.flavor == Flavor::MariaDb && ambiguous())
+    }
+
+    /// The plan for rows that are only counted: types alone.
+    pub fn walking_plan(&self) -> Result<TablePlan, ResolveError> {
+        let mut columns = Vec::with_capacity(self.types.len());
+        for (index, (type_code, metadata)) in self.types.iter().enumerate() {
+            let format = ColumnFormat::new(&ColumnSpec::new(*type_code, *metadata));
+            let name = ordinal_name(index);
+            let format = format.map_err(|error| self.column_error(&name, &error))?;
+            columns.push(PlannedColumn { name, format });
+        }
+        Ok(self.plan_of(columns, None))
+    }
+
+    /// The plan for rows that are delivered.
+    pub fn plan(&self, definition: Option<&TableDefinition>) -> Result<TablePlan, ResolveError> {
+        let declared = definition.map(|definition| self.check(definition)).transpose()?;
+        let mut columns = Vec::with_capacity(self.types.len());
+        for (index, (type_code, metadata)) in self.types.iter().enumerate() {
+            let said = self.metadata.columns.get(index);
+            let defined = definition.and_then(|definition| definition.columns.get(index));
+            let declared = declared.as_ref().and_then(|declared| declared.get(index));
+            let name = said
+                .and_then(|said| said.name.clone())
+                .or_else(|| defined.map(|defined| defined.name.clone()))
+                .unwrap_or_else(|| ordinal_name(index));
+            let mut spec = ColumnSpec::new(*type_code, *metadata);
+            if let Some((declared, charset)) = declared {
+                spec.declare(declared, *charset);
+            }
+            let format = said
+                .map_or(Ok(()), |said| self.apply_metadata(&mut spec, said))
+                .and_then(|()| ColumnFormat::new(&spec))
+                .map_err(|error| self.column_error(&name, &error))?;
+            columns.push(PlannedColumn { name, format });
+        }
+        let key = self.key(&columns, definition);
+        Ok(self.plan_of(columns, key))
+    }
+
+    fn plan_of(&self, columns: Vec<PlannedColumn>, key: Option<Vec<String>>) -> TablePlan {
+        TablePlan {
+            id: NEXT_PLAN.fetch_add(1, Ordering::Relaxed),
+            database: self.database.to_owned(),
+            table: self.table.to_owned(),
+            columns,
+            key,
+        }
+    }
+
+    /// What the event says counts over what a definition says: it was true when the row was logged.
+    fn apply_metadata(&self, spec: &mut ColumnSpec, said: &ColumnMetadata) -> Result<(), ColumnError> {
+        if let Some(unsigned) = said.unsigned {
+            spec.unsigned = unsigned;
+        }
+        let charset = said.collation.and_then(|id| match self.flavor {
+            Flavor::MySql => Charset::from_mysql_collation_id(id),
+            Flavor::MariaDb => Charset::from_collation_id(id),
+        });
+        if charset.is_some() {
+            spec.charset = charset;
+        }
+        if let Some(labels) = &said.labels {
+            let charset = spec.charset.unwrap_or(Charset::Utf8mb4);
+            charset.check_supported()?;
+            // A label that is invalid in its own set cannot have come from the server; show what can be shown.
+            let text = |label: &Vec<u8>| {
+                charset.to_string(label).unwrap_or_else(|_| String::from_utf8_lossy(label).into_owned())
+            };
+            spec.labels = Some(labels.iter().map(text).collect());
+        }
+        Ok(())
+    }
+
+    /// The event's own primary key, else the definition's key. MySQL takes the first unique key without NULLs for the
+    /// primary key where there is none (`TABLE_SHARE::primary_key` in sql/table.cc), so a complete event without a key
+    /// is a table without one.
+    fn key(&self, columns: &[PlannedColumn], definition: Option<&TableDefinition>) -> Option<Vec<String>> {
+        let named = self.metadata.columns.iter().all(|column| column.name.is_some());
+        if let Some(parts) = &self.metadata.primary_key {
+            let names = parts.iter().filter_map(|part| columns.get(part.column));
+            return Some(names.map(|column| column.name.clone()).collect());
+        }
+        match definition {
+            Some(definition) => Some(definition.key.clone()),
+            None if named => Some(Vec::new()),
+            None => None,
+        }
+    }
+
+    /// The definition's columns, read and compared with what was logged.
+    fn check(&self, definition: &TableDefinition) -> Result<Vec<(DeclaredType, Option<Charset>)>, ResolveError> {
+        if definition.columns.len() != self.types.len() {
+            let (logged, defined) = (self.types.len(), definition.columns.len());
+            return Err(self.difference(definition, &format!("the row has {logged} columns, the definition {defined}")));
+        }
+        let mut declared = Vec::with_capacity(self.types.len());
+        for (index, (column, (type_code, metadata))) in definition.columns.iter().zip(&self.types).enumerate() {
+            let parsed = declared::parse(&column.column_type).map_err(|error| self.column_error(&column.name, &error))?;
+            let charset = charset_of(column).map_err(|error| self.column_error(&column.name, &error))?;
+            if !compatible(&parsed, charset, *type_code, *metadata) {
+                let logged = logged_text(*type_code, *metadata);
+                let problem = format!(
+                    "column {} was logged as {logged}, the definition says `{}` {}",
+                    index + 1,
+                    column.name,
+                    column.column_type
+                );
+                return Err(self.difference(definition, &problem));
+            }
+            if let Some(named) = self.metadata.columns.get(index).and_then(|said| said.name.as_ref())
+                && *named != column.name
+            {
+                let problem = format!("column {} was logged as `{named}`, the definition calls it `{}`", index + 1, column.name);
+                return Err(self.difference(definition, &problem));
+            }
+            declared.push((parsed, charset));
+        }
+        Ok(declared)
+    }
+
+    fn difference(&self, definition: &TableDefinition, problem: &str) -> ResolveError {
+        let logged: Vec<String> = self.types.iter().map(|(code, metadata)| logged_text(*code, *metadata)).collect();
+        let defined: Vec<String> =
+            definition.columns.iter().map(|column| format!("`{}` {}", column.name, column.column_type)).collect();
+        ResolveError {
+            code: Code::SchemaDiff,
+            text: format!(
+                "{}.{}: {problem}; the table was changed after these rows were logged. Logged: ({}). Defined: ({}). Supply the \
+                 definition of that time by schema_file, or set binlog_row_metadata=FULL for rows to come",
+                self.database,
+                self.table,
+                logged.join(", "),
+                defined.join(", ")
+            ),
+        }
+    }
+
+    fn column_error(&self, column: &str, error: &ColumnError) -> ResolveError {
+        let text = format!("{}.{}.{column}: {error}", self.database, self.table);
+        ResolveError { code: error.code(), text }
+    }
+}
+
+fn may_be_disguised((type_code, metadata): (u8, u16), said: &ColumnMetadata) -> bool {
+    let real = type_code::RealType::new(type_code, metadata);
+    let binary = said.collation.is_none_or(|id| Charset::from_collation_id(id) == Some(Charset::Binary));
+    let fixed = real.type_code == type_code::STRING && matches!(real.metadata, 4 | 16);
+    let variable = real.type_code == type_code::VARCHAR && metadata % 4 == 0;
+    binary && (fixed || variable)
+}
+
+fn charset_of(column: &ColumnDefinition) -> Result<Option<Charset>, ColumnError> {
+    match &column.charset {
+        None => Ok(None),
+        Some(name) => Ok(Charset::from_name(name)),
+    }
+}
+
+fn ordinal_name(index: usize) -> String {
+    format!("@{}", index + 1)
+}
+
+/// A logged type for people: `VARCHAR(80)`.
+fn logged_text(type_code: u8, metadata: u16) -> String {
+    let real = type_code::RealType::new(type_code, metadata);
+    let name = type_code::name(real.type_code);
+    match real.type_code {
+        type_code::NEWDECIMAL => format!("{name}({},{})", metadata >> 8, metadata & 0xff),
+        _ if real.metadata == 0 => name.to_owned(),
+        _ => format!("{name}({})", real.metadata),
+    }
+}
