@@ -256,7 +256,7 @@ fn unknown_key(name: &str) -> String {
     // A key that is not shown whole may hold part of a secret, and nothing is near to it anyway.
     let hint = if shown.contains('…') { String::new() } else { keys::hint(name) };
     match hint.as_str() {
-        "" => format!("unknown key {shown}; \"fountain conf\" lists all keys"),
+        "" => format!("unknown key {shown}; \"fountain help keys\" lists all keys"),
         hint => format!("unknown key {shown}{hint}"),
     }
 }

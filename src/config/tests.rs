@@ -24,7 +24,7 @@ impl Case {
 
     /// A server, an account and these pairs, all by a file.
     fn with(lines: &str) -> Self {
-        Case::new().file("a.properties", &format!("mysql_shard_0_server=db1\nmysql_username=u\n{lines}"))
+        Case::new().file("a.properties", format!("mysql_shard_0_server=db1\nmysql_username=u\n{lines}"))
     }
 
     fn file(mut self, name: &str, text: impl AsRef<[u8]>) -> Self {
@@ -346,7 +346,7 @@ fn passwords_are_never_shown() {
     assert_eq!(
         problems,
         [
-            "CONFIG a.properties:4: unknown key \"mysql_password…\"; \"fountain conf\" lists all keys",
+            "CONFIG a.properties:4: unknown key \"mysql_password…\"; \"fountain help keys\" lists all keys",
             "CONFIG -D: mysql_shard_0_password: a password on the command line can be read by everyone who lists processes; \
              use mysql_password_file, the environment or a properties file",
         ]
