@@ -1,5 +1,5 @@
-//! Tells the program which commit and target it is built from. Works without git and outside of a checkout: the commit
-//! is "unknown" then, unless FOUNTAIN_COMMIT names it.
+//! Tells the program which commit and target it is built from. Works without git and outside of a checkout:
+//! the commit is "unknown" then, unless FOUNTAIN_COMMIT names it.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,8 @@ fn checked_out() -> Option<String> {
     if Path::new(&top).canonicalize().ok()? != Path::new(&folder).canonicalize().ok()? {
         return None;
     }
-    // Every commit and checkout writes to these; a file that does not exist would have cargo build anew each time.
+    // Every commit and checkout writes to these; a file that does not exist would have cargo build anew each
+    // time.
     for name in ["HEAD", "logs/HEAD"] {
         let path = git(&["rev-parse", "--git-path", name]).filter(|path| Path::new(path).exists());
         if let Some(path) = path {

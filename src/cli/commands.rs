@@ -43,8 +43,8 @@ pub static COMMANDS: [Command; 19] = [
         name: "run",
         usage: "[--until end|FILE:POS|GTIDSET]",
         summary: "stream every configured shard to its sink",
-        help: "Reads the binlogs of all shards and delivers their row changes until SIGTERM or SIGINT; then the pack in \
-               work is finished, the points are saved, and the exit code is 0.
+        help: "Reads the binlogs of all shards and delivers their row changes until SIGTERM or SIGINT; then \
+               the pack in work is finished, the points are saved, and the exit code is 0.
 
   --until end       stop at the end that each server has now; nothing to do is success
   --until FILE:POS  stop before that position; transactions begun before it are delivered whole
@@ -59,9 +59,9 @@ Exit code: 0 stopped in order or done, 1 failed, 2 bad usage or configuration.",
         name: "cat",
         usage: "[--schema FILE] FILE…",
         summary: "decode binlog files to standard output, without a server",
-        help: "Writes the rows of binlog files as JSON lines. Column names and types come from the file itself where it \
-               was written with binlog_row_metadata=FULL, else from --schema, else from the server that --conf or -D \
-               name, else columns are called @1, @2, …
+        help: "Writes the rows of binlog files as JSON lines. Column names and types come from the file \
+               itself where it was written with binlog_row_metadata=FULL, else from --schema, else from the \
+               server that --conf or -D name, else columns are called @1, @2, …
 
   --schema FILE  table definitions
 
@@ -86,9 +86,9 @@ Exit code: 0 done, 1 at the first bad or unfinished event (all rows before it ar
         name: "conf",
         usage: "",
         summary: "show the value of every key and where it comes from",
-        help: "Prints a line for each key: its name, the value that holds, and its origin (default, FILE:LINE, environment \
-               or -D). Passwords are masked. First the values for all shards, then for each shard its servers and what \
-               it has of its own.
+        help: "Prints a line for each key: its name, the value that holds, and its origin (default, \
+               FILE:LINE, environment or -D). Passwords are masked. First the values for all shards, then \
+               for each shard its servers and what it has of its own.
 
 Exit code: 0 the configuration is sound, 2 it is not; every problem is one line on standard error.",
         options: &[],
@@ -98,8 +98,8 @@ Exit code: 0 the configuration is sound, 2 it is not; every problem is one line 
         name: "filter",
         usage: "test DB.TABLE",
         summary: "say whether a table is watched, and which rule decides",
-        help: "Looks DB.TABLE up in filter_shard_table_white and filter_shard_table_black and names the entry that \
-               decides; for each shard, where they differ. No server is asked.
+        help: "Looks DB.TABLE up in filter_shard_table_white and filter_shard_table_black and names the \
+               entry that decides; for each shard, where they differ. No server is asked.
 
 Exit code: 0 whether watched or not, 2 bad usage or configuration.",
         options: &[],

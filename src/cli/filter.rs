@@ -10,7 +10,7 @@ pub fn test(config: &Config, name: &TableName) -> String {
         let verb = if decision.watched { "watched" } else { "not watched" };
         format!("{database}.{table}: {verb}, {}", decision.rule)
     };
-    let shared = said(config.filter.decide(database, table));
+    let shared = said(config.shared.filter.decide(database, table));
     let answers =
         config.shards.iter().map(|shard| (shard.name.as_str(), said(shard.filter.decide(database, table))));
     let answers: Vec<_> = answers.collect();

@@ -1,7 +1,7 @@
 //! The command line: what was typed, which command that is, and how its end is told.
 //!
-//! Commands return a `Failure` or print what they have to say; `main` prints a failure once and turns it into the exit
-//! code. The work of `run` and `cat` is the engine's.
+//! Commands return a `Failure` or print what they have to say; `main` prints a failure once and turns it into
+//! the exit code. The work of `run` and `cat` is the engine's.
 
 pub mod args;
 pub mod commands;
@@ -47,7 +47,7 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         Invocation::Help(Some(topic)) => print(&help::topic(&topic).unwrap_or_else(help::overview)),
         Invocation::Version => print(&version()),
         Invocation::Run(conf, options) => run(&conf, options),
-        Invocation::Cat(conf, options) => engine::cat(load_for_cat(&conf)?, options),
+        Invocation::Cat(conf, options) => cat(&conf, options),
         Invocation::Conf(conf) => {
             let config = load(&conf)?;
             config.need_shards()?;
@@ -68,13 +68,19 @@ fn run(conf: &ConfArgs, options: RunOptions) -> Result<(), Failure> {
     engine::run(config, RunOptions { until })
 }
 
-fn load(conf: &ConfArgs) -> Result<Config, Failure> {
-    config(request(conf))
+/// `cat` needs no server and asks none unless `--conf`, `-D` or the environment name it: the default files
+/// are not read.
+fn cat(conf: &ConfArgs, options: CatOptions) -> Result<(), Failure> {
+    let config = config(Request { default_files: false, ..request(conf) })?;
+    let unsupported = config.unsupported_for_cat();
+    if !unsupported.is_empty() {
+        return Err(Failure::configuration(&unsupported));
+    }
+    engine::cat(config, options)
 }
 
-/// `cat` needs no server and asks none unless `--conf` or `-D` name it: the default files are not read.
-fn load_for_cat(conf: &ConfArgs) -> Result<Config, Failure> {
-    config(Request { default_files: false, ..request(conf) })
+fn load(conf: &ConfArgs) -> Result<Config, Failure> {
+    config(request(conf))
 }
 
 fn config(request: Request) -> Result<Config, Failure> {

@@ -126,8 +126,7 @@ mod tests {
     }
 
     fn config(shards: &[&str]) -> Config {
-        let mut request = Request::default();
-        request.defines.push(("mysql_username".to_string(), "u".to_string()));
+        let mut request = Request::from_pairs("/home", &[("mysql_username", "u")]);
         for (number, name) in shards.iter().enumerate() {
             request.defines.push((format!("mysql_shard_{number}_server"), "h".to_string()));
             request.defines.push((format!("mysql_shard_{number}_name"), name.to_string()));

@@ -480,6 +480,15 @@ fn what_is_for_later_is_refused_where_it_is_used() {
 }
 
 #[test]
+fn what_cat_refuses() {
+    let cat = |pairs: &[(&str, &str)]| {
+        Config::load(&Request::from_pairs("/home", pairs)).unwrap().unsupported_for_cat()
+    };
+    assert_eq!(cat(&[("output_format", "maxwell")])[0].code, crate::code::Code::Unsupported);
+    assert!(cat(&[("transaction_policy", "mini"), ("zk_leader_latch_path", "")]).is_empty());
+}
+
+#[test]
 fn the_default_files_are_read_as_far_as_they_exist() {
     let case = Case::new();
     let absent = case.config().need_shards().unwrap_err().to_string();

@@ -174,7 +174,8 @@ impl Builder<'_> {
         }
     }
 
-    /// The start point of `mysql_binlogdump_…`. The original passed over half a position; here it is an error.
+    /// The start point of `mysql_binlogdump_…`. The original passed over half a position; here it is an
+    /// error.
     fn start_point(&mut self, target: Target) -> StartPoint {
         let at = self.at(target);
         let file = at.owned(&keys::BINLOGDUMP_FILENAME);
