@@ -10,6 +10,7 @@ use crate::config::near;
 use crate::config::properties;
 use lexopt::Arg;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 /// What to do.
@@ -30,12 +31,20 @@ pub enum Invocation {
 }
 
 /// The options that say where the configuration comes from.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub struct ConfArgs {
     /// `--conf FILE`, in order.
     pub files: Vec<PathBuf>,
     /// `-D KEY=VALUE`, in order.
     pub defines: Vec<(String, String)>,
+}
+
+/// Without the values: somebody may have typed a password before it was refused.
+impl fmt::Debug for ConfArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.defines.iter().map(|(key, _)| key).collect();
+        f.debug_struct("ConfArgs").field("files", &self.files).field("defines", &keys).finish()
+    }
 }
 
 /// The options of `run`.
