@@ -1,6 +1,7 @@
 //! Fountain.
 pub mod binlog;
 pub mod change;
+pub mod cli;
 pub mod code;
 pub mod codec;
 pub mod column;

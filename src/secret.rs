@@ -1,7 +1,7 @@
 //! A text that must not be seen: passwords.
 //!
-//! It can be compared and used; it cannot be printed by accident. Zeroing the memory is left out: the text has been in
-//! files, an environment and library buffers before, where nobody zeroes it.
+//! It can be compared and used; it cannot be printed by accident. Zeroing the memory is left out: the text
+//! has been in files, an environment and library buffers before, where nobody zeroes it.
 
 use std::fmt;
 

@@ -9,6 +9,7 @@ use crate::config::PackConfig;
 use crate::config::PointConfig;
 use crate::config::PointStore;
 use crate::config::ShardConfig;
+use crate::config::SharedConfig;
 use crate::config::SinkConfig;
 use crate::config::SourceOptions;
 use crate::config::StartPoint;
@@ -53,7 +54,7 @@ pub fn config(settings: Settings, found: Vec<Problem>) -> Result<Config, Vec<Pro
         points,
         nodes,
         zookeeper,
-        filter: at.filter(),
+        shared: shared(at),
         shards,
         settings: settings.clone(),
     };
@@ -67,7 +68,8 @@ struct Builder<'a> {
     problems: Vec<Problem>,
 }
 
-/// Reads values as they hold at one place. Values that do not parse have been reported, the default stands in.
+/// Reads values as they hold at one place. Values that do not parse have been reported, the default stands
+/// in.
 #[derive(Clone, Copy)]
 struct At<'a> {
     settings: &'a Settings,
@@ -275,6 +277,16 @@ impl<'a> Builder<'a> {
 /// The original's `producer00`.
 pub fn default_name(number: u32) -> String {
     format!("producer{number:02}")
+}
+
+fn shared(at: At<'_>) -> SharedConfig {
+    SharedConfig {
+        filter: at.filter(),
+        output_format: at.choice(&keys::OUTPUT_FORMAT),
+        json_bigint: at.choice(&keys::JSON_BIGINT),
+        max_event_bytes: at.number(&keys::MAX_EVENT_BYTES),
+        transactions: transactions(at),
+    }
 }
 
 fn transactions(at: At<'_>) -> TransactionConfig {

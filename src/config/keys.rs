@@ -1,7 +1,8 @@
 //! The table of all keys. One row per key feeds parsing, messages, `fountain conf` and the sample files.
 //!
-//! A key of scope shard or source may also be given for one shard as `mysql_shard_N_<rest>`, one of scope source also
-//! for one backup as `mysql_shard_N_haK_<rest>`. `<rest>` is the key's name, without its `mysql_` where it has one.
+//! A key of scope shard or source may also be given for one shard as `mysql_shard_N_<rest>`, one of scope
+//! source also for one backup as `mysql_shard_N_haK_<rest>`. `<rest>` is the key's name, without its `mysql_`
+//! where it has one.
 
 mod delivery;
 mod nodes;
@@ -19,7 +20,8 @@ use std::fmt;
 /// One key.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name; keys that exist for numbered shards and backups only are named as a pattern with `N` and `K`.
+    /// Its name; keys that exist for numbered shards and backups only are named as a pattern with `N` and
+    /// `K`.
     pub name: &'static str,
     /// Where it may be given.
     pub scope: Scope,

@@ -1,8 +1,8 @@
 //! The configuration: properties files, environment and `-D` in, plain checked structs out.
 //!
-//! `keys` is the one table of all keys; `settings` lays the layers over each other; `build` makes the structs below
-//! from them and finds what contradicts itself; `unsupported` says what this version does not do. Nothing here
-//! connects to anything. The only thing read later is a password's file, at each connect.
+//! `keys` is the one table of all keys; `settings` lays the layers over each other; `build` makes the structs
+//! below from them and finds what contradicts itself; `unsupported` says what this version does not do.
+//! Nothing here connects to anything. The only thing read later is a password's file, at each connect.
 
 mod build;
 pub mod choice;
@@ -51,10 +51,25 @@ pub struct Config {
     pub zookeeper: ZooKeeperConfig,
     /// All shards in the order of their numbers, also those that are not enabled.
     pub shards: Vec<ShardConfig>,
-    /// The filter that holds where no shard has its own.
-    pub filter: Filter,
+    /// What holds where a shard has nothing of its own; all there is for files without a server.
+    pub shared: SharedConfig,
     /// What was given, and where, for `fountain conf`.
     pub settings: Settings,
+}
+
+/// What `cat` and `filter test` need, with or without shards.
+#[derive(Debug, Clone)]
+pub struct SharedConfig {
+    /// `filter_shard_table_white` and `filter_shard_table_black`.
+    pub filter: Filter,
+    /// `output_format`.
+    pub output_format: OutputFormat,
+    /// `json_bigint`.
+    pub json_bigint: JsonBigint,
+    /// `max_event_bytes`.
+    pub max_event_bytes: u64,
+    /// Transactions, DDL and what is told about them.
+    pub transactions: TransactionConfig,
 }
 
 /// Where points are stored and when.
@@ -359,12 +374,18 @@ impl Config {
             ),
             (read, _) => format!("read {}", names(read)),
         };
-        let missing = "no server is configured: set mysql_shard_0_server, or dbArray, in a file, in the environment or by -D";
+        let missing = "no server is configured: set mysql_shard_0_server, or dbArray, in a file, in the \
+                       environment or by -D";
         Err(Problem::general(format!("{missing} ({looked})")))
     }
 
     /// What is configured for the shards of a run and is not in this version. `run` must refuse it.
     pub fn unsupported(&self) -> Vec<Problem> {
-        unsupported::problems(self)
+        unsupported::for_run(self)
+    }
+
+    /// The same for `cat`, which looks at few keys. `cat` must refuse it.
+    pub fn unsupported_for_cat(&self) -> Vec<Problem> {
+        unsupported::for_cat(self)
     }
 }

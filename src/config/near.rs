@@ -2,11 +2,11 @@
 
 /// The candidate that is closest to `word`, when it is close enough to be a slip of the fingers.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() > 200 {
+    // A third of the letters may be wrong, never more than four: beyond that a guess misleads.
+    let limit = (word.chars().count() / 3).min(4);
+    if limit == 0 || word.len() > 200 {
         return None;
     }
-    // A third of the letters may be wrong, never more than four: beyond that a guess misleads.
-    let limit = (word.chars().count() / 3).clamp(1, 4);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
         let mut cost = distance(&word.to_lowercase(), &candidate.to_lowercase());

@@ -1,5 +1,5 @@
-//! Places in a binlog as people write them: `FILE:POS` and GTID sets. Only their shape is known here; what a GTID set
-//! means is the business of `binlog::gtid_set`.
+//! Places in a binlog as people write them: `FILE:POS` and GTID sets. Only their shape is known here; what a
+//! GTID set means is the business of `binlog::gtid_set`.
 
 /// `FILE:POS`: the last colon has digits only behind it, and what stands before it is no GTID's beginning.
 pub fn file_and_position(text: &str) -> Option<(&str, u64)> {
@@ -14,8 +14,8 @@ pub fn file_and_position(text: &str) -> Option<(&str, u64)> {
     Some((file, whole_number(digits)?))
 }
 
-/// True for the shape of a GTID set: `UUID[:TAG]:N[-M][:N[-M]]…` (MySQL) or `DOMAIN-SERVER-NUMBER` (MariaDB), joined by
-/// commas, or by the original's semicolons.
+/// True for the shape of a GTID set: `UUID[:TAG]:N[-M][:N[-M]]…` (MySQL) or `DOMAIN-SERVER-NUMBER` (MariaDB),
+/// joined by commas, or by the original's semicolons.
 pub fn is_gtid_set_shaped(text: &str) -> bool {
     text.split([',', ';']).map(str::trim).all(|part| is_mysql_part(part) || is_mariadb_gtid(part))
 }
@@ -41,7 +41,8 @@ fn is_interval(piece: &str) -> bool {
     whole_number(from.trim()).is_some() && whole_number(to.trim()).is_some()
 }
 
-/// A letter or underscore, then up to 31 letters, digits and underscores (MySQL manual, "GTID Format and Storage").
+/// A letter or underscore, then up to 31 letters, digits and underscores (MySQL manual, "GTID Format and
+/// Storage").
 fn is_tag(piece: &str) -> bool {
     let begins = piece.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     begins && piece.len() <= 32 && piece.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

@@ -1,9 +1,10 @@
 //! The file format: `key=value` lines in the manner of Java properties, without their traps.
 //!
-//! `#` and `!` begin a comment only where a line begins (blanks before them allowed). The first `=` ends the key;
-//! `: = # ;` are legal in a value, a backslash is a backslash, nothing continues on the next line, and blanks around
-//! key and value fall off. The splitting is done by the `ini` crate; a pass over the text before it finds what that
-//! crate passes over in silence: the line of each key, duplicates, sections, lines without `=`.
+//! `#` and `!` begin a comment only where a line begins (blanks before them allowed). The first `=` ends the
+//! key; `: = # ;` are legal in a value, a backslash is a backslash, nothing continues on the next line, and
+//! blanks around key and value fall off. The splitting is done by the `ini` crate; a pass over the text
+//! before it finds what that crate passes over in silence: the line of each key, duplicates, sections, lines
+//! without `=`.
 //!
 //! Messages never show a value, and of a key only what can be one: `mysql_password: x=y` must not print `x`.
 
@@ -117,8 +118,8 @@ fn in_order(values: HashMap<String, Option<String>>, lines: &HashMap<String, u32
     entries
 }
 
-/// A key for a message, in quotes. Someone who writes `key: value` gets a "key" that holds part of the value, so only
-/// the part that looks like a key is shown.
+/// A key for a message, in quotes. Someone who writes `key: value` gets a "key" that holds part of the value,
+/// so only the part that looks like a key is shown.
 pub fn shown_key(key: &str) -> String {
     let end = key.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).unwrap_or(key.len());
     match key.split_at(end) {

@@ -1,5 +1,5 @@
-//! The two sample files, written from the key table: every key once, explained, commented out with its default or set
-//! to a sample value.
+//! The two sample files, written from the key table: every key once, explained, commented out with its
+//! default or set to a sample value.
 
 use crate::config::keys;
 use crate::config::keys::Group;
@@ -13,7 +13,8 @@ const WIDTH: usize = 110;
 
 /// `conf/jdbc-mysql.properties`.
 pub fn jdbc_mysql() -> String {
-    let purpose = "Which MySQL and MariaDB servers are read, and how. Everything else is in fountain-config.properties.";
+    let purpose = "Which MySQL and MariaDB servers are read, and how. Everything else is in \
+                   fountain-config.properties.";
     file(purpose, keys::SOURCE_GROUPS)
 }
 
@@ -24,17 +25,19 @@ pub fn fountain_config() -> String {
     file(purpose, keys::ENGINE_GROUPS)
 }
 
-const FORMAT: &str = "Format: key=value, one a line. # and ! begin a comment where a line begins, nowhere else. \
-    A backslash is a backslash, nothing is quoted, blanks around key and value fall off, an empty value means the \
-    default. Save the file as UTF-8. A -D option wins over an environment variable of the key's name, that over the \
-    files, those over the defaults; \"fountain conf\" shows what holds and where it comes from.";
+const FORMAT: &str = "Format: key=value, one a line. # and ! begin a comment where a line begins, nowhere \
+    else. A backslash is a backslash, nothing is quoted, blanks around key and value fall off, an empty \
+    value means the default. Save the file as UTF-8. A -D option wins over an environment variable of the \
+    key's name, that over the files, those over the defaults; \"fountain conf\" shows what holds and where \
+    it comes from.";
 
-const SCOPE: &str = "Scope: a key of scope shard may also be given for shard N alone as mysql_shard_N_<key>, one of \
-    scope source also for its backup K alone as mysql_shard_N_haK_<key>; <key> is written without mysql_ then, as in \
-    mysql_shard_3_transaction_policy or mysql_shard_0_ha1_username. The narrower one wins.";
+const SCOPE: &str = "Scope: a key of scope shard may also be given for shard N alone as \
+    mysql_shard_N_<key>, one of scope source also for its backup K alone as mysql_shard_N_haK_<key>; <key> \
+    is written without mysql_ then, as in mysql_shard_3_transaction_policy or mysql_shard_0_ha1_username. \
+    The narrower one wins.";
 
-const UNITS: &str = "Times: a bare number is in the key's unit; or 500ms, 5s, 1m, 2h, 7d. Sizes: a bare number is in \
-    bytes; or 16k 64m 1g (KiB, MiB, GiB: steps of 1024), 64KB 64MB 1GB (steps of 1000).";
+const UNITS: &str = "Times: a bare number is in the key's unit; or 500ms, 5s, 1m, 2h, 7d. Sizes: a bare \
+    number is in bytes; or 16k 64m 1g (KiB, MiB, GiB: steps of 1024), 64KB 64MB 1GB (steps of 1000).";
 
 fn file(purpose: &str, groups: &[&Group]) -> String {
     let mut text = String::new();
@@ -117,7 +120,8 @@ mod tests {
         (path, text)
     }
 
-    /// After a change of the key table: `FOUNTAIN_WRITE_SAMPLES=1 cargo test --lib sample` writes the files anew.
+    /// After a change of the key table: `FOUNTAIN_WRITE_SAMPLES=1 cargo test --lib sample` writes the files
+    /// anew.
     #[test]
     fn the_committed_files_are_what_the_table_says() {
         for (name, expected) in

@@ -1,7 +1,8 @@
 //! The layers: files, environment, `-D`. What is given, from where, and which of several values holds.
 //!
-//! For one name the layers decide: `-D`, then the environment, then the files, then the default; a value given as empty
-//! counts as the default. Between names the nearest wins: one backup's, its shard's, everyone's.
+//! For one name the layers decide: `-D`, then the environment, then the files, then the default; a value
+//! given as empty counts as the default. Between names the nearest wins: one backup's, its shard's,
+//! everyone's.
 
 use crate::config::keys;
 use crate::config::keys::Key;
@@ -43,6 +44,15 @@ pub struct Request {
     pub defines: Vec<(String, String)>,
 }
 
+impl Request {
+    /// A configuration of these pairs alone, taken as `-D` takes them: for tests and for programs that use
+    /// the library.
+    pub fn from_pairs(home: impl Into<PathBuf>, pairs: &[(&str, &str)]) -> Self {
+        let defines = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        Request { home: home.into(), defines, ..Request::default() }
+    }
+}
+
 /// Everything that was given.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -66,8 +76,8 @@ struct Setting {
 }
 
 impl Settings {
-    /// Reads all layers. The problems found come along; with any of them the settings are no more than a help for
-    /// finding further ones.
+    /// Reads all layers. The problems found come along; with any of them the settings are no more than a help
+    /// for finding further ones.
     pub fn read(request: &Request) -> (Settings, Vec<Problem>) {
         let mut reading = Reading::default();
         reading.settings.home = request.home.clone();
@@ -256,7 +266,7 @@ fn unknown_key(name: &str) -> String {
     // A key that is not shown whole may hold part of a secret, and nothing is near to it anyway.
     let hint = if shown.contains('…') { String::new() } else { keys::hint(name) };
     match hint.as_str() {
-        "" => format!("unknown key {shown}; \"fountain conf\" lists all keys"),
+        "" => format!("unknown key {shown}; \"fountain help keys\" lists all keys"),
         hint => format!("unknown key {shown}{hint}"),
     }
 }

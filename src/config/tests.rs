@@ -24,7 +24,7 @@ impl Case {
 
     /// A server, an account and these pairs, all by a file.
     fn with(lines: &str) -> Self {
-        Case::new().file("a.properties", &format!("mysql_shard_0_server=db1\nmysql_username=u\n{lines}"))
+        Case::new().file("a.properties", format!("mysql_shard_0_server=db1\nmysql_username=u\n{lines}"))
     }
 
     fn file(mut self, name: &str, text: impl AsRef<[u8]>) -> Self {
@@ -346,7 +346,7 @@ fn passwords_are_never_shown() {
     assert_eq!(
         problems,
         [
-            "CONFIG a.properties:4: unknown key \"mysql_password…\"; \"fountain conf\" lists all keys",
+            "CONFIG a.properties:4: unknown key \"mysql_password…\"; \"fountain help keys\" lists all keys",
             "CONFIG -D: mysql_shard_0_password: a password on the command line can be read by everyone who lists processes; \
              use mysql_password_file, the environment or a properties file",
         ]
@@ -477,6 +477,15 @@ fn what_is_for_later_is_refused_where_it_is_used() {
     ] {
         assert_eq!(refused(lines), Vec::<String>::new(), "{lines}");
     }
+}
+
+#[test]
+fn what_cat_refuses() {
+    let cat = |pairs: &[(&str, &str)]| {
+        Config::load(&Request::from_pairs("/home", pairs)).unwrap().unsupported_for_cat()
+    };
+    assert_eq!(cat(&[("output_format", "maxwell")])[0].code, crate::code::Code::Unsupported);
+    assert!(cat(&[("transaction_policy", "mini"), ("zk_leader_latch_path", "")]).is_empty());
 }
 
 #[test]

@@ -11,17 +11,20 @@ use crate::config::problem;
 use crate::config::problem::Origin;
 use crate::config::problem::Problem;
 
-/// One problem for each place that asks for something of a later version.
-pub fn problems(config: &Config) -> Vec<Problem> {
+/// What `cat` looks at, besides keys that are whole in this version.
+static CAT_KEYS: [&Key; 2] = [&keys::OUTPUT_FORMAT, &keys::STATEMENT_DML];
+
+/// One problem for each place that asks `cat` for something of a later version.
+pub fn for_cat(config: &Config) -> Vec<Problem> {
+    CAT_KEYS.iter().filter_map(|key| refused(config, key, Target::Process)).collect()
+}
+
+/// One problem for each place that asks a run for something of a later version.
+pub fn for_run(config: &Config) -> Vec<Problem> {
     let mut found = zookeeper(config);
     for target in targets(config) {
-        for key in keys::all().filter(|key| belongs(key, target)) {
-            let settings = &config.settings;
-            let Some(text) = settings.text(key, target) else { continue };
-            if let Some(reason) = refusal(key, text) {
-                found.push(Problem::unsupported(Some(&settings.origin(key, target)), reason));
-            }
-        }
+        let keys = keys::all().filter(|key| belongs(key, target));
+        found.extend(keys.filter_map(|key| refused(config, key, target)));
     }
     for shard in config.enabled_shards().filter(|shard| shard.start_point.ares_group.is_some()) {
         let reason = format!("{}: starting at a group id (ares) is not in this version", shard.name);
@@ -37,13 +40,13 @@ fn zookeeper(config: &Config) -> Vec<Problem> {
     };
     let mut found = Vec::new();
     if config.nodes.guard == HaGuard::ZooKeeper {
-        let reason = "zk_leader_latch_path: leadership by ZooKeeper is not in this version; leave it empty and let \
-                      only one node run";
+        let reason = "zk_leader_latch_path: leadership by ZooKeeper is not in this version; leave it empty \
+                      and let only one node run";
         found.push(Problem::unsupported(origin(&keys::ZK_LEADER_LATCH_PATH).as_ref(), reason));
     }
     if config.points.store == PointStore::ZooKeeper {
-        let reason = "zk_save_position_root_path: points in ZooKeeper are not in this version; leave it empty, points \
-                      are stored in files then";
+        let reason = "zk_save_position_root_path: points in ZooKeeper are not in this version; leave it \
+                      empty, points are stored in files then";
         found.push(Problem::unsupported(origin(&keys::ZK_SAVE_POSITION_ROOT_PATH).as_ref(), reason));
     }
     found
@@ -67,6 +70,11 @@ fn belongs(key: &Key, target: Target) -> bool {
         Target::Shard(_) => matches!(key.scope, Scope::Shard | Scope::Source | Scope::EachShard),
         Target::Backup(..) => matches!(key.scope, Scope::Source | Scope::EachBackup),
     }
+}
+
+fn refused(config: &Config, key: &'static Key, target: Target) -> Option<Problem> {
+    let reason = refusal(key, config.settings.text(key, target)?)?;
+    Some(Problem::unsupported(Some(&config.settings.origin(key, target)), reason))
 }
 
 fn refusal(key: &Key, text: &str) -> Option<String> {

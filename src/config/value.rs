@@ -115,7 +115,8 @@ impl Kind {
             Kind::Size(least, most) => {
                 let (least, most) = (shown_size(*least), shown_size(*most));
                 format!(
-                    "a number of bytes, or with a unit (16k, 64MiB, 1GiB: binary; 64MB: decimal), from {least} to {most}"
+                    "a number of bytes, or with a unit (16k, 64MiB, 1GiB: binary; 64MB: decimal), \
+                     from {least} to {most}"
                 )
             }
             Kind::OneOf(words) => {
@@ -227,7 +228,8 @@ fn shown_size(bytes: u64) -> String {
     whole.map_or(format!("{bytes}"), |(length, unit)| format!("{}{unit}", bytes / length))
 }
 
-/// A host without port: a name, an IPv4 address, or an IPv6 address with or without brackets. The brackets fall off.
+/// A host without port: a name, an IPv4 address, or an IPv6 address with or without brackets. The brackets
+/// fall off.
 pub fn host(text: &str) -> Option<&str> {
     if let Some(inside) = text.strip_prefix('[') {
         return inside.strip_suffix(']').filter(|address| is_ipv6(address));

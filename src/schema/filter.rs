@@ -1,11 +1,13 @@
-//! Which tables are watched: the white and black list of `filter_shard_table_white` and `filter_shard_table_black`.
+//! Which tables are watched: the white and black list of `filter_shard_table_white` and
+//! `filter_shard_table_black`.
 //!
-//! Entries are separated by commas outside brackets. An entry made of letters, digits, `_ - $` and one dot is an exact
-//! `database.table`; anything else is a regular expression that must match the whole `database.table`. Names are
-//! compared as they are written, capitals included. Black wins; an empty white list lets everything through.
+//! Entries are separated by commas outside brackets. An entry made of letters, digits, `_ - $` and one dot is
+//! an exact `database.table`; anything else is a regular expression that must match the whole
+//! `database.table`. Names are compared as they are written, capitals included. Black wins; an empty white
+//! list lets everything through.
 //!
-//! What to do with the rows of a table that is not watched is the caller's business. `decide` builds a text per
-//! call, so callers keep the answer per table.
+//! What to do with the rows of a table that is not watched is the caller's business. `decide` builds a text
+//! per call, so callers keep the answer per table.
 
 use regex::Regex;
 use regex::RegexBuilder;

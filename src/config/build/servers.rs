@@ -16,7 +16,7 @@ use std::collections::HashMap;
 /// MySQL's binlogs begin with four bytes that are no event.
 const FIRST_POSITION: u64 = 4;
 
-/// `mysql_binlogdump_…` and the lists that stand beside `dbArray`.
+/// The lists that stand beside `dbArray`.
 static LISTS: [&Key; 3] = [&keys::BAK_DB_ARRAY, &keys::SYNC_POINT_ARRAY, &keys::SLAVE_ID_ARRAY];
 
 impl Builder<'_> {
@@ -174,7 +174,8 @@ impl Builder<'_> {
         }
     }
 
-    /// The start point of `mysql_binlogdump_…`. The original passed over half a position; here it is an error.
+    /// The start point of `mysql_binlogdump_…`. The original passed over half a position; here it is an
+    /// error.
     fn start_point(&mut self, target: Target) -> StartPoint {
         let at = self.at(target);
         let file = at.owned(&keys::BINLOGDUMP_FILENAME);

@@ -53,7 +53,8 @@ impl Builder<'_> {
         }
     }
 
-    /// `fixed` without an id draws one, which is what the original's guide asks for: it gives a range and no id.
+    /// `fixed` without an id draws one, which is what the original's guide asks for: it gives a range and no
+    /// id.
     fn slave_id(&mut self, target: Target, configured: Option<u32>) -> SlaveId {
         let at = self.at(target);
         let (from, to) = self.random_ids(at);
@@ -78,7 +79,8 @@ impl Builder<'_> {
             (from, _) => {
                 let given =
                     if from.is_some() { &keys::RANDOM_SLAVE_ID_START } else { &keys::RANDOM_SLAVE_ID_END };
-                let reason = "mysql_random_slaveId_start and mysql_random_slaveId_end are given together or not at all";
+                let reason = "mysql_random_slaveId_start and mysql_random_slaveId_end are given together or not \
+                              at all";
                 self.problem(given, at.target, reason);
                 RANDOM_IDS
             }

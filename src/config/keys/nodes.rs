@@ -44,7 +44,7 @@ group! { NODES "Several nodes: of all that share a latch, one works and the rest
         .default("60000");
 }
 
-group! { ZOOKEEPER "ZooKeeper"
+group! { ZOOKEEPER "ZooKeeper (not in this version: a run refuses the two paths)"
     ZK_STRING = Key::new("zk_string", Process, Kind::ZkServers,
         "ZooKeeper's servers as host:port,host:port.");
     ZK_CONNECTION_TIMEOUT = Key::new("zk_connection_timeout", Process, Kind::Time(Milliseconds, 1, DAY),

@@ -1,0 +1,359 @@
+//! The command line as typed. Options may stand before and behind the command's name.
+
+use crate::cli::Failure;
+use crate::cli::commands;
+use crate::cli::commands::Action;
+use crate::cli::commands::COMMON_OPTIONS;
+use crate::cli::commands::Command;
+use crate::cli::until::Until;
+use crate::config::near;
+use crate::config::properties;
+use lexopt::Arg;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// Print the list of commands, or one command's help.
+    Help(Option<String>),
+    /// Print version, commit and target.
+    Version,
+    /// Stream every shard.
+    Run(ConfArgs, RunOptions),
+    /// Decode files.
+    Cat(ConfArgs, CatOptions),
+    /// Show the configuration.
+    Conf(ConfArgs),
+    /// Say which rule decides on a table.
+    FilterTest(ConfArgs, TableName),
+}
+
+/// The options that say where the configuration comes from.
+#[derive(Default, PartialEq, Eq)]
+pub struct ConfArgs {
+    /// `--conf FILE`, in order.
+    pub files: Vec<PathBuf>,
+    /// `-D KEY=VALUE`, in order.
+    pub defines: Vec<(String, String)>,
+}
+
+/// Without the values: somebody may have typed a password before it was refused.
+impl fmt::Debug for ConfArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.defines.iter().map(|(key, _)| key).collect();
+        f.debug_struct("ConfArgs").field("files", &self.files).field("defines", &keys).finish()
+    }
+}
+
+/// The options of `run`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Where to end; `None` runs until it is told to stop.
+    pub until: Option<Until>,
+}
+
+/// The options of `cat`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CatOptions {
+    /// `--schema FILE`.
+    pub schema: Option<PathBuf>,
+    /// The binlog files, at least one.
+    pub files: Vec<PathBuf>,
+}
+
+/// `DB.TABLE`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TableName {
+    /// Before the first dot.
+    pub database: String,
+    /// Behind it.
+    pub table: String,
+}
+
+/// Everything typed, before the command is known to want it.
+#[derive(Default)]
+struct Typed {
+    command: Option<&'static Command>,
+    conf: ConfArgs,
+    until: Option<Until>,
+    schema: Option<PathBuf>,
+    words: Vec<OsString>,
+    options: Vec<&'static str>,
+    help: bool,
+    version: bool,
+}
+
+/// Reads the arguments; the first is the program's own name.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
+    let mut parser = lexopt::Parser::from_iter(arguments);
+    let mut typed = Typed::default();
+    while let Some(argument) = parser.next().map_err(Failure::usage)? {
+        match argument {
+            Arg::Value(word) if typed.command.is_none() => {
+                let command = command(&word)?;
+                typed.command = Some(command);
+                if command.action.is_none() {
+                    return not_here(command, &mut parser);
+                }
+            }
+            Arg::Value(word) => typed.words.push(word),
+            option => {
+                let option = known(&option, typed.command)?;
+                typed.take(option, &mut parser)?;
+            }
+        }
+    }
+    typed.invocation()
+}
+
+fn command(word: &OsString) -> Result<&'static Command, Failure> {
+    let word = word.to_string_lossy();
+    commands::find(&word).ok_or_else(|| {
+        let hint = near::hint(&word, commands::COMMANDS.iter().map(|command| command.name));
+        let list = if hint.is_empty() { "; \"fountain help\" lists them" } else { "" };
+        Failure::usage(format!("unknown command \"{word}\"{hint}{list}"))
+    })
+}
+
+/// A command of a later version may have options that this one has never heard of.
+fn not_here(command: &Command, parser: &mut lexopt::Parser) -> Result<Invocation, Failure> {
+    let rest = parser.raw_args().map_err(Failure::usage)?;
+    if rest.as_slice().iter().any(|argument| argument == "--help" || argument == "-h") {
+        return Ok(Invocation::Help(Some(command.name.to_string())));
+    }
+    Err(Failure::unsupported(format!("\"fountain {}\" is not in this version", command.name)))
+}
+
+const OPTIONS: [&str; 8] = ["--conf", "-D", "--until", "--schema", "--help", "-h", "--version", "-V"];
+
+/// The option's name in the table of options.
+fn known(option: &Arg<'_>, command: Option<&Command>) -> Result<&'static str, Failure> {
+    let typed = match option {
+        Arg::Short(letter) => format!("-{letter}"),
+        Arg::Long(name) => format!("--{name}"),
+        Arg::Value(word) => word.to_string_lossy().into_owned(),
+    };
+    OPTIONS.iter().find(|option| **option == typed).copied().ok_or_else(|| {
+        let own = command.map_or(OPTIONS.as_slice(), |command| command.options);
+        let hint = near::hint(&typed, own.iter().copied().chain(COMMON_OPTIONS));
+        let list = match command {
+            _ if !hint.is_empty() => String::new(),
+            Some(command) => format!("; \"fountain help {}\" lists them", command.name),
+            None => "; \"fountain help\" lists them".to_string(),
+        };
+        Failure::usage(format!("unknown option \"{typed}\"{hint}{list}"))
+    })
+}
+
+impl Typed {
+    fn take(&mut self, option: &'static str, parser: &mut lexopt::Parser) -> Result<(), Failure> {
+        let once = |given: bool| {
+            if given { Err(Failure::usage(format!("{option} is given twice"))) } else { Ok(()) }
+        };
+        let mut value =
+            || parser.value().map_err(|_| Failure::usage(format!("{option} needs a value behind it")));
+        match option {
+            "--conf" => self.conf.files.push(PathBuf::from(value()?)),
+            "-D" => self.conf.defines.push(define(value()?)?),
+            "--until" => {
+                once(self.until.is_some())?;
+                self.until = Some(Until::parse(&text(option, value()?)?)?);
+            }
+            "--schema" => {
+                once(self.schema.is_some())?;
+                self.schema = Some(PathBuf::from(value()?));
+            }
+            "--help" | "-h" => self.help = true,
+            _ => self.version = true,
+        }
+        self.options.push(option);
+        Ok(())
+    }
+
+    fn invocation(self) -> Result<Invocation, Failure> {
+        if self.help {
+            return Ok(Invocation::Help(self.command.map(|command| command.name.to_string())));
+        }
+        if self.version {
+            return Ok(Invocation::Version);
+        }
+        let Some(command) = self.command else {
+            return Err(Failure::usage("no command given; \"fountain help\" lists them"));
+        };
+        let Some(action) = command.action else {
+            return Err(Failure::unsupported(format!(
+                "\"fountain {}\" is not in this version",
+                command.name
+            )));
+        };
+        self.check_options(command)?;
+        self.act(action)
+    }
+
+    fn check_options(&self, command: &Command) -> Result<(), Failure> {
+        let fits = |option: &&str| COMMON_OPTIONS.contains(option) || command.options.contains(option);
+        match self.options.iter().copied().find(|option| !fits(option)) {
+            Some(option) => {
+                Err(Failure::usage(format!("\"fountain {}\" has no option {option}", command.name)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn act(self, action: Action) -> Result<Invocation, Failure> {
+        match action {
+            Action::Run => {
+                self.no_words("run")?;
+                Ok(Invocation::Run(self.conf, RunOptions { until: self.until }))
+            }
+            Action::Conf => {
+                self.no_words("conf")?;
+                Ok(Invocation::Conf(self.conf))
+            }
+            Action::Version => {
+                self.no_words("version")?;
+                Ok(Invocation::Version)
+            }
+            Action::Cat => {
+                let files: Vec<PathBuf> = self.words.into_iter().map(PathBuf::from).collect();
+                if files.is_empty() {
+                    return Err(Failure::usage("\"fountain cat\" needs at least one binlog file"));
+                }
+                Ok(Invocation::Cat(self.conf, CatOptions { schema: self.schema, files }))
+            }
+            Action::Filter => {
+                let table = filter_test(&self.words)?;
+                Ok(Invocation::FilterTest(self.conf, table))
+            }
+            Action::Help => match self.words.as_slice() {
+                [] => Ok(Invocation::Help(None)),
+                [topic] if topic == "keys" => Ok(Invocation::Help(Some("keys".to_string()))),
+                [topic] => Ok(Invocation::Help(Some(command(topic)?.name.to_string()))),
+                [_, extra, ..] => Err(unexpected("help", extra)),
+            },
+        }
+    }
+
+    fn no_words(&self, command: &str) -> Result<(), Failure> {
+        self.words.first().map_or(Ok(()), |word| Err(unexpected(command, word)))
+    }
+}
+
+fn unexpected(command: &str, word: &OsString) -> Failure {
+    Failure::usage(format!("\"fountain {command}\" does not take \"{}\"", word.to_string_lossy()))
+}
+
+/// `test DB.TABLE`
+fn filter_test(words: &[OsString]) -> Result<TableName, Failure> {
+    let expected = "expected \"fountain filter test DB.TABLE\"";
+    let [test, name] = words else { return Err(Failure::usage(expected)) };
+    let name = text("DB.TABLE", name.clone())?;
+    let parts = name.split_once('.').filter(|(database, table)| !database.is_empty() && !table.is_empty());
+    match parts {
+        Some((database, table)) if test == "test" => {
+            Ok(TableName { database: database.to_string(), table: table.to_string() })
+        }
+        _ => Err(Failure::usage(expected)),
+    }
+}
+
+/// What stands behind `-D`. The message shows no value: it could be a password.
+fn define(value: OsString) -> Result<(String, String), Failure> {
+    let pair = value.to_str().and_then(|pair| pair.split_once('='));
+    pair.map(|(key, value)| (key.to_string(), value.to_string())).ok_or_else(|| {
+        let shown = properties::shown_key(&value.to_string_lossy());
+        Failure::usage(format!("-D {shown}: expected -D KEY=VALUE"))
+    })
+}
+
+fn text(what: &str, value: OsString) -> Result<String, Failure> {
+    value.into_string().map_err(|value| {
+        let shown = value.to_string_lossy().into_owned();
+        Failure::usage(format!("{what}: \"{shown}\" is not UTF-8 text"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Invocation, Failure> {
+        let words = line.split_whitespace().map(OsString::from);
+        parse(std::iter::once(OsString::from("fountain")).chain(words))
+    }
+
+    fn refused(line: &str) -> String {
+        let failure = parsed(line).unwrap_err();
+        assert_eq!(failure.exit, 2);
+        failure.to_string()
+    }
+
+    #[test]
+    fn options_stand_before_and_behind_the_command() {
+        let conf = || ConfArgs {
+            files: vec!["a".into(), "b".into()],
+            defines: vec![("k".into(), "v=w".into()), ("x".into(), "".into())],
+        };
+        for line in ["--conf a conf -D k=v=w --conf=b -Dx=", "conf --conf a --conf b -D k=v=w -D x="] {
+            assert_eq!(parsed(line).unwrap(), Invocation::Conf(conf()), "{line}");
+        }
+        let run = parsed("run --until end").unwrap();
+        assert_eq!(run, Invocation::Run(ConfArgs::default(), RunOptions { until: Some(Until::End) }));
+        let cat = parsed("cat --schema s f -- -g").unwrap();
+        let options = CatOptions { schema: Some("s".into()), files: vec!["f".into(), "-g".into()] };
+        assert_eq!(cat, Invocation::Cat(ConfArgs::default(), options));
+        let table = TableName { database: "shop".into(), table: "a.b".into() };
+        assert_eq!(
+            parsed("filter test shop.a.b").unwrap(),
+            Invocation::FilterTest(ConfArgs::default(), table)
+        );
+    }
+
+    #[test]
+    fn help_and_version_win() {
+        for line in ["--help", "-h", "help"] {
+            assert_eq!(parsed(line).unwrap(), Invocation::Help(None));
+        }
+        for line in ["run --help", "help run", "--help run", "run -h --until end"] {
+            assert_eq!(parsed(line).unwrap(), Invocation::Help(Some("run".into())), "{line}");
+        }
+        assert_eq!(parsed("help keys").unwrap(), Invocation::Help(Some("keys".into())));
+        assert_eq!(parsed("status --json --help").unwrap(), Invocation::Help(Some("status".into())));
+        for line in ["--version", "-V", "version", "run --version"] {
+            assert_eq!(parsed(line).unwrap(), Invocation::Version);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_what_is_near() {
+        let cases = [
+            ("", "USAGE no command given; \"fountain help\" lists them"),
+            ("rnu", "USAGE unknown command \"rnu\", did you mean \"run\"?"),
+            ("snapshot", "USAGE unknown command \"snapshot\"; \"fountain help\" lists them"),
+            ("help rnu", "USAGE unknown command \"rnu\", did you mean \"run\"?"),
+            ("run --untl end", "USAGE unknown option \"--untl\", did you mean \"--until\"?"),
+            ("run --fast", "USAGE unknown option \"--fast\"; \"fountain help run\" lists them"),
+            ("--cnf x run", "USAGE unknown option \"--cnf\", did you mean \"--conf\"?"),
+            ("run -x", "USAGE unknown option \"-x\"; \"fountain help run\" lists them"),
+            ("conf --until end", "USAGE \"fountain conf\" has no option --until"),
+            ("run --until", "USAGE --until needs a value behind it"),
+            ("run --until end --until end", "USAGE --until is given twice"),
+            ("run now", "USAGE \"fountain run\" does not take \"now\""),
+            ("help run cat", "USAGE \"fountain help\" does not take \"cat\""),
+            ("cat", "USAGE \"fountain cat\" needs at least one binlog file"),
+            ("filter", "USAGE expected \"fountain filter test DB.TABLE\""),
+            ("filter test orders", "USAGE expected \"fountain filter test DB.TABLE\""),
+            ("filter try a.b", "USAGE expected \"fountain filter test DB.TABLE\""),
+            ("conf -D sink", "USAGE -D \"sink\": expected -D KEY=VALUE"),
+            ("conf -D mysql_password:secret", "USAGE -D \"mysql_password…\": expected -D KEY=VALUE"),
+            ("status --json", "UNSUPPORTED \"fountain status\" is not in this version"),
+            ("points set --reason x", "UNSUPPORTED \"fountain points\" is not in this version"),
+            ("--conf x step-down", "UNSUPPORTED \"fountain step-down\" is not in this version"),
+        ];
+        for (line, message) in cases {
+            assert_eq!(refused(line), message, "{line}");
+        }
+    }
+}

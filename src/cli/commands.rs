@@ -1,0 +1,133 @@
+//! The table of commands: what each is for, how it is used, and whether this version has it.
+
+/// One command.
+#[derive(Debug)]
+pub struct Command {
+    /// The word that calls it.
+    pub name: &'static str,
+    /// What stands behind the word.
+    pub usage: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// More about it, for `fountain help COMMAND`.
+    pub help: &'static str,
+    /// Its own options, besides those that every command has.
+    pub options: &'static [&'static str],
+    /// Which one, when this version has it.
+    pub action: Option<Action>,
+}
+
+/// The commands of this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// `fountain run`
+    Run,
+    /// `fountain cat`
+    Cat,
+    /// `fountain conf`
+    Conf,
+    /// `fountain filter`
+    Filter,
+    /// `fountain version`
+    Version,
+    /// `fountain help`
+    Help,
+}
+
+/// The options of every command.
+pub const COMMON_OPTIONS: [&str; 4] = ["--conf", "-D", "--help", "--version"];
+
+/// Every command, in the order of the help text.
+pub static COMMANDS: [Command; 19] = [
+    Command {
+        name: "run",
+        usage: "[--until end|FILE:POS|GTIDSET]",
+        summary: "stream every configured shard to its sink",
+        help: "Reads the binlogs of all shards and delivers their row changes until SIGTERM or SIGINT; then \
+               the pack in work is finished, the points are saved, and the exit code is 0.
+
+  --until end       stop at the end that each server has now; nothing to do is success
+  --until FILE:POS  stop before that position; transactions begun before it are delivered whole
+  --until GTIDSET   stop when that set is delivered: UUID:1-23, or 0-1-42 for MariaDB
+                    With several shards write SHARD=FILE:POS or SHARD=GTIDSET; only that shard runs then.
+
+Exit code: 0 stopped in order or done, 1 failed, 2 bad usage or configuration.",
+        options: &["--until"],
+        action: Some(Action::Run),
+    },
+    Command {
+        name: "cat",
+        usage: "[--schema FILE] FILE…",
+        summary: "decode binlog files to standard output, without a server",
+        help: "Writes the rows of binlog files as JSON lines. Column names and types come from the file \
+               itself where it was written with binlog_row_metadata=FULL, else from --schema, else from the \
+               server that --conf or -D name, else columns are called @1, @2, …
+
+  --schema FILE  table definitions
+
+Exit code: 0 done, 1 at the first bad or unfinished event (all rows before it are printed), 2 bad usage.",
+        options: &["--schema"],
+        action: Some(Action::Cat),
+    },
+    later("check", "[--strict]", "look over configuration, servers, sink and folders"),
+    later("status", "[--json] [--watch]", "say how every shard is doing"),
+    later("points", "show|history|find|set", "look at sync points and move them"),
+    later("gaps", "", "list every jump, skip, discard and reset"),
+    later("verify", "FOLDER…", "prove that the files of the file sink are whole"),
+    later("schema", "set", "supply a table's definition"),
+    later("suspend", "[SHARD]", "pause a running shard"),
+    later("resume", "[SHARD]", "let a paused shard go on"),
+    later("switch", "SHARD", "go over to another server of a shard"),
+    later("skip", "SHARD", "step over a bad event"),
+    later("replay", "SHARD", "deliver a stretch again"),
+    later("reload", "", "read the configuration anew"),
+    later("step-down", "", "hand leadership to another node"),
+    Command {
+        name: "conf",
+        usage: "",
+        summary: "show the value of every key and where it comes from",
+        help: "Prints a line for each key: its name, the value that holds, and its origin (default, \
+               FILE:LINE, environment or -D). Passwords are masked. First the values for all shards, then \
+               for each shard its servers and what it has of its own.
+
+Exit code: 0 the configuration is sound, 2 it is not; every problem is one line on standard error.",
+        options: &[],
+        action: Some(Action::Conf),
+    },
+    Command {
+        name: "filter",
+        usage: "test DB.TABLE",
+        summary: "say whether a table is watched, and which rule decides",
+        help: "Looks DB.TABLE up in filter_shard_table_white and filter_shard_table_black and names the \
+               entry that decides; for each shard, where they differ. No server is asked.
+
+Exit code: 0 whether watched or not, 2 bad usage or configuration.",
+        options: &[],
+        action: Some(Action::Filter),
+    },
+    Command {
+        name: "version",
+        usage: "",
+        summary: "print version, commit and target",
+        help: "The same as --version.",
+        options: &[],
+        action: Some(Action::Version),
+    },
+    Command {
+        name: "help",
+        usage: "[COMMAND|keys]",
+        summary: "explain a command, or all configuration keys",
+        help: "\"fountain help keys\" lists every configuration key with its default.",
+        options: &[],
+        action: Some(Action::Help),
+    },
+];
+
+const fn later(name: &'static str, usage: &'static str, summary: &'static str) -> Command {
+    Command { name, usage, summary, help: "", options: &[], action: None }
+}
+
+/// The command of that name.
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}

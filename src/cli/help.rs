@@ -1,0 +1,127 @@
+//! The help texts, from the tables of commands and keys.
+
+use crate::cli::commands;
+use crate::cli::commands::COMMANDS;
+use crate::cli::commands::Command;
+use crate::config::keys;
+use crate::config::keys::Key;
+
+const COMMON: &str =
+    "  --conf FILE    a properties file, may be repeated; without it conf/fountain-config.properties and
+                 conf/jdbc-mysql.properties under $FOUNTAIN_HOME (default: the parent of the program's folder)
+  -D KEY=VALUE   one configuration key, may be repeated; wins over the environment, which wins over the files
+  --help         explain a command
+  --version      print version, commit and target
+";
+
+/// `fountain help`
+pub fn overview() -> String {
+    let mut text = String::from(
+        "fountain watches MySQL and MariaDB servers as a replica does and delivers every row change.\n\n\
+         Usage: fountain [--conf FILE]… [-D KEY=VALUE]… COMMAND\n\nCommands:\n",
+    );
+    for command in COMMANDS.iter().filter(|command| command.action.is_some()) {
+        let call = format!("{} {}", command.name, command.usage);
+        text.push_str(&format!("  {call:<38} {}\n", command.summary));
+    }
+    let later = COMMANDS.iter().filter(|command| command.action.is_none()).map(|command| command.name);
+    let later: Vec<_> = later.collect();
+    let later = format!("Not in this version: {}", later.join(", "));
+    text.push_str(&format!("\n{}\n", wrap(&later, 100)));
+    text.push_str("\nOptions of every command:\n");
+    text.push_str(COMMON);
+    text.push_str("\nExit codes: 0 done, 1 failed, 2 bad usage or configuration.\n");
+    text
+}
+
+/// `fountain help COMMAND`; `None` for what is no topic.
+pub fn topic(name: &str) -> Option<String> {
+    match name {
+        "keys" => Some(all_keys()),
+        name => commands::find(name).map(command),
+    }
+}
+
+fn command(command: &Command) -> String {
+    let usage = format!("fountain [--conf FILE]… [-D KEY=VALUE]… {} {}", command.name, command.usage);
+    let mut text = format!("fountain {}: {}\n\nUsage: {}\n", command.name, command.summary, usage.trim_end());
+    if command.action.is_none() {
+        text.push_str("\nThis command is not in this version.\n");
+        return text;
+    }
+    text.push_str(&format!("\n{}\n\nOptions of every command:\n{COMMON}", wrap(command.help, 100)));
+    text
+}
+
+/// Wraps the paragraphs that are not indented.
+fn wrap(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with(' ') || line.chars().count() <= width {
+            lines.push(line.to_string());
+            continue;
+        }
+        let mut current = String::new();
+        for word in line.split_whitespace() {
+            if !current.is_empty() && current.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::take(&mut current));
+            }
+            if !current.is_empty() {
+                current.push(' ');
+            }
+            current.push_str(word);
+        }
+        lines.push(current);
+    }
+    lines.join("\n")
+}
+
+/// `fountain help keys`
+fn all_keys() -> String {
+    let mut text = String::new();
+    for group in keys::SOURCE_GROUPS.iter().chain(keys::ENGINE_GROUPS) {
+        text.push_str(&format!("{}\n\n", wrap(group.title, 100)));
+        for key in group.keys {
+            text.push_str(&one_key(key));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn one_key(key: &Key) -> String {
+    let default = match (key.default, key.derived) {
+        ("", "") => "no default".to_string(),
+        ("", words) => format!("default: {words}"),
+        (default, _) => format!("default {default}"),
+    };
+    let later = if key.later { ", not in this version" } else { "" };
+    let help = wrap(key.help, 94).replace('\n', "\n      ");
+    let expected = wrap(&key.kind.expected(), 94).replace('\n', "\n      ");
+    format!(
+        "  {} ({}, {default}{later})\n      {help}\n      Value: {expected}\n",
+        key.name,
+        key.scope.word()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_and_key_is_explained() {
+        let overview = overview();
+        for command in &COMMANDS {
+            assert!(overview.contains(command.name), "{}", command.name);
+            let help = topic(command.name).unwrap();
+            assert!(help.starts_with(&format!("fountain {}: {}\n", command.name, command.summary)), "{help}");
+            assert_eq!(help.contains("not in this version"), command.action.is_none());
+            assert!(command.options.iter().all(|option| help.contains(option)));
+        }
+        let all = topic("keys").unwrap();
+        assert!(keys::all().all(|key| all.contains(&format!("  {} (", key.name))));
+        assert_eq!(topic("nothing"), None);
+        assert!(overview.lines().chain(all.lines()).all(|line| line.chars().count() <= 120), "{all}");
+    }
+}
