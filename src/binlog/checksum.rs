@@ -60,8 +60,8 @@ pub(super) fn verify(event_type: u8, event: &[u8]) -> Result<&[u8], BinlogError>
 
 /// The CRC-32 that the server writes behind these bytes.
 ///
-/// mysqld sums a format description with the IN_USE flag cleared, because it clears the flag in the file when it
-/// closes it and leaves the sum alone (`Log_event_footer::event_checksum_test`).
+/// mysqld sums a format description with the IN_USE flag cleared, because it clears the flag in the file when
+/// it closes it and leaves the sum alone (`Log_event_footer::event_checksum_test`).
 pub(super) fn compute(event_type: u8, bytes: &[u8]) -> u32 {
     if event_type != FORMAT_DESCRIPTION_EVENT {
         return crc32fast::hash(bytes);

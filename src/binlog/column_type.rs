@@ -36,8 +36,8 @@ pub const VAR_STRING: u8 = 253;
 pub const STRING: u8 = 254;
 pub const GEOMETRY: u8 = 255;
 
-/// Bytes of a type's metadata in TABLE_MAP_EVENT (`Field::do_save_field_metadata` in MySQL's `sql/field.cc`); `None`
-/// for a type that we do not know, and for TYPED_ARRAY, whose metadata says its own length.
+/// Bytes of a type's metadata in TABLE_MAP_EVENT (`Field::do_save_field_metadata` in MySQL's `sql/field.cc`);
+/// `None` for a type that we do not know, and for TYPED_ARRAY, whose metadata says its own length.
 pub fn metadata_length(type_code: u8) -> Option<usize> {
     match type_code {
         VARCHAR | BIT | NEWDECIMAL | ENUM | SET | VAR_STRING | STRING | MARIADB_VARCHAR_COMPRESSED => Some(2),
@@ -49,9 +49,9 @@ pub fn metadata_length(type_code: u8) -> Option<usize> {
     }
 }
 
-/// The type that the column was declared with, where STRING stands for another: the first metadata byte of STRING is
-/// the real type (ENUM, SET or STRING). CHAR columns of more than 255 bytes lend two of its bits to their length,
-/// inverted (`Field_string::do_save_field_metadata`), and are STRING.
+/// The type that the column was declared with, where STRING stands for another: the first metadata byte of
+/// STRING is the real type (ENUM, SET or STRING). CHAR columns of more than 255 bytes lend two of its bits to
+/// their length, inverted (`Field_string::do_save_field_metadata`), and are STRING.
 pub fn real_type(type_code: u8, metadata: u16) -> u8 {
     let [first, _] = metadata.to_le_bytes();
     match type_code {

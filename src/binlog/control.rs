@@ -1,5 +1,5 @@
-//! Small events about the log itself: INCIDENT_EVENT (26), and group replication's TRANSACTION_CONTEXT_EVENT (36) and
-//! VIEW_CHANGE_EVENT (37).
+//! Small events about the log itself: INCIDENT_EVENT (26), and group replication's TRANSACTION_CONTEXT_EVENT
+//! (36) and VIEW_CHANGE_EVENT (37).
 
 use crate::codec::CodecError;
 use crate::codec::Reader;
@@ -21,8 +21,8 @@ impl<'a> Incident<'a> {
     }
 }
 
-/// In wire order: length of the server UUID's text 1 · thread id 4 · whether the GTID was given by the client 1 · three
-/// lengths of 4 · the texts. Stands in relay logs of group replication, not in binlogs.
+/// In wire order: length of the server UUID's text 1 · thread id 4 · whether the GTID was given by the client
+/// 1 · three lengths of 4 · the texts. Stands in relay logs of group replication, not in binlogs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionContext<'a> {
     /// Text.

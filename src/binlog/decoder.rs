@@ -55,7 +55,9 @@ pub enum Event<'a> {
     TransactionContext(TransactionContext<'a>),
     ViewChange(ViewChange<'a>),
     /// Of no known type, or of type 28, and marked by the server as one that may be passed over.
-    Ignorable { event_type: u8 },
+    Ignorable {
+        event_type: u8,
+    },
     MariadbGtid(MariadbGtidEvent<'a>),
     MariadbGtidList(MariadbGtidList),
     /// The statement that the rows behind it come from.
@@ -64,14 +66,20 @@ pub enum Event<'a> {
     MariadbBinlogCheckpoint(&'a [u8]),
     MariadbStartEncryption(StartEncryption),
     /// `log_bin_compress`: recognised, not yet unpacked.
-    MariadbCompressed { event_type: u8 },
+    MariadbCompressed {
+        event_type: u8,
+    },
     /// A piece of a row event: recognised, not yet put together.
     MariadbPartialRows(PartialRowData<'a>),
     /// Of no known type and not marked as ignorable: to pass it over would lose what it says.
-    Unknown { event_type: u8, flags: u16 },
+    Unknown {
+        event_type: u8,
+        flags: u16,
+    },
 }
 
-/// Decodes the events of one connection or file, in order. Remembers the last format description and nothing else.
+/// Decodes the events of one connection or file, in order. Remembers the last format description and nothing
+/// else.
 #[derive(Debug, Clone, Default)]
 pub struct Decoder {
     initial: ChecksumAlgorithm,
@@ -79,8 +87,8 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// `initial`: what the replica declared as its checksum algorithm, which decides whether the artificial rotate in
-    /// front of the first format description carries one. Of no importance for files.
+    /// `initial`: what the replica declared as its checksum algorithm, which decides whether the artificial
+    /// rotate in front of the first format description carries one. Of no importance for files.
     pub fn new(initial: ChecksumAlgorithm) -> Self {
         Self { initial, format: None }
     }
@@ -126,8 +134,8 @@ impl Decoder {
         Ok((header, decoded))
     }
 
-    /// Decodes an event out of a compressed transaction. Those have no checksum of their own: the payload event's
-    /// covers them.
+    /// Decodes an event out of a compressed transaction. Those have no checksum of their own: the payload
+    /// event's covers them.
     pub fn decode_inner<'a>(&self, event: &'a [u8]) -> Result<(EventHeader, Event<'a>), BinlogError> {
         let header = EventHeader::parse(event)?;
         header.check_size(event)?;
@@ -153,18 +161,21 @@ impl Decoder {
         }
     }
 
-    /// Whether an artificial rotate carries a checksum goes by what the replica declared, but servers before checksums
-    /// know no declaration: so it has one where the last four bytes are one, and has none where the file's name, as
-    /// binlogs are named, ends in a dot and digits with those four bytes taken along.
+    /// An artificial rotate behind a format description is like the events behind it (measured on all
+    /// servers). Whether the first one carries a checksum goes by what the replica declared; but servers
+    /// before checksums know no declaration, so it has one where the last four bytes are one, and has none
+    /// where the file's name ends as binlogs' names do, in a dot and digits, with those four bytes taken
+    /// along.
     fn artificial_rotate<'a>(&self, event: &'a [u8]) -> Result<&'a [u8], BinlogError> {
-        let verified = checksum::verify(ROTATE_EVENT, event);
+        if self.format.is_some() {
+            return self.without_checksum(ROTATE_EVENT, event);
+        }
         let digits = event.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
         let ends_as_a_name = digits > 0 && event.iter().rev().nth(digits) == Some(&b'.');
-        match (verified, self.checksum()) {
+        match (checksum::verify(ROTATE_EVENT, event), self.initial) {
             (Ok(bytes), _) => Ok(bytes),
-            (Err(_), _) if ends_as_a_name => Ok(event),
-            (Err(error), ChecksumAlgorithm::Crc32) => Err(error),
-            (Err(_), ChecksumAlgorithm::Off | ChecksumAlgorithm::Undefined) => Ok(event),
+            (Err(error), ChecksumAlgorithm::Crc32) if !ends_as_a_name => Err(error),
+            (Err(_), _) => Ok(event),
         }
     }
 
@@ -173,7 +184,8 @@ impl Decoder {
         let field = BinlogError::field(header.event_type);
         let mut reader = Reader::new(bytes);
         // The header of a rotate never grows, so that one can be read before any format description.
-        let header_length = if header.event_type == ROTATE_EVENT { HEADER_LENGTH } else { self.header_length() };
+        let header_length =
+            if header.event_type == ROTATE_EVENT { HEADER_LENGTH } else { self.header_length() };
         reader.skip(header_length, "header").map_err(&field)?;
         match header.event_type {
             TRANSACTION_PAYLOAD_EVENT => PayloadEvent::read(&mut reader).map(Event::Payload),
@@ -212,7 +224,9 @@ impl Decoder {
             }
             PRE_GA_WRITE_ROWS_EVENT..=DELETE_ROWS_EVENT_V1
             | WRITE_ROWS_EVENT..=DELETE_ROWS_EVENT
-            | PARTIAL_UPDATE_ROWS_EVENT => Event::Rows(RowsEvent::read(bytes, event_type, post_header_length)?),
+            | PARTIAL_UPDATE_ROWS_EVENT => {
+                Event::Rows(RowsEvent::read(bytes, event_type, post_header_length)?)
+            }
             INCIDENT_EVENT => Event::Incident(Incident::read(bytes)?),
             HEARTBEAT_LOG_EVENT => Event::Heartbeat(Heartbeat::read_v1(header, bytes)?),
             HEARTBEAT_LOG_EVENT_V2 => Event::Heartbeat(Heartbeat::read_v2(bytes)?),
@@ -252,7 +266,8 @@ fn read_xid(bytes: &mut Reader<'_>) -> Result<u64, CodecError> {
     Ok(xid)
 }
 
-/// ROWS_QUERY_LOG_EVENT: a length of one byte, too small for most statements and therefore ignored, and the statement.
+/// ROWS_QUERY_LOG_EVENT: a length of one byte, too small for most statements and therefore ignored, and the
+/// statement.
 fn read_rows_query<'a>(bytes: &mut Reader<'a>) -> Result<&'a [u8], CodecError> {
     bytes.skip(1, "length of the statement")?;
     Ok(bytes.rest())

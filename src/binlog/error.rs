@@ -1,5 +1,5 @@
-//! What can be wrong with a binlog's bytes. The place (file and position, shard) is added by whoever knows it;
-//! only the errors of a file that we read ourselves name it here.
+//! What can be wrong with a binlog's bytes. The place (file and position, shard) is added by whoever knows
+//! it; only the errors of a file that we read ourselves name it here.
 
 use crate::binlog::event_type::EventTypeName;
 use crate::code::Code;
@@ -14,7 +14,8 @@ pub enum BinlogError {
     Header(CodecError),
     /// The header's event size is impossible, or is not the size of the event at hand.
     Size { event_type: u8, event_size: u32, have: usize },
-    /// A field of an event is cut short or has an impossible value. Offsets count from the event's first byte.
+    /// A field of an event is cut short or has an impossible value. Offsets count from the event's first
+    /// byte.
     Field { event_type: u8, error: CodecError },
     /// A list in an event has another length than it must have.
     Count { event_type: u8, what: &'static str, expected: usize, got: usize },
@@ -98,10 +99,16 @@ impl fmt::Display for BinlogError {
                 write!(f, "{name}: the stored CRC-32 is {stored:08x}, its bytes give {computed:08x}")
             }
             Self::ChecksumAlgorithm { algorithm } => {
-                write!(f, "FORMAT_DESCRIPTION_EVENT: unknown checksum algorithm {algorithm}, expected 0 (NONE) or 1 (CRC32)")
+                write!(
+                    f,
+                    "FORMAT_DESCRIPTION_EVENT: unknown checksum algorithm {algorithm}, expected 0 (NONE) or 1 (CRC32)"
+                )
             }
             Self::BinlogVersion { version } => {
-                write!(f, "binlog version {version} cannot be read, expected 4 (MySQL 5.0 and later, MariaDB)")
+                write!(
+                    f,
+                    "binlog version {version} cannot be read, expected 4 (MySQL 5.0 and later, MariaDB)"
+                )
             }
             Self::ServerVersion { server_version, problem } => {
                 write!(f, "FORMAT_DESCRIPTION_EVENT: server version \"{server_version}\" {problem}")
@@ -114,7 +121,10 @@ impl fmt::Display for BinlogError {
                 write!(f, "{name}: it ends at {expected}, its header says {next_pos} (modulo 2^32)")
             }
             Self::Compression { algorithm } => {
-                write!(f, "TRANSACTION_PAYLOAD_EVENT: unknown compression {algorithm}, expected 0 (ZSTD) or 255 (NONE)")
+                write!(
+                    f,
+                    "TRANSACTION_PAYLOAD_EVENT: unknown compression {algorithm}, expected 0 (ZSTD) or 255 (NONE)"
+                )
             }
             Self::Decompress { reason } => write!(f, "TRANSACTION_PAYLOAD_EVENT: {reason}"),
             Self::EventTooLarge { event_type, size, limit } => {

@@ -38,7 +38,8 @@ impl BinlogFile {
     /// Opens a file and makes sure that it begins as a binlog does.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BinlogError> {
         let path = path.as_ref().to_path_buf();
-        let file = File::open(&path).map_err(|error| BinlogError::Io { path: path.clone(), position: 0, error })?;
+        let file =
+            File::open(&path).map_err(|error| BinlogError::Io { path: path.clone(), position: 0, error })?;
         let (buffer, max_event_bytes) = (Vec::new(), DEFAULT_MAX_EVENT_BYTES);
         let mut binlog = Self { path, file, buffer, taken: 0, position: 0, max_event_bytes };
         binlog.magic()?;
@@ -60,8 +61,8 @@ impl BinlogFile {
         self.position
     }
 
-    /// The next event, whole, and where it begins. `None` at the end of the file. After an error the file stays where
-    /// it is, so asking again gives the same error.
+    /// The next event, whole, and where it begins. `None` at the end of the file. After an error the file
+    /// stays where it is, so asking again gives the same error.
     pub fn next_event(&mut self) -> Result<Option<(u64, &[u8])>, BinlogError> {
         let have = self.fill(HEADER_LENGTH)?;
         if have == 0 {
@@ -183,7 +184,8 @@ mod tests {
     #[test]
     fn events_larger_and_smaller_than_a_read_alternate() {
         let sizes = [0, 10, STEP - 19, STEP, 3 * STEP + 7, 1, 0, 20 * STEP, 5];
-        let events: Vec<Vec<u8>> = sizes.iter().map(|size| testing::event(30, &vec![*size as u8; *size])).collect();
+        let events: Vec<Vec<u8>> =
+            sizes.iter().map(|size| testing::event(30, &vec![*size as u8; *size])).collect();
         let mut file = open(&[&MAGIC[..], &events.concat()].concat()).unwrap();
         for event in &events {
             assert_eq!(file.next_event().unwrap().unwrap().1, event);
@@ -220,8 +222,10 @@ mod tests {
     #[test]
     fn every_cut_is_seen_and_stays() {
         let whole = std::fs::read(testing::fixture_path("mysql97_open.bin")).unwrap();
-        let borders: Vec<usize> =
-            testing::fixture("mysql97_open.bin").iter().map(|(start, event)| *start as usize + event.len()).collect();
+        let borders: Vec<usize> = testing::fixture("mysql97_open.bin")
+            .iter()
+            .map(|(start, event)| *start as usize + event.len())
+            .collect();
         for cut in 4..whole.len() {
             let mut file = open(&whole[..cut]).unwrap();
             let end = loop {

@@ -32,8 +32,8 @@ pub enum Flavor {
 pub struct ServerVersion(pub u8, pub u8, pub u8);
 
 impl ServerVersion {
-    /// `X.Y.Zabc` is (X, Y, Z) and `X.Yabc` is (X, Y, 0). `None` where the server sees no version: a part above
-    /// 255, or no dot behind the first.
+    /// `X.Y.Zabc` is (X, Y, Z) and `X.Yabc` is (X, Y, 0). `None` where the server sees no version: a part
+    /// above 255, or no dot behind the first.
     pub fn parse(text: &str) -> Option<Self> {
         let (major, rest) = leading_number(text)?;
         let (minor, rest) = leading_number(rest.strip_prefix('.')?)?;
@@ -55,15 +55,17 @@ fn leading_number(text: &str) -> Option<(u8, &str)> {
     }
 }
 
-/// In wire order: binlog version 2 · server version 50 · created 4 · header length 1 · one byte for each event type
-/// from 1 on, the length of its post-header · where the server knows checksums: algorithm 1 · checksum 4.
+/// In wire order: binlog version 2 · server version 50 · created 4 · header length 1 · one byte for each
+/// event type from 1 on, the length of its post-header · where the server knows checksums: algorithm 1 ·
+/// checksum 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FormatDescription<'a> {
     /// 4.
     pub binlog_version: u16,
     /// Such as `9.7.4-2` or `10.11.19-MariaDB-0+deb12u1-log`.
     pub server_version: &'a str,
-    /// Seconds since 1970 when the server opened its first binlog after its start, 0 in files begun by a rotation.
+    /// Seconds since 1970 when the server opened its first binlog after its start, 0 in files begun by a
+    /// rotation.
     pub created: u32,
     /// Bytes of the header of every event but this one and ROTATE_EVENT: 19, or more.
     pub header_length: u8,
@@ -94,12 +96,23 @@ impl<'a> FormatDescription<'a> {
         }
         let tail = if checksum == ChecksumAlgorithm::Undefined { 0 } else { 1 + CHECKSUM_LENGTH };
         let types = bytes.remaining().saturating_sub(tail);
+        if types == 0 {
+            return Err(field(bytes.invalid("number of post-header lengths", 0)));
+        }
         let post_header_lengths = bytes.take(types, "post-header lengths").map_err(&field)?;
         if checksum == ChecksumAlgorithm::Undefined && types > MOST_TYPES_WITHOUT_CHECKSUM {
             let problem = "is too old for so many event types";
             return Err(BinlogError::ServerVersion { server_version: server_version.to_owned(), problem });
         }
-        Ok(Self { binlog_version, server_version, created, header_length, post_header_lengths, checksum, flavor })
+        Ok(Self {
+            binlog_version,
+            server_version,
+            created,
+            header_length,
+            post_header_lengths,
+            checksum,
+            flavor,
+        })
     }
 }
 
@@ -125,9 +138,10 @@ fn flavor(server_version: &str) -> Flavor {
 
 /// The algorithm that the format description names, once its own checksum is proved right.
 ///
-/// There is nothing in the event that says whether it holds the algorithm's byte: both servers go by the version
-/// (`get_checksum_alg`). With NONE the four bytes behind it are not compared: a server that changes `created` on
-/// the way to a replica corrects them only under CRC32 (`Binlog_sender::send_format_description_event`).
+/// There is nothing in the event that says whether it holds the algorithm's byte: both servers go by the
+/// version (`get_checksum_alg`). With NONE the four bytes behind it are not compared: a server that changes
+/// `created` on the way to a replica corrects them only under CRC32
+/// (`Binlog_sender::send_format_description_event`).
 fn checksum_of(event: &[u8], version: &str, flavor: Flavor) -> Result<ChecksumAlgorithm, BinlogError> {
     let Some(parsed) = ServerVersion::parse(version) else {
         let server_version = version.to_owned();
@@ -185,10 +199,12 @@ impl Format {
         }
     }
 
-    /// Length of a type's post-header; where the description says 0 or nothing, what all servers of today write.
+    /// Length of a type's post-header; where the description says 0 or nothing, what all servers of today
+    /// write.
     ///
-    /// Ask only for types whose length matters. MySQL 9.7 announces 40 for TRANSACTION_PAYLOAD_EVENT, which has
-    /// none (the event's number stands in the table by mistake), and 0 for the row events it no longer writes.
+    /// Ask only for types whose length matters. MySQL 9.7 announces 40 for TRANSACTION_PAYLOAD_EVENT, which
+    /// has none (the event's number stands in the table by mistake), and 0 for the row events it no longer
+    /// writes.
     pub(super) fn post_header_length(&self, event_type: u8) -> usize {
         let index = usize::from(event_type).checked_sub(1);
         match index.and_then(|index| self.post_header_lengths.get(index)) {
@@ -225,7 +241,13 @@ mod tests {
             ("mysql97_full.bin", "9.7.4-2", Flavor::MySql, ChecksumAlgorithm::Crc32, 42),
             ("mysql97_anonymous.bin", "9.7.4-2", Flavor::MySql, ChecksumAlgorithm::Off, 42),
             ("mariadb.bin", "10.11.19-MariaDB-0+deb12u1-log", Flavor::MariaDb, ChecksumAlgorithm::Crc32, 171),
-            ("mariadb_xa.bin", "10.11.19-MariaDB-0+deb12u1-log", Flavor::MariaDb, ChecksumAlgorithm::Off, 171),
+            (
+                "mariadb_xa.bin",
+                "10.11.19-MariaDB-0+deb12u1-log",
+                Flavor::MariaDb,
+                ChecksumAlgorithm::Off,
+                171,
+            ),
         ];
         for (name, version, flavor, checksum, types) in cases {
             let event = described(name);
@@ -289,13 +311,29 @@ mod tests {
         let mut event = old_description("5.5.62", 27);
         event[19] = 3;
         let error = FormatDescription::parse(&event).unwrap_err();
-        assert_eq!(error.to_string(), "binlog version 3 cannot be read, expected 4 (MySQL 5.0 and later, MariaDB)");
+        assert_eq!(
+            error.to_string(),
+            "binlog version 3 cannot be read, expected 4 (MySQL 5.0 and later, MariaDB)"
+        );
 
         let mut event = described("mysql97_anonymous.bin");
         let algorithm = event.len() - 5;
         event[algorithm] = 7;
         let error = FormatDescription::parse(&event).unwrap_err();
         assert!(matches!(error, BinlogError::ChecksumAlgorithm { algorithm: 7 }));
+    }
+
+    /// MySQL 5.6.24 under `binlog_checksum=NONE`, in front of a dump that begins inside a file: it changed
+    /// `created` and the next position and left the four bytes of the checksum as they were. All servers do.
+    #[test]
+    fn without_checksums_the_description_s_own_is_not_compared() {
+        let event = testing::hex(
+            "4e5b046b0f38000000740000000000000000000400352e362e32342d6c6f6700000000000000000000000000000000000000
+             0000000000000000000000000000000000000000000000000013380d0008001200040404041200005c00041a080000000808
+             08020000000a0a0a191900007b8b5f69",
+        );
+        assert_ne!(checksum::compute(FORMAT_DESCRIPTION_EVENT, &event[..112]).to_le_bytes(), event[112..]);
+        assert_eq!(FormatDescription::parse(&event).unwrap().checksum, ChecksumAlgorithm::Off);
     }
 
     #[test]

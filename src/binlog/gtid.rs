@@ -164,7 +164,8 @@ impl FromStr for Gtid {
             (Some(tag), Some(number), None) => (Some(Tag::new(tag.as_bytes()).ok_or_else(error)?), number),
             _ => return Err(error()),
         };
-        let number = number.parse().ok().filter(|number| (1..NUMBER_END).contains(number)).ok_or_else(error)?;
+        let number =
+            number.parse().ok().filter(|number| (1..NUMBER_END).contains(number)).ok_or_else(error)?;
         Ok(Self { source, tag, number })
     }
 }
@@ -186,11 +187,20 @@ mod tests {
 
     #[test]
     fn what_is_no_gtid_is_refused() {
-        let bad = ["", UUID, "x", ":1", "3e11fa4771ca11e19e33c80aa9429562:1", "3e11fa47-71ca-11e1-9e33c-80aa9429562:1"];
+        let bad = [
+            "",
+            UUID,
+            "x",
+            ":1",
+            "3e11fa4771ca11e19e33c80aa9429562:1",
+            "3e11fa47-71ca-11e1-9e33c-80aa9429562:1",
+        ];
         for text in bad {
             assert!(text.parse::<Gtid>().is_err(), "{text}");
         }
-        for tail in [":", ":0", ":-1", ":1-2", ":9223372036854775807", ":1tag:1", ":tag:", ":a-b:1", ":a:b:1", ":1:2"] {
+        for tail in
+            [":", ":0", ":-1", ":1-2", ":9223372036854775807", ":1tag:1", ":tag:", ":a-b:1", ":a:b:1", ":1:2"]
+        {
             assert!(format!("{UUID}{tail}").parse::<Gtid>().is_err(), "{tail}");
         }
         let error = "nonsense".parse::<Gtid>().unwrap_err();

@@ -2,7 +2,8 @@
 //! GTID_TAGGED_LOG_EVENT (42).
 //!
 //! All say the same things (`Gtid_event` in MySQL's `control_events.h`); the tagged one says them in the
-//! serialization library's form. Each server generation appends fields, so what is missing at the end is `None`.
+//! serialization library's form. Each server generation appends fields, so what is missing at the end is
+//! `None`.
 
 use crate::binlog::gtid::Gtid;
 use crate::binlog::gtid::NUMBER_END;
@@ -32,8 +33,8 @@ pub struct GtidEvent {
     pub immediate_commit_timestamp: Option<u64>,
     /// When the first server committed, in microseconds since 1970; 8.0.1 and later.
     pub original_commit_timestamp: Option<u64>,
-    /// Bytes of the whole transaction in the file, this event included; 8.0.2 and later. In front of a compressed
-    /// transaction the compressed size.
+    /// Bytes of the whole transaction in the file, this event included; 8.0.2 and later. In front of a
+    /// compressed transaction the compressed size.
     pub transaction_length: Option<u64>,
     /// Version of this server as a number such as 90704; 8.0.14 and later.
     pub immediate_server_version: Option<u32>,
@@ -64,9 +65,9 @@ impl GtidEvent {
         }
     }
 
-    /// In wire order: flags 1 · source UUID 16 · number 8 · then, where the server is new enough: type code 1 ·
-    /// last committed 8 · sequence number 8 · commit timestamps 7 or 14 · transaction length (length-encoded) ·
-    /// server versions 4 or 8 · commit group ticket 8. Types 33 and 34.
+    /// In wire order: flags 1 · source UUID 16 · number 8 · then, where the server is new enough: type code 1
+    /// · last committed 8 · sequence number 8 · commit timestamps 7 or 14 · transaction length
+    /// (length-encoded) · server versions 4 or 8 · commit group ticket 8. Types 33 and 34.
     pub(super) fn read(bytes: &mut Reader<'_>, anonymous: bool) -> Result<Self, CodecError> {
         let flags = bytes.u8("gtid flags")?;
         let source = bytes.array("source uuid")?;
@@ -123,8 +124,9 @@ impl GtidEvent {
         Ok(())
     }
 
-    /// A message of the serialization library: format version · size of the whole message, version and size counted ·
-    /// id of the last field that a reader must know, plus 1 · fields, each an id and a value, ids rising. Type 42.
+    /// A message of the serialization library: format version · size of the whole message, version and size
+    /// counted · id of the last field that a reader must know, plus 1 · fields, each an id and a value, ids
+    /// rising. Type 42.
     pub(super) fn read_tagged(bytes: &mut Reader<'_>) -> Result<Self, CodecError> {
         let start = bytes.offset();
         let version = serialization::read_varint(bytes, "serialization version")?;
@@ -178,7 +180,8 @@ impl TaggedFields {
         while bytes.offset() < end {
             let id = serialization::read_varint(bytes, "field id")?;
             if id >= FIELDS {
-                // Fields of a later server that need not be known. They stand last and have no length of their own.
+                // Fields of a later server that need not be known. They stand last and have no length of
+                // their own.
                 break;
             }
             fields.read_one(id, bytes)?;
@@ -224,12 +227,16 @@ impl TaggedFields {
         Ok(GtidEvent {
             gtid: Some(Gtid { source, tag, number }),
             flags: self.flags.ok_or_else(missing("message without gtid flags"))?,
-            logical_clock: clock.map(|(last_committed, sequence_number)| LogicalClock { last_committed, sequence_number }),
+            logical_clock: clock
+                .map(|(last_committed, sequence_number)| LogicalClock { last_committed, sequence_number }),
             immediate_commit_timestamp: self.immediate_commit_timestamp,
             original_commit_timestamp: self.original_commit_timestamp.or(self.immediate_commit_timestamp),
             transaction_length: self.transaction_length,
             immediate_server_version: self.immediate_server_version.and_then(known_version),
-            original_server_version: self.original_server_version.or(self.immediate_server_version).and_then(known_version),
+            original_server_version: self
+                .original_server_version
+                .or(self.immediate_server_version)
+                .and_then(known_version),
             commit_group_ticket: self.commit_group_ticket,
         })
     }
@@ -280,7 +287,9 @@ mod tests {
 
     #[test]
     fn transaction_lengths_lead_from_one_gtid_to_the_next() {
-        for name in ["mysql97_full.bin", "mysql97_compressed.bin", "mysql97_tagged.bin", "mysql97_anonymous.bin"] {
+        for name in
+            ["mysql97_full.bin", "mysql97_compressed.bin", "mysql97_tagged.bin", "mysql97_anonymous.bin"]
+        {
             let events = gtid_events(name);
             for pair in events.windows(2) {
                 let [(position, event), (next, _)] = pair else { unreachable!() };
@@ -290,16 +299,18 @@ mod tests {
                 assert!(event.immediate_commit_timestamp.unwrap() > 1_700_000_000_000_000);
                 assert_eq!(event.original_commit_timestamp, event.immediate_commit_timestamp);
             }
-            let clocks: Vec<_> = events.iter().map(|(_, event)| event.logical_clock.unwrap().sequence_number).collect();
+            let clocks: Vec<_> =
+                events.iter().map(|(_, event)| event.logical_clock.unwrap().sequence_number).collect();
             assert_eq!(clocks, (1..=events.len() as i64).collect::<Vec<_>>(), "{name}");
         }
     }
 
     #[test]
     fn tags_are_read() {
-        let gtids: Vec<_> = gtid_events("mysql97_tagged.bin").iter().map(|(_, e)| e.gtid.unwrap().to_string()).collect();
+        let gtids: Vec<_> =
+            gtid_events("mysql97_tagged.bin").iter().map(|(_, e)| e.gtid.unwrap().to_string()).collect();
         let tails: Vec<_> = gtids.iter().map(|gtid| &gtid[36..]).collect();
-        let expected = [":blue:1", ":blue:2", ":blue:3", ":tag_with_exactly_32_characters_x:1"];
+        let expected = [":blue:4", ":blue:5", ":blue:6", ":tag_with_exactly_32_characters_x:1"];
         assert_eq!(tails[..4], expected);
         assert_eq!(gtids[5], "f1e2d3c4-b5a6-9788-ffff-00807f018001:red:1000000000000");
         assert_eq!(gtids[6], "f1e2d3c4-b5a6-9788-ffff-00807f018001:9");
@@ -356,7 +367,8 @@ mod tests {
     #[test]
     fn fields_of_later_servers_are_passed_over_unless_they_must_be_known() {
         let source = [0; 16];
-        let fields: &[(u64, &[u8])] = &[(0, &[2]), (1, &source), (2, &[20]), (3, &[4, b'a', b'b']), (40, &[1, 2, 3])];
+        let fields: &[(u64, &[u8])] =
+            &[(0, &[2]), (1, &source), (2, &[20]), (3, &[4, b'a', b'b']), (40, &[1, 2, 3])];
         let event = GtidEvent::read_tagged(&mut Reader::new(&tagged(fields, 4))).unwrap();
         assert_eq!(event.gtid.unwrap().to_string(), "00000000-0000-0000-0000-000000000000:ab:5");
         assert_eq!(event.flags, 1);

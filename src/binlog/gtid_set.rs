@@ -79,7 +79,8 @@ impl Group {
 
 /// A set of GTIDs, with holes, of any number of sources and tags.
 ///
-/// Prints and sorts as the server does: by the UUID's bytes, then untagged before tagged by the tag's letters.
+/// Prints and sorts as the server does: by the UUID's bytes, then untagged before tagged by the tag's
+/// letters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GtidSet {
     /// Sorted by source and tag; none is empty. So equal sets are equal memory.
@@ -297,7 +298,8 @@ mod tests {
             for _ in 0..random.below(12) {
                 let start = 1 + random.below(60);
                 let interval = Interval::new(start, start + 1 + random.below(15)).unwrap();
-                let numbers = (interval.start..interval.end).map(|number| Gtid { source: [1; 16], tag: None, number });
+                let numbers =
+                    (interval.start..interval.end).map(|number| Gtid { source: [1; 16], tag: None, number });
                 if random.below(3) == 0 {
                     set.remove_interval(&[1; 16], None, interval);
                     numbers.for_each(|gtid| _ = model.remove(&gtid));

@@ -1,10 +1,11 @@
 //! The bytes of a GTID set: the body of PREVIOUS_GTIDS_LOG_EVENT and what COM_BINLOG_DUMP_GTID sends
 //! (`Gtid_set::encode` and `add_gtid_encoding` in MySQL's `sql/rpl_gtid_set.cc`).
 //!
-//! Plain: number of UUIDs 8 · for each: UUID 16 · number of intervals 8 · for each: start 8 · end 8, exclusive.
-//! Tagged (MySQL 8.3 and later, only when there is a tag): the first eight bytes are 1 · number of (UUID, tag) pairs 6 ·
-//! 1, and each UUID is followed by its tag: length (a variable-length integer, so twice the length in one byte) and
-//! letters, 0 for none. A plain set has a zero as its eighth byte, which is how readers tell them apart.
+//! Plain: number of UUIDs 8 · for each: UUID 16 · number of intervals 8 · for each: start 8 · end 8,
+//! exclusive. Tagged (MySQL 8.3 and later, only when there is a tag): the first eight bytes are 1 · number of
+//! (UUID, tag) pairs 6 · 1, and each UUID is followed by its tag: length (a variable-length integer, so twice
+//! the length in one byte) and letters, 0 for none. A plain set has a zero as its eighth byte, which is how
+//! readers tell them apart.
 
 use crate::binlog::gtid::SourceUuid;
 use crate::binlog::gtid::Tag;
@@ -143,7 +144,9 @@ mod tests {
             bytes
         };
         assert!(GtidSet::decode(&one(&[[1, 2], [3, 4]])).is_ok());
-        for bad in [&[[0, 1]][..], &[[2, 2]], &[[3, 2]], &[[1, 2], [2, 3]], &[[5, 6], [1, 2]], &[[1, u64::MAX]]] {
+        for bad in
+            [&[[0, 1]][..], &[[2, 2]], &[[3, 2]], &[[1, 2], [2, 3]], &[[5, 6], [1, 2]], &[[1, u64::MAX]]]
+        {
             assert!(GtidSet::decode(&one(bad)).is_err(), "{bad:?}");
         }
         // A count that the bytes do not hold costs no memory.

@@ -45,8 +45,9 @@ pub struct EventHeader {
     pub server_id: u32,
     /// Bytes of the whole event: header, body and checksum.
     pub event_size: u32,
-    /// Where the next event begins in the file of the server that sends it, modulo 2^32 (`log_pos`). In a relay
-    /// log: in the source's file. 0: not said (made-up events; MariaDB 11.4 and later inside a transaction).
+    /// Where the next event begins in the file of the server that sends it, modulo 2^32 (`log_pos`). In a
+    /// relay log: in the source's file. 0: not said (made-up events; MariaDB 11.4 and later inside a
+    /// transaction).
     pub next_pos: u32,
     /// Bits of [`flags`].
     pub flags: u16,
@@ -69,14 +70,15 @@ impl EventHeader {
         })
     }
 
-    /// Whether the sender made the event up, so that it stands in no file and moves no position. The server says
-    /// so in the header only: by the flag, or (older ones) by a timestamp and a next position of 0
+    /// Whether the sender made the event up, so that it stands in no file and moves no position. The server
+    /// says so in the header only: by the flag, or (older ones) by a timestamp and a next position of 0
     /// (`Binlog_sender::fake_rotate_event` in `sql/rpl_binlog_sender.cc`). Heartbeats carry neither.
     pub fn is_artificial(&self) -> bool {
         match self.event_type {
             HEARTBEAT_LOG_EVENT | HEARTBEAT_LOG_EVENT_V2 => true,
             ROTATE_EVENT => self.has(flags::ARTIFICIAL) || (self.timestamp == 0 && self.next_pos == 0),
-            // A dump that begins inside a file is preceded by that file's format description, next_pos set to 0.
+            // A dump that begins inside a file is preceded by that file's format description, next_pos set to
+            // 0.
             FORMAT_DESCRIPTION_EVENT => self.has(flags::ARTIFICIAL) || self.next_pos == 0,
             _ => self.has(flags::ARTIFICIAL),
         }

@@ -31,9 +31,9 @@ const EXTRA_START_ALTER: u8 = 2;
 const EXTRA_COMMIT_ALTER: u8 = 4;
 const EXTRA_ROLLBACK_ALTER: u8 = 8;
 
-/// GTID_EVENT (162), in front of every transaction and DDL; there is no BEGIN behind it. In wire order: sequence number
-/// 8 · domain 4 · flags 1 · by the flags: commit id 8 · xid (format id 4, length of gtrid 1, of bqual 1, both) · flags 1
-/// and what they announce · zeros up to 19 bytes.
+/// GTID_EVENT (162), in front of every transaction and DDL; there is no BEGIN behind it. In wire order:
+/// sequence number 8 · domain 4 · flags 1 · by the flags: commit id 8 · xid (format id 4, length of gtrid 1,
+/// of bqual 1, both) · flags 1 and what they announce · zeros up to 19 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MariadbGtidEvent<'a> {
     /// The server id is the event header's.
@@ -93,8 +93,8 @@ fn read_xid<'a>(bytes: &mut Reader<'a>) -> Result<XaXid<'a>, CodecError> {
     XaXid::read_parts(bytes, format_id, gtrid.into(), bqual.into())
 }
 
-/// GTID_LIST_EVENT (163), at a file's start: the server's `gtid_binlog_state`, and artificial ones in dumps. In wire
-/// order: count and flags 4 (28 and 4 bits) · for each: domain 4 · server id 4 · sequence number 8.
+/// GTID_LIST_EVENT (163), at a file's start: the server's `gtid_binlog_state`, and artificial ones in dumps.
+/// In wire order: count and flags 4 (28 and 4 bits) · for each: domain 4 · server id 4 · sequence number 8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MariadbGtidList {
     /// 1: the place of START SLAVE UNTIL is reached. 2: GTIDs that were left out of the dump.
@@ -129,8 +129,8 @@ pub(super) fn read_checkpoint<'a>(bytes: &mut Reader<'a>) -> Result<&'a [u8], Co
     }
 }
 
-/// START_ENCRYPTION_EVENT (164): what follows in the file is encrypted. A dump comes decrypted. In wire order:
-/// scheme 1 · key version 4 · nonce 12.
+/// START_ENCRYPTION_EVENT (164): what follows in the file is encrypted. A dump comes decrypted. In wire
+/// order: scheme 1 · key version 4 · nonce 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartEncryption {
     pub scheme: u8,
@@ -145,8 +145,9 @@ impl StartEncryption {
     }
 }
 
-/// PARTIAL_ROW_DATA_EVENT (172, MariaDB 12.3): a piece of a row event that was too large for one. In wire order:
-/// pieces 4 · number of this piece 4, from 1 · flags 1 · with flag 1: size of the whole event 8 · its bytes.
+/// PARTIAL_ROW_DATA_EVENT (172, MariaDB 12.3): a piece of a row event that was too large for one. In wire
+/// order: pieces 4 · number of this piece 4, from 1 · flags 1 · with flag 1: size of the whole event 8 · its
+/// bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartialRowData<'a> {
     pub pieces: u32,
@@ -192,7 +193,10 @@ mod tests {
             }
             position.set(event.gtid);
         });
-        assert_eq!(position.gtids().iter().map(|gtid| (gtid.domain, gtid.server_id)).collect::<Vec<_>>(), [(0, 11), (7, 123456)]);
+        assert_eq!(
+            position.gtids().iter().map(|gtid| (gtid.domain, gtid.server_id)).collect::<Vec<_>>(),
+            [(0, 11), (7, 123456)]
+        );
     }
 
     #[test]

@@ -26,7 +26,8 @@ impl FromStr for MariadbGtid {
     fn from_str(text: &str) -> Result<Self, GtidTextError> {
         let error = || GtidTextError::at(text, 0, "a MariaDB GTID (domain-server_id-sequence)");
         let mut parts = text.trim().split('-');
-        let (domain, server_id, sequence) = (number(parts.next()), number(parts.next()), number(parts.next()));
+        let (domain, server_id, sequence) =
+            (number(parts.next()), number(parts.next()), number(parts.next()));
         if parts.next().is_some() {
             return Err(error());
         }
@@ -82,10 +83,13 @@ impl MariadbGtidPosition {
         }
     }
 
-    /// Whether this position lies at or behind `other` in every domain of `other`. Sequence numbers rise within a
-    /// domain, whichever server gives them out.
+    /// Whether this position lies at or behind `other` in every domain of `other`. Sequence numbers rise
+    /// within a domain, whichever server gives them out.
     pub fn reaches(&self, other: &MariadbGtidPosition) -> bool {
-        other.gtids.iter().all(|wanted| self.get(wanted.domain).is_some_and(|have| have.sequence >= wanted.sequence))
+        other
+            .gtids
+            .iter()
+            .all(|wanted| self.get(wanted.domain).is_some_and(|have| have.sequence >= wanted.sequence))
     }
 
     fn find(&self, domain: u32) -> Result<usize, usize> {
@@ -93,7 +97,8 @@ impl MariadbGtidPosition {
     }
 }
 
-/// The last one of each domain counts: the order in which a GTID_LIST_EVENT and `gtid_binlog_state` list them.
+/// The last one of each domain counts: the order in which a GTID_LIST_EVENT and `gtid_binlog_state` list
+/// them.
 impl FromIterator<MariadbGtid> for MariadbGtidPosition {
     fn from_iter<I: IntoIterator<Item = MariadbGtid>>(gtids: I) -> Self {
         let mut position = Self::new();
@@ -147,7 +152,9 @@ mod tests {
 
     #[test]
     fn malformed_positions_are_refused() {
-        for text in ["0", "0-1", "0-1-", "0-1-x", "0-1-2-3", "-1-1-1", "+0-1-1", "0-1-1,", ",0-1-1", "4294967296-1-1"] {
+        for text in
+            ["0", "0-1", "0-1-", "0-1-x", "0-1-2-3", "-1-1-1", "+0-1-1", "0-1-1,", ",0-1-1", "4294967296-1-1"]
+        {
             assert!(text.parse::<MariadbGtidPosition>().is_err(), "{text}");
         }
         let error = "0-1-5,0-2-6".parse::<MariadbGtidPosition>().unwrap_err();

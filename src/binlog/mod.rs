@@ -1,8 +1,8 @@
 //! Binlog bytes → events.
 //!
-//! Takes whole events as they stand in a binlog or arrive in a dump and says what is in them; knows no sockets and no
-//! clock (`file` alone reads files). What the columns of a row mean is the `column` module's business, what a
-//! transaction is `change`'s.
+//! Takes whole events as they stand in a binlog or arrive in a dump and says what is in them; knows no
+//! sockets and no clock (`file` alone reads files). What the columns of a row mean is the `column` module's
+//! business, what a transaction is `change`'s.
 //!
 //! The way in is [`Decoder`]: one for each connection or file.
 #![cfg_attr(
@@ -38,6 +38,8 @@ pub mod table_map;
 pub mod table_metadata;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod walk_tests;
 pub mod xa;
 
 pub use checksum::ChecksumAlgorithm;

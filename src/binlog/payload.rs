@@ -1,5 +1,5 @@
-//! TRANSACTION_PAYLOAD_EVENT (40): a transaction's events, compressed (`binlog_transaction_compression`, MySQL 8.0.20
-//! and later).
+//! TRANSACTION_PAYLOAD_EVENT (40): a transaction's events, compressed (`binlog_transaction_compression`,
+//! MySQL 8.0.20 and later).
 
 use crate::binlog::error::BinlogError;
 use crate::binlog::event_type::TRANSACTION_PAYLOAD_EVENT;
@@ -17,8 +17,8 @@ pub enum Compression {
     None,
 }
 
-/// Fields of (type, length, value), all length-encoded, ended by type 0; then the payload. (`Transaction_payload_event`
-/// in MySQL's `control_events.h`.)
+/// Fields of (type, length, value), all length-encoded, ended by type 0; then the payload.
+/// (`Transaction_payload_event` in MySQL's `control_events.h`.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PayloadEvent<'a> {
     pub compression: Compression,
@@ -76,9 +76,9 @@ impl PayloadFields {
     }
 }
 
-/// Largest window that a compressed payload may ask for: 2^27 bytes, 128 MiB. The server lets the session choose any of
-/// zstd's levels, and the highest (22) uses windows of this size; it is also the most that zstd's own tools grant
-/// without being asked.
+/// Largest window that a compressed payload may ask for: 2^27 bytes, 128 MiB. The server lets the session
+/// choose any of zstd's levels, and the highest (22) uses windows of this size; it is also the most that
+/// zstd's own tools grant without being asked.
 const WINDOW_LOG_MAX: u32 = 27;
 
 /// How far the buffer of an event grows at first; then it doubles, always behind the bytes that are there.
@@ -243,7 +243,8 @@ mod tests {
         let events = three_events();
         let bytes = events.concat();
         // Frames that end where no event ends.
-        let frames: Vec<u8> = bytes.chunks(70_000).flat_map(|part| zstd::bulk::compress(part, 3).unwrap()).collect();
+        let frames: Vec<u8> =
+            bytes.chunks(70_000).flat_map(|part| zstd::bulk::compress(part, 3).unwrap()).collect();
         assert_eq!(inner_events(&zstd_payload(&frames, bytes.len() as u64), LIMIT).unwrap(), events);
         let plain = PayloadEvent { compression: Compression::None, uncompressed_size: None, payload: &bytes };
         assert_eq!(inner_events(&plain, LIMIT).unwrap(), events);
@@ -269,11 +270,16 @@ mod tests {
             assert_eq!(error.code(), Code::Decompress, "{cut}");
         }
         for cut in [1, 18, 19, 48, 50, bytes.len() - 1] {
-            let plain = PayloadEvent { compression: Compression::None, uncompressed_size: None, payload: &bytes[..cut] };
+            let plain = PayloadEvent {
+                compression: Compression::None,
+                uncompressed_size: None,
+                payload: &bytes[..cut],
+            };
             assert_eq!(inner_events(&plain, LIMIT).unwrap_err().code(), Code::Decompress, "{cut}");
         }
         let error = inner_events(&zstd_payload(&frame, size + 1), LIMIT).unwrap_err();
-        let expected = format!("TRANSACTION_PAYLOAD_EVENT: {} bytes are announced, {size} were unpacked", size + 1);
+        let expected =
+            format!("TRANSACTION_PAYLOAD_EVENT: {} bytes are announced, {size} were unpacked", size + 1);
         assert_eq!(error.to_string(), expected);
         let mut broken = frame.clone();
         for index in 0..broken.len() {
@@ -300,12 +306,18 @@ mod tests {
     fn fields_may_come_in_any_order_and_unknown_ones_are_passed_over() {
         let body = [9, 2, 1, 1, 1, 1, 3, 2, 3, 0xfc, 255, 0, 0, b'a', b'b', b'c'];
         let payload = PayloadEvent::read(&mut Reader::new(&body)).unwrap();
-        assert_eq!(payload, PayloadEvent { compression: Compression::None, uncompressed_size: None, payload: b"abc" });
+        assert_eq!(
+            payload,
+            PayloadEvent { compression: Compression::None, uncompressed_size: None, payload: b"abc" }
+        );
         for cut in 0..body.len() {
             assert!(PayloadEvent::read(&mut Reader::new(&body[..cut])).is_err(), "{cut}");
         }
         let error = PayloadEvent::read(&mut Reader::new(&[2, 1, 1, 1, 1, 0, 0])).unwrap_err();
-        assert_eq!(error.to_string(), "TRANSACTION_PAYLOAD_EVENT: unknown compression 1, expected 0 (ZSTD) or 255 (NONE)");
+        assert_eq!(
+            error.to_string(),
+            "TRANSACTION_PAYLOAD_EVENT: unknown compression 1, expected 0 (ZSTD) or 255 (NONE)"
+        );
         assert!(PayloadEvent::read(&mut Reader::new(&[2, 1, 0, 0])).is_err());
         assert!(PayloadEvent::read(&mut Reader::new(&[1, 1, 0, 0])).is_err());
     }

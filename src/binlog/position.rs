@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 /// Prints as `mysql-bin.000003:1234`.
 ///
-/// Files are ordered by the number behind the last dot, as a number: `.1000000` follows `.999999`. Files with another
-/// name before the dot belong to another log (`log_bin` was changed) and compare as neither before nor after.
+/// Files are ordered by the number behind the last dot, as a number: `.1000000` follows `.999999`. Files with
+/// another name before the dot belong to another log (`log_bin` was changed) and compare as neither before
+/// nor after.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BinlogPosition {
     pub file: String,
@@ -91,14 +92,19 @@ mod tests {
 
     #[test]
     fn other_logs_do_not_compare() {
-        for (one, other) in [("a.000001:4", "b.000002:4"), ("b.01:4", "b.1:4"), ("b:4", "b.1:4"), ("b.x:4", "b.y:4")] {
+        for (one, other) in
+            [("a.000001:4", "b.000002:4"), ("b.01:4", "b.1:4"), ("b:4", "b.1:4"), ("b.x:4", "b.y:4")]
+        {
             assert_eq!(at(one).partial_cmp(&at(other)), None, "{one} {other}");
         }
     }
 
     #[test]
     fn text_reads_back() {
-        assert_eq!(at("c:\\data\\bin.000001:18446744073709551615").to_string(), "c:\\data\\bin.000001:18446744073709551615");
+        assert_eq!(
+            at("c:\\data\\bin.000001:18446744073709551615").to_string(),
+            "c:\\data\\bin.000001:18446744073709551615"
+        );
         for bad in ["", ":", "b.1", "b.1:", ":4", "b.1:-4", "b.1:+4", "b.1:x", "b.1:18446744073709551616"] {
             assert!(bad.parse::<BinlogPosition>().is_err(), "{bad}");
         }

@@ -30,8 +30,9 @@ const LARGEST_EVENT_HOLE: u32 = 1 << 31;
 /// Follows the events of one file, in the order in which a server sends them, and knows each one's place.
 ///
 /// The header's `next_pos` counts modulo 2^32, is 0 in MariaDB 11.4 and later inside a transaction, and jumps
-/// forward where the server left something out. So positions come from adding up sizes, `next_pos` proves them, and
-/// at a jump they are taken from it. (Relay logs hold the source's positions: do not use it for those.)
+/// forward where the server left something out. So positions come from adding up sizes, `next_pos` proves
+/// them, and at a jump they are taken from it. (Relay logs hold the source's positions: do not use it for
+/// those.)
 #[derive(Debug, Clone)]
 pub struct PositionTracker {
     position: u64,
@@ -97,7 +98,14 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn header(event_type: u8, event_size: u32, next_pos: u64) -> EventHeader {
-        EventHeader { timestamp: 1, event_type, server_id: 1, event_size, next_pos: next_pos as u32, flags: 0 }
+        EventHeader {
+            timestamp: 1,
+            event_type,
+            server_id: 1,
+            event_size,
+            next_pos: next_pos as u32,
+            flags: 0,
+        }
     }
 
     fn span(start: u64, end: u64) -> EventSpan {

@@ -3,9 +3,9 @@
 use crate::codec::CodecError;
 use crate::codec::Reader;
 
-/// Post-header, in wire order: thread id 4 · execution time 4 · length of the database name 1 · error code 2 · length
-/// of the status variables 2 · (more, by the format description). Body: status variables · database · 0 · statement.
-/// (`Query_event` in MySQL's `statement_events.h`.)
+/// Post-header, in wire order: thread id 4 · execution time 4 · length of the database name 1 · error code 2
+/// · length of the status variables 2 · (more, by the format description). Body: status variables · database
+/// · 0 · statement. (`Query_event` in MySQL's `statement_events.h`.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
     pub thread_id: u32,
@@ -70,9 +70,9 @@ pub struct QueryCharset {
 
 /// The status variables, each `None` where it was not logged. Sizes in bytes behind a one-byte code.
 ///
-/// A code that we do not know, or whose value is cut short, ends the reading (codes carry no length of their own;
-/// servers write them in an order that puts the oldest first) and stands in `unread`. Database and statement are
-/// found by the length of the whole block and do not depend on it.
+/// A code that we do not know, or whose value is cut short, ends the reading (codes carry no length of their
+/// own; servers write them in an order that puts the oldest first) and stands in `unread`. Database and
+/// statement are found by the length of the whole block and do not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueryStatus<'a> {
     /// Code 0, 4: bits of the session's options (autocommit, foreign key checks …).
@@ -111,6 +111,8 @@ pub struct QueryStatus<'a> {
     pub sql_require_primary_key: Option<u8>,
     /// Code 20, 1.
     pub default_table_encryption: Option<u8>,
+    /// Code 21, 1; MySQL 9.7.
+    pub enable_cascade_triggers: Option<u8>,
     /// Code 130 (MariaDB), 1: flags of a two-phase ALTER.
     pub mariadb_gtid_flags: Option<u8>,
     /// Code 130, 8 more with some flags: sequence number of the START ALTER that this ends.
@@ -182,6 +184,7 @@ impl<'a> QueryStatus<'a> {
             18 => self.default_collation_for_utf8mb4 = Some(bytes.u16("default collation")?),
             19 => self.sql_require_primary_key = Some(bytes.u8("require primary key")?),
             20 => self.default_table_encryption = Some(bytes.u8("default table encryption")?),
+            21 => self.enable_cascade_triggers = Some(bytes.u8("enable cascade triggers")?),
             130 => self.read_mariadb_gtid_flags(bytes)?,
             _ => return Ok(false),
         }
@@ -250,7 +253,10 @@ mod tests {
             queries(name, |query| {
                 let status = query.status();
                 assert_eq!(status.unread, None, "{name}: {status:?}");
-                assert!(status.sql_mode.is_some() || query.sql == b"BEGIN" || query.sql == b"COMMIT", "{name}");
+                assert!(
+                    status.sql_mode.is_some() || query.sql == b"BEGIN" || query.sql == b"COMMIT",
+                    "{name}"
+                );
             });
         }
     }

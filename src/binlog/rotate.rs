@@ -56,7 +56,9 @@ impl<'a> Heartbeat<'a> {
                     let value = bytes.lenenc_bytes("heartbeat field")?;
                     match field {
                         HEARTBEAT_FILE => file = Some(file_name(value, bytes)?),
-                        HEARTBEAT_POSITION => position = Some(Reader::new(value).lenenc("heartbeat position")?),
+                        HEARTBEAT_POSITION => {
+                            position = Some(Reader::new(value).lenenc("heartbeat position")?)
+                        }
                         _ => {}
                     }
                 }
@@ -143,7 +145,10 @@ mod tests {
             let mut decoder = Decoder::new(ChecksumAlgorithm::Crc32);
             let (header, event) = decoder.decode(&event).unwrap();
             let Event::Heartbeat(heartbeat) = event else { panic!("{event:?}") };
-            assert_eq!((heartbeat.file, heartbeat.position, heartbeat.exact), ("binlog.000017", 0x4c7, exact));
+            assert_eq!(
+                (heartbeat.file, heartbeat.position, heartbeat.exact),
+                ("binlog.000017", 0x4c7, exact)
+            );
             assert!(header.is_artificial());
         }
     }

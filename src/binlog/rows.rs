@@ -28,11 +28,6 @@ impl<'a> ColumnBits<'a> {
         Ok(Self { bytes: bytes.take(count.div_ceil(8), what)?, count })
     }
 
-    /// The bits as they were logged.
-    pub fn as_bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
     /// How many columns it has bits for.
     pub fn len(&self) -> usize {
         self.count
@@ -87,13 +82,13 @@ pub mod rows_flags {
     pub const COMPLETE_ROWS: u16 = 8;
 }
 
-/// Post-header, in wire order: table id 6 (4 before 5.1.4) · flags 2 · version 2: length of the extra data 2 (its own
-/// two bytes counted) and extra data. Body: number of columns (length-encoded) · bits of the columns in the row image
-/// (the image before for UPDATE and DELETE) · UPDATE of version 1 and 2: bits of the image after · rows to the end.
-/// (`Rows_event` in MySQL's `rows_event.h`.)
+/// Post-header, in wire order: table id 6 (4 before 5.1.4) · flags 2 · version 2: length of the extra data 2
+/// (its own two bytes counted) and extra data. Body: number of columns (length-encoded) · bits of the columns
+/// in the row image (the image before for UPDATE and DELETE) · UPDATE of version 1 and 2: bits of the image
+/// after · rows to the end. (`Rows_event` in MySQL's `rows_event.h`.)
 ///
-/// A row is: NULL bits, one for each column that is in the image · the values of those that are not NULL. An UPDATE's
-/// row is two of these; in a PARTIAL_UPDATE_ROWS_EVENT the second is preceded by its options.
+/// A row is: NULL bits, one for each column that is in the image · the values of those that are not NULL. An
+/// UPDATE's row is two of these; in a PARTIAL_UPDATE_ROWS_EVENT the second is preceded by its options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowsEvent<'a> {
     pub table_id: u64,
@@ -164,8 +159,8 @@ impl<'a> RowsEvent<'a> {
         self.flags & rows_flags::STATEMENT_END != 0
     }
 
-    /// A dummy that only ends its statement: no rows, of no table. Servers write it where they filtered out the real
-    /// last event.
+    /// A dummy that only ends its statement: no rows, of no table. Servers write it where they filtered out
+    /// the real last event.
     pub fn is_dummy(&self) -> bool {
         const NO_TABLE: [u64; 3] = [0x00ff_ffff, 0xffff_ffff, 0xffff_ffff_ffff];
         NO_TABLE.contains(&self.table_id) && self.statement_end() && self.rows.is_empty()
@@ -243,13 +238,10 @@ mod tests {
             }
         });
         // Tag 1, then the partition (and for an UPDATE the one before).
-        assert_eq!(extra.iter().map(|(event_type, data)| (*event_type, data.len())).collect::<Vec<_>>(), [
-            (30, 3),
-            (30, 3),
-            (30, 3),
-            (31, 5),
-            (32, 3)
-        ]);
+        assert_eq!(
+            extra.iter().map(|(event_type, data)| (*event_type, data.len())).collect::<Vec<_>>(),
+            [(30, 3), (30, 3), (30, 3), (31, 5), (32, 3)]
+        );
     }
 
     #[test]

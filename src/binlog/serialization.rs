@@ -1,9 +1,9 @@
-//! MySQL's serialization library (`libs/mysql/serialization`), as far as binlogs use it: GTID_TAGGED_LOG_EVENT and
-//! tags in GTID sets.
+//! MySQL's serialization library (`libs/mysql/serialization`), as far as binlogs use it:
+//! GTID_TAGGED_LOG_EVENT and tags in GTID sets.
 //!
-//! A variable-length integer takes 1 to 9 bytes. The low bits of the first byte say how many follow: as many ones as
-//! further bytes, then (up to eight bytes) a zero; the value's low bits come next, the further bytes little-endian
-//! above them. A signed value is stored as twice its magnitude, the sign in the lowest bit.
+//! A variable-length integer takes 1 to 9 bytes. The low bits of the first byte say how many follow: as many
+//! ones as further bytes, then (up to eight bytes) a zero; the value's low bits come next, the further bytes
+//! little-endian above them. A signed value is stored as twice its magnitude, the sign in the lowest bit.
 
 use crate::binlog::gtid::Tag;
 use crate::codec::CodecError;

@@ -1,6 +1,6 @@
 //! What precedes or makes up a change that was logged as a statement: INTVAR_EVENT (5), RAND_EVENT (13),
-//! USER_VAR_EVENT (14) and the LOAD DATA events (6, 8 to 12, 17, 18). Row binlogs have none of them, but any session
-//! may log statements.
+//! USER_VAR_EVENT (14) and the LOAD DATA events (6, 8 to 12, 17, 18). Row binlogs have none of them, but any
+//! session may log statements.
 
 use crate::binlog::query::Query;
 use crate::codec::CodecError;
@@ -10,14 +10,20 @@ use crate::codec::Reader;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatementContext<'a> {
     /// Kind 1 (1: LAST_INSERT_ID, 2: INSERT_ID) · value 8.
-    Intvar { kind: u8, value: u64 },
+    Intvar {
+        kind: u8,
+        value: u64,
+    },
     /// Seed 8 · seed 8.
-    Rand { seed1: u64, seed2: u64 },
+    Rand {
+        seed1: u64,
+        seed2: u64,
+    },
     UserVar(UserVar<'a>),
 }
 
-/// In wire order: length of the name 4 · name · is NULL 1 · unless NULL: type 1 · collation 4 · length of the value 4 ·
-/// value · flags 1 (not in old servers).
+/// In wire order: length of the name 4 · name · is NULL 1 · unless NULL: type 1 · collation 4 · length of the
+/// value 4 · value · flags 1 (not in old servers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserVar<'a> {
     pub name: &'a [u8],
@@ -94,9 +100,12 @@ impl<'a> StatementLoad<'a> {
         Ok(Self::DeleteFile { file_id: bytes.u32("file id")? })
     }
 
-    /// The post-header of a query and behind it file id 4 · start and end of the file's name 4 and 4 · what to do with
-    /// duplicates 1.
-    pub(super) fn read_execute(bytes: &mut Reader<'a>, post_header_length: usize) -> Result<Self, CodecError> {
+    /// The post-header of a query and behind it file id 4 · start and end of the file's name 4 and 4 · what
+    /// to do with duplicates 1.
+    pub(super) fn read_execute(
+        bytes: &mut Reader<'a>,
+        post_header_length: usize,
+    ) -> Result<Self, CodecError> {
         const QUERY_POST_HEADER: usize = 13;
         let mut extra = bytes.clone();
         extra.skip(QUERY_POST_HEADER, "post-header")?;
@@ -115,11 +124,14 @@ mod tests {
     use crate::binlog::decoder::Decoder;
     use crate::binlog::testing;
 
-    fn user_vars(name: &str) -> Vec<(String, Option<(u8, Vec<u8>)>)> {
+    type Var = (String, Option<(u8, Vec<u8>)>);
+
+    fn user_vars(name: &str) -> Vec<Var> {
         let mut decoder = Decoder::default();
         let mut vars = Vec::new();
         for (_, bytes) in testing::fixture(name) {
-            if let Event::StatementContext(StatementContext::UserVar(var)) = decoder.decode(&bytes).unwrap().1 {
+            if let Event::StatementContext(StatementContext::UserVar(var)) = decoder.decode(&bytes).unwrap().1
+            {
                 let value = var.value.map(|value| (value.result_type, value.bytes.to_vec()));
                 vars.push((String::from_utf8_lossy(var.name).into_owned(), value));
             }
@@ -149,7 +161,12 @@ mod tests {
                         assert_eq!(block, b"one\ntwo\nthree\n");
                         file = Some(file_id);
                     }
-                    Event::StatementLoad(StatementLoad::ExecuteLoadQuery { query, file_id, file_name_start, .. }) => {
+                    Event::StatementLoad(StatementLoad::ExecuteLoadQuery {
+                        query,
+                        file_id,
+                        file_name_start,
+                        ..
+                    }) => {
                         assert_eq!(Some(file_id), file);
                         assert!(query.sql[file_name_start as usize..].starts_with(b" "), "{name}");
                         statement = Some(query.sql.to_vec());

@@ -10,12 +10,13 @@ use crate::binlog::table_metadata::TableMetadata;
 use crate::codec::CodecError;
 use crate::codec::Reader;
 
-/// Post-header, in wire order: table id 6 (4 before 5.1.4) · flags 2. Body: length 1, database, 0 · length 1, table, 0 ·
-/// number of columns (length-encoded) · type codes, one byte each · length of the metadata (length-encoded), metadata ·
-/// NULL bits · optional metadata to the end. (`Table_map_event` in MySQL's `rows_event.h`.)
+/// Post-header, in wire order: table id 6 (4 before 5.1.4) · flags 2. Body: length 1, database, 0 · length 1,
+/// table, 0 · number of columns (length-encoded) · type codes, one byte each · length of the metadata
+/// (length-encoded), metadata · NULL bits · optional metadata to the end. (`Table_map_event` in MySQL's
+/// `rows_event.h`.)
 ///
-/// Slices of the event: what they say about single columns is taken apart by `metadata` and `table_metadata`, once
-/// per table and not per event.
+/// Slices of the event: what they say about single columns is taken apart by `metadata` and `table_metadata`,
+/// once per table and not per event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableMapEvent<'a> {
     /// Names the table until the same id is given out anew; changes with every DDL and server start.
@@ -75,11 +76,11 @@ impl<'a> TableMapEvent<'a> {
 
     /// The metadata of each column, 0 where its type has none.
     ///
-    /// Two bytes are one little-endian number, whatever the type: VARCHAR's length in bytes · BIT's bits beyond the
-    /// last whole byte low, whole bytes high · NEWDECIMAL's precision low, scale high · STRING, ENUM and SET: real type
-    /// low, length in bytes high (`column_type::real_type`). One byte: the bytes of the length of a BLOB, JSON or
-    /// GEOMETRY, the size of a FLOAT or DOUBLE, the fraction digits of a temporal type. TYPED_ARRAY: the type code of
-    /// its elements.
+    /// Two bytes are one little-endian number, whatever the type: VARCHAR's length in bytes · BIT's bits
+    /// beyond the last whole byte low, whole bytes high · NEWDECIMAL's precision low, scale high · STRING,
+    /// ENUM and SET: real type low, length in bytes high (`column_type::real_type`). One byte: the bytes of
+    /// the length of a BLOB, JSON or GEOMETRY, the size of a FLOAT or DOUBLE, the fraction digits of a
+    /// temporal type. TYPED_ARRAY: the type code of its elements.
     pub fn metadata(&self) -> Result<Vec<u16>, BinlogError> {
         let field = BinlogError::field(TABLE_MAP_EVENT);
         let mut bytes = Reader::new(self.column_metadata);
@@ -106,7 +107,8 @@ impl<'a> TableMapEvent<'a> {
 
 /// A name behind its length and before a zero.
 fn name<'a>(bytes: &mut Reader<'a>, what: &'static str) -> Result<&'a [u8], CodecError> {
-    // Names are at most 192 bytes, so the length is one byte; MySQL 9 writes it length-encoded, which is the same.
+    // Names are at most 192 bytes, so the length is one byte; MySQL 9 writes it length-encoded, which is the
+    // same.
     let name = bytes.lenenc_bytes(what)?;
     match bytes.u8(what)? {
         0 => Ok(name),
@@ -164,13 +166,38 @@ mod tests {
         with_table("mysql56.bin", b"t", |map| {
             assert_eq!((map.database, map.column_count()), (&b"shop"[..], 26));
             let expected_types = [
-                3, 1, 2, 9, 8, 4, 5, 246, 13, 16, 254, 15, 254, 15, 252, 252, 254, 254, 10, 19, 19, 18, 18, 17, 17, 255,
+                3, 1, 2, 9, 8, 4, 5, 246, 13, 16, 254, 15, 254, 15, 252, 252, 254, 254, 10, 19, 19, 18, 18,
+                17, 17, 255,
             ];
             assert_eq!(map.column_types, expected_types);
             let bytes = |first: u8, second: u8| u16::from_le_bytes([first, second]);
             let expected = [
-                0, 0, 0, 0, 0, 4, 8, bytes(20, 6), 0, bytes(5, 1), bytes(254, 10), 900, bytes(254, 4), 5, 2, 3,
-                bytes(247, 1), bytes(248, 1), 0, 0, 3, 0, 6, 0, 2, 4,
+                0,
+                0,
+                0,
+                0,
+                0,
+                4,
+                8,
+                bytes(20, 6),
+                0,
+                bytes(5, 1),
+                bytes(254, 10),
+                900,
+                bytes(254, 4),
+                5,
+                2,
+                3,
+                bytes(247, 1),
+                bytes(248, 1),
+                0,
+                0,
+                3,
+                0,
+                6,
+                0,
+                2,
+                4,
             ];
             assert_eq!(map.metadata().unwrap(), expected);
             assert!(!map.null_bits.get(0) && (1..26).all(|column| map.null_bits.get(column)));

@@ -1,8 +1,9 @@
-//! The optional metadata of TABLE_MAP_EVENT: with `binlog_row_metadata=FULL` all that is needed to read the rows,
-//! otherwise signedness, character sets and geometry types (MySQL) or nothing (MariaDB).
+//! The optional metadata of TABLE_MAP_EVENT: with `binlog_row_metadata=FULL` all that is needed to read the
+//! rows, otherwise signedness, character sets and geometry types (MySQL) or nothing (MariaDB).
 //!
-//! The block is a sequence of fields: type 1 · length (length-encoded) · value. Most values list only the columns of
-//! certain types (`Optional_metadata_fields` in MySQL's `rows_event.cpp`); here they are dealt out to the columns.
+//! The block is a sequence of fields: type 1 · length (length-encoded) · value. Most values list only the
+//! columns of certain types (`Optional_metadata_fields` in MySQL's `rows_event.cpp`); here they are dealt out
+//! to the columns.
 
 use crate::binlog::column_type;
 use crate::binlog::error::BinlogError;
@@ -31,7 +32,8 @@ mod field {
 /// What the event says about one column; `None` where it does not say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ColumnMetadata {
-    /// Numeric columns only. Of no meaning for YEAR, whose bit servers set or leave as they please; never for BIT.
+    /// Numeric columns only. Of no meaning for YEAR, whose bit servers set or leave as they please; never for
+    /// BIT.
     pub unsigned: Option<bool>,
     /// Id of the collation: character, binary, BLOB, TEXT, ENUM and SET columns. 63 is binary.
     pub collation: Option<u32>,
@@ -136,7 +138,12 @@ impl Builder {
 
     fn column(&mut self, column: usize) -> Result<&mut ColumnMetadata, BinlogError> {
         let got = self.built.columns.len();
-        let count = BinlogError::Count { event_type: TABLE_MAP_EVENT, what: "column index", expected: got, got: column };
+        let count = BinlogError::Count {
+            event_type: TABLE_MAP_EVENT,
+            what: "column index",
+            expected: got,
+            got: column,
+        };
         self.built.columns.get_mut(column).ok_or(count)
     }
 
@@ -238,7 +245,12 @@ impl Builder {
     }
 
     /// For each ENUM (or SET) column: number of labels, then each label.
-    fn labels(&mut self, what: &'static str, real_type: u8, value: &mut Reader<'_>) -> Result<(), BinlogError> {
+    fn labels(
+        &mut self,
+        what: &'static str,
+        real_type: u8,
+        value: &mut Reader<'_>,
+    ) -> Result<(), BinlogError> {
         let columns = self.chosen(|other| other == real_type);
         let mut lists = Vec::new();
         while !value.is_empty() {
@@ -252,7 +264,12 @@ impl Builder {
     }
 
     /// Index of each column of the key, with its prefix or without.
-    fn primary_key(&mut self, what: &'static str, prefixes: bool, value: &mut Reader<'_>) -> Result<(), BinlogError> {
+    fn primary_key(
+        &mut self,
+        what: &'static str,
+        prefixes: bool,
+        value: &mut Reader<'_>,
+    ) -> Result<(), BinlogError> {
         let mut key = Vec::new();
         while !value.is_empty() {
             let column = number(what, value)? as usize;
@@ -336,7 +353,10 @@ mod tests {
         for (name, collation) in expected {
             assert_eq!(by_name(metadata, name).collation, Some(*collation), "{name}");
         }
-        assert_eq!(metadata.columns.iter().filter(|column| column.collation.is_some()).count(), expected.len());
+        assert_eq!(
+            metadata.columns.iter().filter(|column| column.collation.is_some()).count(),
+            expected.len()
+        );
     }
 
     #[test]
@@ -368,7 +388,10 @@ mod tests {
         let labels = |name| by_name(&table, name).labels.clone().unwrap();
         assert_eq!(labels("e"), [&b"a"[..], b"b,c", b"d'e", b"\xfc"]);
         assert_eq!(labels("s"), [b"x", b"y", b"z"]);
-        assert_eq!((by_name(&table, "g").geometry_type, by_name(&table, "p").geometry_type), (Some(0), Some(1)));
+        assert_eq!(
+            (by_name(&table, "g").geometry_type, by_name(&table, "p").geometry_type),
+            (Some(0), Some(1))
+        );
         assert_eq!(by_name(&table, "vec").vector_dimensions, Some(3));
         let key = [KeyPart { column: 0, prefix: 0 }, KeyPart { column: 13, prefix: 7 }];
         assert_eq!(table.primary_key.as_deref(), Some(&key[..]));
@@ -399,7 +422,10 @@ mod tests {
         ];
         assert_collations(&table, &collations);
         assert_eq!(by_name(&table, "e").labels.as_ref().unwrap()[2], b"\xfc");
-        assert_eq!((by_name(&table, "g").geometry_type, by_name(&table, "p").geometry_type), (Some(0), Some(1)));
+        assert_eq!(
+            (by_name(&table, "g").geometry_type, by_name(&table, "p").geometry_type),
+            (Some(0), Some(1))
+        );
         // MariaDB 10.11 does not say which columns are invisible.
         assert_eq!(by_name(&table, "hidden").visible, None);
         let key = [KeyPart { column: 0, prefix: 0 }, KeyPart { column: 10, prefix: 7 }];

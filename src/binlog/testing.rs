@@ -40,15 +40,6 @@ pub fn event_with(event_type: u8, next_pos: u32, flags: u16, body: &[u8]) -> Vec
     event
 }
 
-/// The event with its CRC-32 behind it.
-pub fn with_checksum(mut event: Vec<u8>) -> Vec<u8> {
-    let size = event.len() as u32 + 4;
-    event[9..13].copy_from_slice(&size.to_le_bytes());
-    let crc = crc32fast::hash(&event);
-    event.extend_from_slice(&crc.to_le_bytes());
-    event
-}
-
 /// Sets the header's size to what the event has.
 pub fn fix_size(event: &mut [u8]) {
     let size = event.len() as u32;

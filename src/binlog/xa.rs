@@ -49,7 +49,8 @@ impl<'a> XaXid<'a> {
 /// In wire order: one phase 1 · format id 4 · length of gtrid 4 · length of bqual 4 · gtrid · bqual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct XaPrepare<'a> {
-    /// `XA COMMIT … ONE PHASE`: this event is the commit, nothing follows. (MariaDB logs an XID_EVENT instead.)
+    /// `XA COMMIT … ONE PHASE`: this event is the commit, nothing follows. (MariaDB logs an XID_EVENT
+    /// instead.)
     pub one_phase: bool,
     pub xid: XaXid<'a>,
 }
@@ -101,7 +102,10 @@ mod tests {
         ];
         let mysql = story("mysql97_xa.bin");
         assert_eq!(mysql[..8], both);
-        assert_eq!(mysql[8..], ["XA START X'6f6e65',X'',1", "XA END X'6f6e65',X'',1", "true X'6f6e65',X'',1"]);
+        assert_eq!(
+            mysql[8..],
+            ["XA START X'6f6e65',X'',1", "XA END X'6f6e65',X'',1", "true X'6f6e65',X'',1"]
+        );
 
         // MariaDB begins with its GTID_EVENT instead of XA START, and commits in one phase with an XID_EVENT.
         let mariadb = story("mariadb_xa.bin");
