@@ -39,9 +39,11 @@ pub struct CatOptions {
 
 /// Decodes the files in their order; a transaction may not span two of them.
 pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<(), Failure> {
-    let limits = PackLimits { max_bytes: PIECE, max_lines: u64::MAX, transaction_lines: options.transaction_lines };
+    let limits =
+        PackLimits { max_bytes: PIECE, max_lines: u64::MAX, transaction_lines: options.transaction_lines };
     let max_event_bytes = options.assembler.max_event_bytes;
-    let frontier = Frontier { place: Place { file: "".into(), pos: 0 }, file_created: 0, gtid_set: None, ts_ms: 0 };
+    let frontier =
+        Frontier { place: Place { file: "".into(), pos: 0 }, file_created: 0, gtid_set: None, ts_ms: 0 };
     let mut cat = Cat {
         assembler: Assembler::new(options.assembler, options.definitions, ""),
         batch: Batch::default(),
@@ -81,7 +83,7 @@ impl<W: Write> Cat<W> {
     fn file(&mut self, path: &Path, max_event_bytes: u64) -> Result<(), Failure> {
         let failed = |error: crate::binlog::BinlogError| Failure::failed(error.code(), error);
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let mut file = BinlogFile::open(path, max_event_bytes).map_err(failed)?;
+        let mut file = BinlogFile::open(path).map_err(failed)?.with_max_event_bytes(max_event_bytes);
         let mut decoder = Decoder::new(ChecksumAlgorithm::Off);
         self.assembler.begin_file(&name);
         while let Some((start, bytes)) = file.next_event().map_err(failed)? {
@@ -157,7 +159,9 @@ fn build_failure(error: BuildError<io::Error>) -> Failure {
     match error {
         BuildError::Row(bad) => Failure::failed(bad.code(), bad),
         BuildError::Output(error) => write_failure(error),
-        BuildError::Changed { .. } => Failure::failed(Code::Internal, "a file is never resumed inside a transaction"),
+        BuildError::Changed { .. } => {
+            Failure::failed(Code::Internal, "a file is never resumed inside a transaction")
+        }
     }
 }
 

@@ -49,7 +49,9 @@ pub fn run(config: Config, only: Option<&str>, until: &HashMap<String, Until>) -
             // Nobody listens any more only when the program is ending.
             drop(report.send(ShardOutcome { shard: name, outcome: thread.run() }));
         });
-        spawned.map_err(|error| Failure::failed(Code::Internal, format!("shard={} no thread: {error}", shard.name)))?;
+        spawned.map_err(|error| {
+            Failure::failed(Code::Internal, format!("shard={} no thread: {error}", shard.name))
+        })?;
         running += 1;
     }
     drop(report);
@@ -98,7 +100,10 @@ fn wait_for_all(
             if left > 0 && since.elapsed() >= stop_timeout {
                 return Err(Failure::failed(
                     Code::StopTimeout,
-                    format!("{left} shards have not stopped within stop_timeout_ms={}", stop_timeout.as_millis()),
+                    format!(
+                        "{left} shards have not stopped within stop_timeout_ms={}",
+                        stop_timeout.as_millis()
+                    ),
                 ));
             }
         }
@@ -120,7 +125,8 @@ fn tell(ended: &ShardOutcome) {
 }
 
 fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::failed(Code::Internal, format!("no signal handler: {error}"));
+    let failed =
+        |error: std::io::Error| Failure::failed(Code::Internal, format!("no signal handler: {error}"));
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     let stop = stop.clone();
     let thread = std::thread::Builder::new().name("signals".into()).spawn(move || {

@@ -1,11 +1,14 @@
 //! Fountain.
 pub mod binlog;
+pub mod cat;
 pub mod change;
 pub mod cli;
 pub mod code;
 pub mod codec;
 pub mod column;
 pub mod config;
+pub mod daemon;
+pub mod logging;
 pub mod mysql;
 pub mod pack;
 pub mod pipeline;

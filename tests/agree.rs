@@ -38,7 +38,8 @@ fn workload(server: &Server) {
          ROLLBACK TO s; INSERT INTO plain VALUES (62,'stays',0,NULL); COMMIT;",
     );
     server.flush_logs();
-    let many: Vec<String> = (1000..4000).map(|id| format!("({id},REPEAT('v',{}),{id}.125,NULL)", id % 40)).collect();
+    let many: Vec<String> =
+        (1000..4000).map(|id| format!("({id},REPEAT('v',{}),{id}.125,NULL)", id % 40)).collect();
     server.sql(&format!("USE agree; INSERT INTO plain VALUES {}", many.join(",")));
     server.sql(
         "USE agree; ALTER TABLE plain ADD COLUMN extra int DEFAULT 7; UPDATE plain SET extra=id WHERE id BETWEEN 1000 AND 1200;
@@ -91,7 +92,8 @@ fn workload_without_alter(server: &Server) {
          UPDATE plain SET v=CONCAT(v,'!'), id=id+10; UPDATE uniq SET v='x'; UPDATE pair SET v='c' WHERE b=1; UPDATE nokey SET v=5;",
     );
     server.flush_logs();
-    let many: Vec<String> = (1000..4000).map(|id| format!("({id},REPEAT('v',{}),{id}.125,NULL)", id % 40)).collect();
+    let many: Vec<String> =
+        (1000..4000).map(|id| format!("({id},REPEAT('v',{}),{id}.125,NULL)", id % 40)).collect();
     server.sql(&format!("USE agree; INSERT INTO plain VALUES {}", many.join(",")));
     server.sql("USE agree; DELETE FROM plain WHERE id BETWEEN 1100 AND 1300; DELETE FROM pair; DELETE FROM nokey LIMIT 1;");
 }

@@ -37,7 +37,8 @@ impl Load {
                     n if n % 7 == 0 => 200,
                     n => n % 5 + 1,
                 };
-                let values: Vec<String> = (next..next + rows).map(|id| format!("({id},REPEAT('x',{}))", 300 + id % 90)).collect();
+                let values: Vec<String> =
+                    (next..next + rows).map(|id| format!("({id},REPEAT('x',{}))", 300 + id % 90)).collect();
                 session.sql(&format!("INSERT INTO crash.t VALUES {}", values.join(",")));
                 if round % 3 == 0 {
                     session.sql(&format!("UPDATE crash.t SET v='u' WHERE id={next}"));
@@ -76,8 +77,13 @@ fn apply(lines: &[Value]) -> BTreeMap<u64, String> {
         let value = || line["after"]["v"].as_str().expect("v").to_owned();
         match line["op"].as_str().expect("op") {
             "insert" => assert!(table.insert(id("after"), value()).is_none(), "inserted twice: {line}"),
-            "update" => assert!(table.insert(id("after"), value()).is_some(), "updated before it was inserted: {line}"),
-            "delete" => assert!(table.remove(&id("before")).is_some(), "deleted before it was inserted: {line}"),
+            "update" => assert!(
+                table.insert(id("after"), value()).is_some(),
+                "updated before it was inserted: {line}"
+            ),
+            "delete" => {
+                assert!(table.remove(&id("before")).is_some(), "deleted before it was inserted: {line}")
+            }
             "ddl" => {}
             other => panic!("unexpected op {other}"),
         }
@@ -87,7 +93,9 @@ fn apply(lines: &[Value]) -> BTreeMap<u64, String> {
 
 fn killed_at_random_moments_into_files(kind: Kind, options: &[&str], seed: u64) {
     let Some(server) = Server::start_private(kind, options) else { return };
-    server.sql("CREATE DATABASE crash; CREATE TABLE crash.t (id bigint PRIMARY KEY, v varchar(400)) ENGINE=InnoDB");
+    server.sql(
+        "CREATE DATABASE crash; CREATE TABLE crash.t (id bigint PRIMARY KEY, v varchar(400)) ENGINE=InnoDB",
+    );
     let home = Fountain::new();
     let load = Load::start(&server);
     let mut dice = Dice(seed);
@@ -133,7 +141,9 @@ fn killed_into_files_mariadb() {
 #[test]
 fn killed_into_a_pipe_every_row_arrives_in_order() {
     let Some(server) = Server::start_private(Kind::Mysql97, GTID) else { return };
-    server.sql("CREATE DATABASE crash; CREATE TABLE crash.t (id bigint PRIMARY KEY, v varchar(400)) ENGINE=InnoDB");
+    server.sql(
+        "CREATE DATABASE crash; CREATE TABLE crash.t (id bigint PRIMARY KEY, v varchar(400)) ENGINE=InnoDB",
+    );
     let home = Fountain::new();
     let load = Load::start(&server);
     let mut dice = Dice(4);
@@ -152,7 +162,8 @@ fn killed_into_a_pipe_every_row_arrives_in_order() {
     // The place of each row in the whole log, from an undisturbed run.
     let whole = Fountain::new();
     let undisturbed = run_until(&whole, &server, "end", &arguments);
-    let name = |line: &Value| (line["gtid"].as_str().expect("gtid").to_owned(), line["row"].as_u64().expect("row"));
+    let name =
+        |line: &Value| (line["gtid"].as_str().expect("gtid").to_owned(), line["row"].as_u64().expect("row"));
     let order: BTreeMap<_, usize> =
         parse(&undisturbed.stdout).iter().filter(|line| line["op"] != "ddl").map(name).zip(0..).collect();
 
@@ -160,8 +171,11 @@ fn killed_into_a_pipe_every_row_arrives_in_order() {
     for run in &runs {
         // The last line of a killed run may be torn; its pack was not acknowledged then.
         let whole_lines = run.rfind('\n').map_or("", |end| &run[..=end]);
-        let places: Vec<usize> =
-            parse(whole_lines).iter().filter(|line| line["op"] != "ddl").map(|line| order[&name(line)]).collect();
+        let places: Vec<usize> = parse(whole_lines)
+            .iter()
+            .filter(|line| line["op"] != "ddl")
+            .map(|line| order[&name(line)])
+            .collect();
         let Some(first) = places.first() else { continue };
         assert!(*first <= reached, "rows {reached}..{first} are missing");
         assert!(places.windows(2).all(|pair| pair[1] == pair[0] + 1), "rows out of order within a run");
@@ -185,18 +199,31 @@ fn the_server_is_killed_and_comes_back() {
         let arguments = run_arguments(
             &home,
             &server,
-            &["-D", "sink=stdout", "-D", "start_without_point=beginning", "-D", "data_source_try_interval=100ms", "-D", "repeat_resource_interval=200ms"],
+            &[
+                "-D",
+                "sink=stdout",
+                "-D",
+                "start_without_point=beginning",
+                "-D",
+                "data_source_try_interval=100ms",
+                "-D",
+                "repeat_resource_interval=200ms",
+            ],
         );
         let mut run = home.spawn(&arguments);
         for id in 1..=3 {
             server.sql(&format!("INSERT INTO d.t VALUES ({id})"));
             let wanted = format!("\"after\":{{\"id\":{id}}}");
-            run.wait_for(&format!("{kind}: row {id}"), Duration::from_secs(60), |run| run.stdout().contains(&wanted));
+            run.wait_for(&format!("{kind}: row {id}"), Duration::from_secs(60), |run| {
+                run.stdout().contains(&wanted)
+            });
             server.kill9();
             server.restart();
         }
         server.sql("INSERT INTO d.t VALUES (4)");
-        run.wait_for("the last row", Duration::from_secs(60), |run| run.stdout().contains("\"after\":{\"id\":4}"));
+        run.wait_for("the last row", Duration::from_secs(60), |run| {
+            run.stdout().contains("\"after\":{\"id\":4}")
+        });
         let begun = Instant::now();
         let output = run.terminate(Duration::from_secs(20));
         assert_eq!(output.code, 0, "{}", output.stderr);

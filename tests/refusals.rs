@@ -23,7 +23,11 @@ use std::time::Duration;
 #[track_caller]
 fn assert_refused(output: &Output, exit: i32, code: &str, parts: &[&str]) {
     assert_eq!(output.code, exit, "{}", output.stderr);
-    assert!(!output.stderr.contains("panicked") && !output.stderr.contains("RUST_BACKTRACE"), "{}", output.stderr);
+    assert!(
+        !output.stderr.contains("panicked") && !output.stderr.contains("RUST_BACKTRACE"),
+        "{}",
+        output.stderr
+    );
     let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains(code)).collect();
     assert_eq!(lines.len(), 1, "one line with {code} expected:\n{}", output.stderr);
     for part in parts {
@@ -42,7 +46,10 @@ fn run(home: &Fountain, pairs: &[&str]) -> Output {
 
 #[test]
 fn no_such_host() {
-    let output = run(&Fountain::new(), &["mysql_shard_0_server=no-such-host.invalid", "mysql_username=repl", "sink=null"]);
+    let output = run(
+        &Fountain::new(),
+        &["mysql_shard_0_server=no-such-host.invalid", "mysql_username=repl", "sink=null"],
+    );
     assert_refused(&output, 1, "HOST_UNKNOWN", &["producer00", "no-such-host.invalid"]);
 }
 
@@ -52,7 +59,10 @@ fn a_closed_port() {
     let port = listener.local_addr().expect("its address").port();
     drop(listener);
     let port_key = format!("mysql_shard_0_port={port}");
-    let output = run(&Fountain::new(), &["mysql_shard_0_server=127.0.0.1", &port_key, "mysql_username=repl", "sink=null"]);
+    let output = run(
+        &Fountain::new(),
+        &["mysql_shard_0_server=127.0.0.1", &port_key, "mysql_username=repl", "sink=null"],
+    );
     assert_refused(&output, 1, "UNREACHABLE", &["producer00", &format!("127.0.0.1:{port}")]);
 }
 
@@ -60,7 +70,10 @@ fn a_closed_port() {
 fn a_server_that_accepts_and_says_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port_key = format!("mysql_shard_0_port={}", listener.local_addr().expect("its address").port());
-    let output = run(&Fountain::new(), &["mysql_shard_0_server=127.0.0.1", &port_key, "mysql_username=repl", "sink=null"]);
+    let output = run(
+        &Fountain::new(),
+        &["mysql_shard_0_server=127.0.0.1", &port_key, "mysql_username=repl", "sink=null"],
+    );
     assert_refused(&output, 1, "TIMEOUT", &["producer00"]);
 }
 
@@ -82,7 +95,9 @@ fn bad_configuration() {
 
 #[test]
 fn what_is_not_in_this_version_says_so() {
-    for pair in ["transaction_policy=mini", "sink=exec", "binlog_dump_strategy=ares", "zk_leader_latch_path=/x"] {
+    for pair in
+        ["transaction_policy=mini", "sink=exec", "binlog_dump_strategy=ares", "zk_leader_latch_path=/x"]
+    {
         let output = run(&Fountain::new(), &["mysql_shard_0_server=127.0.0.1", "mysql_username=repl", pair]);
         let key = pair.split('=').next().expect("a key");
         assert_refused(&output, 2, "UNSUPPORTED", &[key]);
@@ -135,13 +150,19 @@ fn a_change_logged_as_a_statement_stops_the_shard() {
         let home = Fountain::new();
         let output = run_until(&home, &server, "end", &["-D", "start_without_point=beginning"]);
         assert_refused(&output, 1, "STATEMENT_DML", &["producer00", "INSERT INTO d.t VALUES (2)", "binlog."]);
-        assert_eq!(counts(&parse(&data(&home.home().join("data")))), (1, 0, 0), "what lies before it is delivered");
+        assert_eq!(
+            counts(&parse(&data(&home.home().join("data")))),
+            (1, 0, 0),
+            "what lies before it is delivered"
+        );
     }
 }
 
 #[test]
 fn a_purged_position() {
-    for (kind, options) in [(Kind::Mysql56, &[][..]), (Kind::Mysql97, &[]), (Kind::Mysql97, GTID), (Kind::Mariadb, &[])] {
+    for (kind, options) in
+        [(Kind::Mysql56, &[][..]), (Kind::Mysql97, &[]), (Kind::Mysql97, GTID), (Kind::Mariadb, &[])]
+    {
         let Some(server) = Server::start_private(kind, options) else { continue };
         server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY) ENGINE=InnoDB");
         let home = Fountain::new();
@@ -163,7 +184,10 @@ fn a_point_beyond_the_end() {
     for kind in Kind::ALL {
         let Some(server) = Server::start_private(kind, &[]) else { continue };
         let (file, pos) = server.binlog_end();
-        let keys = [format!("mysql_binlogdump_filename={file}"), format!("mysql_binlogdump_position={}", pos + 100_000)];
+        let keys = [
+            format!("mysql_binlogdump_filename={file}"),
+            format!("mysql_binlogdump_position={}", pos + 100_000),
+        ];
         let output = run_until(&Fountain::new(), &server, "end", &["-D", &keys[0], "-D", &keys[1]]);
         assert_refused(&output, 1, "POINT_BEYOND_END", &["producer00", &file]);
     }

@@ -54,34 +54,79 @@ const COMMON: &[Column] = &[
     column("z32", "int(8) zerofill", As::Number, &["0", "42", "4294967295"]),
     column("i64", "bigint", As::Number, &["-9223372036854775808", "9223372036854775807", "-1"]),
     column("u64", "bigint unsigned", As::Number, &["0", "18446744073709551615", "9223372036854775808"]),
-    column("f32", "float", As::Float, &["0", "-3.402823466e38", "1.17549435e-38", "0.1", "16777216", "-2.5", "1e-45"]),
-    column("f64", "double", As::Double, &["0", "-1.7976931348623157e308", "2.2250738585072014e-308", "0.1", "1e15", "123456789.125"]),
+    column(
+        "f32",
+        "float",
+        As::Float,
+        &["0", "-3.402823466e38", "1.17549435e-38", "0.1", "16777216", "-2.5", "1e-45"],
+    ),
+    column(
+        "f64",
+        "double",
+        As::Double,
+        &["0", "-1.7976931348623157e308", "2.2250738585072014e-308", "0.1", "1e15", "123456789.125"],
+    ),
     column("d10", "decimal(10,0)", As::Text, &["0", "-9999999999", "9999999999", "1"]),
     column("d5_5", "decimal(5,5)", As::Text, &["0", "-0.99999", "0.00001"]),
-    column("d20_6", "decimal(20,6)", As::Text, &["0", "-12345678901234.567890", "0.000001", "-0.000001", "100.5"]),
+    column(
+        "d20_6",
+        "decimal(20,6)",
+        As::Text,
+        &["0", "-12345678901234.567890", "0.000001", "-0.000001", "100.5"],
+    ),
     column(
         "d65_30",
         "decimal(65,30)",
         As::Text,
-        &["0", "-99999999999999999999999999999999999.999999999999999999999999999999", "1.000000000000000000000000000001", "1000000000"],
+        &[
+            "0",
+            "-99999999999999999999999999999999999.999999999999999999999999999999",
+            "1.000000000000000000000000000001",
+            "1000000000",
+        ],
     ),
     column("d18_9", "decimal(18,9)", As::Text, &["999999999.999999999", "-0.000000001", "1000000.1"]),
     column("bit1", "bit(1)", As::Number, &["b'0'", "b'1'"]),
     column("bit12", "bit(12)", As::Number, &["b'0'", "b'101010101010'", "b'1'"]),
     column("bit64", "bit(64)", As::Number, &["0", "18446744073709551615", "1"]),
     column("y", "year", As::Number, &["0000", "1901", "2155", "2024"]),
-    column("da", "date", As::Text, &["'0000-00-00'", "'1000-01-01'", "'9999-12-31'", "'2024-02-29'", "'2024-00-00'", "'2024-05-00'"]),
-    column("t0", "time", As::Text, &["'-838:59:59'", "'838:59:59'", "'00:00:00'", "'-00:00:01'", "'177:54:40'"]),
+    column(
+        "da",
+        "date",
+        As::Text,
+        &["'0000-00-00'", "'1000-01-01'", "'9999-12-31'", "'2024-02-29'", "'2024-00-00'", "'2024-05-00'"],
+    ),
+    column(
+        "t0",
+        "time",
+        As::Text,
+        &["'-838:59:59'", "'838:59:59'", "'00:00:00'", "'-00:00:01'", "'177:54:40'"],
+    ),
     column("t1", "time(1)", As::Text, &["'-838:59:58.9'", "'00:00:00.1'", "'-00:00:00.1'", "'-00:00:01.9'"]),
-    column("t3", "time(3)", As::Text, &["'-00:00:00.001'", "'12:34:56.789'", "'-12:34:56.001'", "'-00:00:01.000'"]),
-    column("t6", "time(6)", As::Text, &["'-838:59:58.999999'", "'-00:00:00.000001'", "'00:00:00.000001'", "'-00:00:01.000000'"]),
+    column(
+        "t3",
+        "time(3)",
+        As::Text,
+        &["'-00:00:00.001'", "'12:34:56.789'", "'-12:34:56.001'", "'-00:00:01.000'"],
+    ),
+    column(
+        "t6",
+        "time(6)",
+        As::Text,
+        &["'-838:59:58.999999'", "'-00:00:00.000001'", "'00:00:00.000001'", "'-00:00:01.000000'"],
+    ),
     column(
         "dt0",
         "datetime",
         As::Text,
         &["'0000-00-00 00:00:00'", "'1000-01-01 00:00:00'", "'9999-12-31 23:59:59'", "'2024-00-00 00:00:00'"],
     ),
-    column("dt2", "datetime(2)", As::Text, &["'0000-00-00 00:00:00'", "'2024-02-29 12:34:56.78'", "'9999-12-31 23:59:59.99'"]),
+    column(
+        "dt2",
+        "datetime(2)",
+        As::Text,
+        &["'0000-00-00 00:00:00'", "'2024-02-29 12:34:56.78'", "'9999-12-31 23:59:59.99'"],
+    ),
     column("dt3", "datetime(3)", As::Text, &["'2024-02-29 12:34:56.789'", "'1000-01-01 00:00:00.001'"]),
     column("dt6", "datetime(6)", As::Text, &["'2024-02-29 12:34:56.000001'", "'9999-12-31 23:59:59.999999'"]),
     column(
@@ -92,10 +137,20 @@ const COMMON: &[Column] = &[
     ),
     column("ts1", "timestamp(1) null", As::Text, &["'1970-01-01 00:00:01.0'", "'2024-02-29 12:34:56.7'"]),
     column("ts4", "timestamp(4) null", As::Text, &["'0000-00-00 00:00:00'", "'2024-02-29 12:34:56.7891'"]),
-    column("ts6", "timestamp(6) null", As::Text, &["'2038-01-19 03:14:07.999999'", "'1999-12-31 23:59:59.000001'"]),
+    column(
+        "ts6",
+        "timestamp(6) null",
+        As::Text,
+        &["'2038-01-19 03:14:07.999999'", "'1999-12-31 23:59:59.000001'"],
+    ),
     column("c", "char(10)", As::Text, &["''", "'ab'", "'0123456789'", "'üñ€😀'", "'  x'"]),
     column("c255", "char(255)", As::Text, &["''", "REPEAT('😀',255)", "'tail'"]),
-    column("vc", "varchar(50)", As::Text, &["''", "'a\"b\\\\c\\n\\t\\r'", "'日本語 Привет'", "'trailing  '", "X'0001021f7f'"]),
+    column(
+        "vc",
+        "varchar(50)",
+        As::Text,
+        &["''", "'a\"b\\\\c\\n\\t\\r'", "'日本語 Привет'", "'trailing  '", "X'0001021f7f'"],
+    ),
     column("vc300", "varchar(300)", As::Text, &["''", "REPEAT('ж',300)", "'short'"]),
     column("tt", "tinytext", As::Text, &["''", "REPEAT('x',255)"]),
     column("tx", "text", As::Text, &["''", "REPEAT('0123456789abcdef',4095)", "'😀😀'"]),
@@ -119,7 +174,12 @@ const COMMON: &[Column] = &[
     column("lb", "longblob", As::Bytes, &["''", "X'deadbeef'"]),
     column("en", "enum('a','b,c','it''s','ü','')", As::Text, &["'a'", "'b,c'", "'it''s'", "'ü'", "''"]),
     column("se", "set('x','y z','q''r','ö')", As::Text, &["''", "'x'", "'x,y z,q''r,ö'", "'ö'"]),
-    column("ge", "geometry", As::Bytes, &["GeomFromTextHere('POINT(1 2)')", "GeomFromTextHere('LINESTRING(0 0,1 1)')"]),
+    column(
+        "ge",
+        "geometry",
+        As::Bytes,
+        &["GeomFromTextHere('POINT(1 2)')", "GeomFromTextHere('LINESTRING(0 0,1 1)')"],
+    ),
 ];
 
 const MYSQL_97: &[Column] = &[
@@ -146,7 +206,16 @@ const MYSQL_97: &[Column] = &[
 
 const MARIADB: &[Column] = &[
     column("mjs", "json", As::Text, &["'{}'", "'{\"a\": [1, 2,  3]}'"]),
-    column("uu", "uuid", As::Text, &["'123e4567-e89b-12d3-a456-426655440000'", "'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-7fff-bfff-ffffffffff00'"]),
+    column(
+        "uu",
+        "uuid",
+        As::Text,
+        &[
+            "'123e4567-e89b-12d3-a456-426655440000'",
+            "'00000000-0000-0000-0000-000000000000'",
+            "'ffffffff-ffff-7fff-bfff-ffffffffff00'",
+        ],
+    ),
     column("i4", "inet4", As::Text, &["'0.0.0.0'", "'255.255.255.255'", "'10.0.0.0'"]),
     column("i6", "inet6", As::Text, &["'::'", "'2001:db8::ff00:42:8329'", "'::ffff:1.2.3.4'", "'1::'"]),
 ];
@@ -215,17 +284,27 @@ fn same(how: As, told: &Option<String>, delivered: &Value) -> bool {
     match how {
         As::Text => delivered.as_str() == Some(told),
         // YEAR prints 0000, numbers print as they are: both are compared as whole numbers.
-        As::Number => delivered.is_number() && delivered.to_string().parse::<i128>().ok() == told.parse::<i128>().ok(),
+        As::Number => {
+            delivered.is_number() && delivered.to_string().parse::<i128>().ok() == told.parse::<i128>().ok()
+        }
         As::Float => delivered.to_string().parse::<f32>().ok() == told.parse::<f64>().ok().map(|d| d as f32),
         As::Double => delivered.to_string().parse::<f64>().ok() == told.parse::<f64>().ok(),
         As::Bytes => {
             let bytes = base64::engine::general_purpose::STANDARD.decode(delivered.as_str().unwrap_or("?"));
-            bytes.ok().map(|bytes| bytes.iter().map(|b| format!("{b:02X}")).collect::<String>()).as_ref() == Some(told)
+            bytes.ok().map(|bytes| bytes.iter().map(|b| format!("{b:02X}")).collect::<String>()).as_ref()
+                == Some(told)
         }
         As::Json => serde_json::from_str::<Value>(told).ok().as_ref() == Some(delivered),
         As::Vector => {
-            let floats: Vec<f32> = delivered.as_array().into_iter().flatten().filter_map(Value::as_f64).map(|d| d as f32).collect();
-            floats.iter().flat_map(|f| f.to_le_bytes()).map(|b| format!("{b:02X}")).collect::<String>() == *told
+            let floats: Vec<f32> = delivered
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_f64)
+                .map(|d| d as f32)
+                .collect();
+            floats.iter().flat_map(|f| f.to_le_bytes()).map(|b| format!("{b:02X}")).collect::<String>()
+                == *told
         }
     }
 }
@@ -245,7 +324,12 @@ fn check_image(
         if !same(column.how, told, delivered) {
             let (told, delivered) = (format!("{told:?}"), delivered.to_string());
             let cut = |text: &str| text.chars().take(120).collect::<String>();
-            wrong.push(format!("{what} id={id} {}: SELECT {} / delivered {}", column.name, cut(&told), cut(&delivered)));
+            wrong.push(format!(
+                "{what} id={id} {}: SELECT {} / delivered {}",
+                column.name,
+                cut(&told),
+                cut(&delivered)
+            ));
         }
     }
 }
@@ -304,7 +388,11 @@ fn every_type_mysql97_full_metadata() {
 fn every_type_mysql97_compressed_partial_json() {
     every_type(
         Kind::Mysql97,
-        &["--binlog-transaction-compression=ON", "--binlog-row-value-options=PARTIAL_JSON", "--binlog-row-metadata=FULL"],
+        &[
+            "--binlog-transaction-compression=ON",
+            "--binlog-row-value-options=PARTIAL_JSON",
+            "--binlog-row-metadata=FULL",
+        ],
     );
 }
 

@@ -28,6 +28,11 @@ impl<'a> ColumnBits<'a> {
         Ok(Self { bytes: bytes.take(count.div_ceil(8), what)?, count })
     }
 
+    /// The bits as they were logged.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// How many columns it has bits for.
     pub fn len(&self) -> usize {
         self.count

@@ -205,10 +205,10 @@ impl<D: Definitions> Assembler<D> {
                 Ok(())
             }
             Event::Gtid(gtid) => {
-                let text = gtid.gtid.as_ref().map(|gtid| TransactionGtid {
-                    text: gtid.to_string().into(),
-                    mysql: Some(gtid.clone()),
-                });
+                let text = gtid
+                    .gtid
+                    .as_ref()
+                    .map(|gtid| TransactionGtid { text: gtid.to_string().into(), mysql: Some(gtid.clone()) });
                 self.announce(text, gtid.original_commit_timestamp, at)
             }
             Event::MariadbGtid(gtid) => {
@@ -243,10 +243,15 @@ impl<D: Definitions> Assembler<D> {
                 self.heartbeat(heartbeat, batch);
                 Ok(())
             }
-            Event::Payload(_) => Err(ChangeError::new(Code::BadEvent, "a compressed transaction inside another one")),
+            Event::Payload(_) => {
+                Err(ChangeError::new(Code::BadEvent, "a compressed transaction inside another one"))
+            }
             Event::StatementLoad(_) => Err(ChangeError::new(
                 Code::Statement,
-                format!("LOAD DATA was logged as a statement, so its rows are unknown; {}", advice_for_row_format()),
+                format!(
+                    "LOAD DATA was logged as a statement, so its rows are unknown; {}",
+                    advice_for_row_format()
+                ),
             )),
             Event::MariadbStartEncryption(_) => Err(ChangeError::new(
                 Code::Encrypted,
@@ -309,7 +314,11 @@ impl<D: Definitions> Assembler<D> {
         // A server that died in the middle of a transaction begins a new file; the torn transaction was rolled back
         // when it came up again (crash recovery, `MYSQL_BIN_LOG::recover`).
         if !at.header.is_artificial() && self.transaction.is_some() {
-            log::warn!("{}:{}: the transaction before was cut off by a crash of the server", self.file, at.pos);
+            log::warn!(
+                "{}:{}: the transaction before was cut off by a crash of the server",
+                self.file,
+                at.pos
+            );
             self.end(Outcome::Rollback, at, batch);
         }
         let created = at.header.timestamp;
@@ -335,7 +344,10 @@ impl<D: Definitions> Assembler<D> {
         at: At<'_>,
     ) -> Result<(), ChangeError> {
         if self.transaction.is_some() {
-            return Err(ChangeError::new(Code::BadEvent, "a transaction begins before the one before it has ended"));
+            return Err(ChangeError::new(
+                Code::BadEvent,
+                "a transaction begins before the one before it has ended",
+            ));
         }
         self.announced = Some(Begin {
             place: self.place(at.pos),

@@ -73,7 +73,10 @@ pub enum Item {
     RollbackTo(RollbackTo),
     End(End),
     /// A file's format description: the file that is read from here on, and when it was begun (seconds since 1970).
-    File { file: Arc<str>, created: u32 },
+    File {
+        file: Arc<str>,
+        created: u32,
+    },
     /// Outside of transactions the log has been read up to here (rotation, idle heartbeat, a skipped event).
     Moved(Place),
 }

@@ -89,7 +89,10 @@ impl<D: Definitions> Tables<D> {
     /// The table that rows name by its id.
     pub fn get(&self, table_id: u64) -> Result<&Table, ChangeError> {
         self.by_id.get(&table_id).ok_or_else(|| {
-            ChangeError::new(Code::TableMap, format!("rows of table id {table_id}, which no TABLE_MAP_EVENT has introduced"))
+            ChangeError::new(
+                Code::TableMap,
+                format!("rows of table id {table_id}, which no TABLE_MAP_EVENT has introduced"),
+            )
         })
     }
 }

@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // When standard error is gone too, the exit code is all that is left to tell it.
-            let told = writeln!(io::stderr(), "{failure}");
+            let told = failure.lines.iter().try_for_each(|line| writeln!(io::stderr(), "{line}"));
             ExitCode::from(if told.is_err() { failure.exit.max(1) } else { failure.exit })
         }
     }

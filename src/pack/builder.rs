@@ -14,8 +14,8 @@ use crate::change::batch::Begin;
 use crate::change::batch::End;
 use crate::change::batch::Item;
 use crate::change::batch::Outcome;
-use crate::change::batch::RollbackTo;
 use crate::change::batch::Place;
+use crate::change::batch::RollbackTo;
 use crate::change::batch::Rows;
 use crate::change::batch::Sql;
 use crate::code::Code;
@@ -130,9 +130,17 @@ impl fmt::Display for BadRow {
         let Self { place, table, row, error } = self;
         match &error.column {
             Some(column) => {
-                write!(f, "{}:{}: row {row} of the transaction, {table}.{column}: {}", place.file, place.pos, error.detail)
+                write!(
+                    f,
+                    "{}:{}: row {row} of the transaction, {table}.{column}: {}",
+                    place.file, place.pos, error.detail
+                )
             }
-            None => write!(f, "{}:{}: row {row} of the transaction, {table}: {}", place.file, place.pos, error.detail),
+            None => write!(
+                f,
+                "{}:{}: row {row} of the transaction, {table}: {}",
+                place.file, place.pos, error.detail
+            ),
         }
     }
 }
@@ -343,7 +351,8 @@ impl PackBuilder {
             leave_out,
         });
         if self.limits.transaction_lines && !resumed {
-            let event = MarkEvent { place: &begin.place, server_id: begin.server_id, timestamp: begin.timestamp };
+            let event =
+                MarkEvent { place: &begin.place, server_id: begin.server_id, timestamp: begin.timestamp };
             self.mark_line("begin", "", event, output)?;
         }
         Ok(())
@@ -402,7 +411,9 @@ impl PackBuilder {
         };
         open.ordinal += count;
         open.runs.add(kind, plan, before_border);
-        let Some(inside) = open.leave_out.take_if(|inside| inside.rows <= open.ordinal) else { return Ok(()) };
+        let Some(inside) = open.leave_out.take_if(|inside| inside.rows <= open.ordinal) else {
+            return Ok(());
+        };
         let got = open.runs.value();
         if got != inside.crc32 {
             return Err(BuildError::Changed { expected: inside, got });
@@ -483,7 +494,8 @@ impl PackBuilder {
         output: &mut O,
     ) -> Result<(), BuildError<O::Error>> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        let found = open.savepoints.iter().rposition(|savepoint| savepoint.name.eq_ignore_ascii_case(&target.name));
+        let found =
+            open.savepoints.iter().rposition(|savepoint| savepoint.name.eq_ignore_ascii_case(&target.name));
         // A savepoint that is not in the log was set before the first change: everything goes.
         let (mark, ordinal) = match found {
             Some(index) => {
@@ -617,7 +629,11 @@ impl PackBuilder {
     }
 
     /// Sends a part of the open transaction: everything up to `cut`, which is a line's border.
-    fn send_fragment<O: PackOutput>(&mut self, cut: Mark, output: &mut O) -> Result<(), BuildError<O::Error>> {
+    fn send_fragment<O: PackOutput>(
+        &mut self,
+        cut: Mark,
+        output: &mut O,
+    ) -> Result<(), BuildError<O::Error>> {
         if let (Some(first), Some(last), Some(open)) = (&self.first, &self.last, &mut self.open) {
             let frontier = Frontier { place: open.begin.place.clone(), ..self.frontier.clone() };
             let pack = FinishedPack {

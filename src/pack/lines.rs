@@ -73,7 +73,12 @@ impl<'a> RowsReader<'a> {
         self.images.skip(&mut self.bytes)
     }
 
-    fn write_images(&mut self, out: &mut Vec<u8>, names: &[Vec<u8>], options: JsonOptions) -> Result<(), RowError> {
+    fn write_images(
+        &mut self,
+        out: &mut Vec<u8>,
+        names: &[Vec<u8>],
+        options: JsonOptions,
+    ) -> Result<(), RowError> {
         let Self { images, bytes } = self;
         let base = match images.kind {
             RowsKind::Insert => Vec::new(),

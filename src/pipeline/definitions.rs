@@ -18,6 +18,8 @@ use crate::stop::Stop;
 pub struct KnownDefinitions {
     file: Option<SchemaFile>,
     server: Option<ServerDefinitions>,
+    /// A table that nobody knows stops the stream; else its columns go without names.
+    strict: bool,
 }
 
 #[derive(Debug)]
@@ -28,9 +30,16 @@ struct ServerDefinitions {
 }
 
 impl KnownDefinitions {
-    pub fn new(file: Option<SchemaFile>, server: Option<(SourceConfig, Stop)>) -> Self {
+    /// For a stream: the server it comes from.
+    pub fn for_stream(file: Option<SchemaFile>, source: SourceConfig, stop: Stop) -> Self {
+        let server = Some(ServerDefinitions { source, stop, connection: None });
+        Self { file, server, strict: true }
+    }
+
+    /// For files: a server, if one is named.
+    pub fn for_files(file: Option<SchemaFile>, server: Option<(SourceConfig, Stop)>) -> Self {
         let server = server.map(|(source, stop)| ServerDefinitions { source, stop, connection: None });
-        Self { file, server }
+        Self { file, server, strict: false }
     }
 }
 
@@ -47,8 +56,7 @@ impl Definitions for KnownDefinitions {
 
     fn missing(&mut self, database: &str, table: &str) -> Result<(), ChangeError> {
         match &self.server {
-            // A stream names its columns; only somebody who looks into a file may have to do without.
-            Some(server) => Err(ChangeError::new(
+            Some(server) if self.strict => Err(ChangeError::new(
                 Code::SchemaDiff,
                 format!(
                     "{database}.{table}: the server {} no longer has this table, whose rows were logged without names; supply \
@@ -56,7 +64,7 @@ impl Definitions for KnownDefinitions {
                     server.source.place()
                 ),
             )),
-            None => {
+            Some(_) | None => {
                 log::warn!(
                     "{database}.{table}: no definition is known: columns are called @1, @2, …, integers are signed, strings \
                      are text where they are valid UTF-8; give --schema FILE or a server"

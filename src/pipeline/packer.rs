@@ -155,9 +155,14 @@ impl Packer {
         let shard = &self.shard;
         match error {
             BuildError::Output(fault) => fault,
-            BuildError::Changed { expected, got } => Fault::stop(Code::PointForeign, changed_text(shard, &expected, got)),
+            BuildError::Changed { expected, got } => {
+                Fault::stop(Code::PointForeign, changed_text(shard, &expected, got))
+            }
             BuildError::Row(bad) => {
-                let fault = Fault::stop(bad.code(), format!("shard={shard} {bad}; the shard stops before this transaction"));
+                let fault = Fault::stop(
+                    bad.code(),
+                    format!("shard={shard} {bad}; the shard stops before this transaction"),
+                );
                 if let Err(BuildError::Output(undelivered)) = self.builder.flush(&mut self.delivery) {
                     log::error!("{undelivered}");
                 }

@@ -148,18 +148,26 @@ impl Producer {
                         log::warn!("{fault}");
                     }
                     // What may pass by itself decides: as long as one source may come back, there is hope.
-                    if worst.as_ref().is_none_or(|worst| worst.cure == Cure::Refused && fault.cure == Cure::Retry) {
+                    if worst
+                        .as_ref()
+                        .is_none_or(|worst| worst.cure == Cure::Refused && fault.cure == Cure::Retry)
+                    {
                         worst = Some(fault);
                     }
                 }
             }
         }
-        Err(worst.unwrap_or_else(|| Fault::retry(Code::Unreachable, format!("shard={} has no source", self.shard.name))))
+        Err(worst.unwrap_or_else(|| {
+            Fault::retry(Code::Unreachable, format!("shard={} has no source", self.shard.name))
+        }))
     }
 
     fn open(&mut self, index: usize, resume: Option<&Resume>) -> Result<Ready, Fault> {
         let (Some(source), Some(ids)) = (self.shard.sources.get(index), self.ids.get_mut(index)) else {
-            return Err(Fault::stop(Code::Internal, format!("shard={} has no source {index}", self.shard.name)));
+            return Err(Fault::stop(
+                Code::Internal,
+                format!("shard={} has no source {index}", self.shard.name),
+            ));
         };
         let config = source_config(&self.shard, source, ids.take(), &self.replica_uuid)?;
         let mut session = Session::open(&self.shard.name, config, &self.stop)?;
@@ -217,13 +225,12 @@ impl Producer {
             session.facts.server_id(),
             dump.described
         );
-        let connected =
-            Connected { server: session.server.clone(), identity: session.identity() };
+        let connected = Connected { server: session.server.clone(), identity: session.identity() };
         if channels.messages.send(Message::Connected(connected)).is_err() {
             return Ok(Ended::PackerGone);
         }
         let definitions =
-            KnownDefinitions::new(self.schema_file.clone(), Some((session.config.clone(), self.stop.clone())));
+            KnownDefinitions::for_stream(self.schema_file.clone(), session.config.clone(), self.stop.clone());
         let broken = |fault| Broken { fault, progress: false };
         let server = session.server.clone();
         let holes = match &dump.request {
@@ -312,7 +319,10 @@ impl Streaming<'_> {
                 Poll::Idle => {}
                 Poll::End => {
                     let text = "the server ended the stream; it shuts down, or another replica has our id";
-                    return Err(self.fault(producer, ChangeError { code: Code::ConnectionLost, text: text.into(), retry: true }));
+                    return Err(self.fault(
+                        producer,
+                        ChangeError { code: Code::ConnectionLost, text: text.into(), retry: true },
+                    ));
                 }
             }
             self.progress |= self.assembler.transactions() > 0;
@@ -363,14 +373,20 @@ impl Streaming<'_> {
         let ChangeError { code, text, retry } = error;
         let cure = if retry { Cure::Retry } else { Cure::Stop };
         let (file, pos) = (self.assembler.file(), self.tracker.position());
-        Fault { code, text: format!("shard={} source={} {file}:{pos}: {text}", producer.shard.name, self.server), cure }
+        Fault {
+            code,
+            text: format!("shard={} source={} {file}:{pos}: {text}", producer.shard.name, self.server),
+            cure,
+        }
     }
 
     /// The first format description of a stream by position tells whether the file is still the one we know.
     fn check_file_created(&mut self) -> Result<(), ChangeError> {
         let Some((file, created)) = self.assembler.file_created() else { return Ok(()) };
         match self.expected_created.take() {
-            Some((expected_file, expected)) if expected != 0 && expected_file == *file && expected != created => {
+            Some((expected_file, expected))
+                if expected != 0 && expected_file == *file && expected != created =>
+            {
                 Err(ChangeError::new(
                     Code::PointForeign,
                     format!(

@@ -51,13 +51,18 @@ fn random() -> u64 {
 pub fn replica_uuid(deployment: &Path, shard: &str) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| String::from("-"));
     let mut hasher = Sha1::new();
-    for part in [b"fountain replica", host.trim().as_bytes(), deployment.as_os_str().as_encoded_bytes(), shard.as_bytes()]
-    {
+    for part in [
+        b"fountain replica",
+        host.trim().as_bytes(),
+        deployment.as_os_str().as_encoded_bytes(),
+        shard.as_bytes(),
+    ] {
         hasher.update(part);
         hasher.update([0]);
     }
     let digest = hasher.finalize();
-    let mut hex: Vec<u8> = digest.iter().take(16).flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
+    let mut hex: Vec<u8> =
+        digest.iter().take(16).flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
     if let Some(version) = hex.get_mut(12) {
         *version = b'5';
     }
@@ -87,7 +92,10 @@ mod tests {
         assert!((10..=12).contains(&id) && random.take() == id);
         let mut rising = ReplicaIds::new(SlaveId::RandomThenIncrement(10, 12));
         let seen: Vec<u32> = (0..6).map(|_| rising.take()).collect();
-        assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1 || (pair[0], pair[1]) == (12, 10)), "{seen:?}");
+        assert!(
+            seen.windows(2).all(|pair| pair[1] == pair[0] + 1 || (pair[0], pair[1]) == (12, 10)),
+            "{seen:?}"
+        );
         ReplicaIds::new(SlaveId::Random(1, u32::MAX)).take();
     }
 

@@ -64,7 +64,8 @@ impl Saver {
             seq_reserved: AtomicU64::new(seq_reserved),
         });
         let worker = Worker { shared: Arc::clone(&shared), store, shard: shard.to_owned(), rhythm };
-        let thread = std::thread::Builder::new().name(format!("saver-{shard}")).spawn(move || worker.run())?;
+        let thread =
+            std::thread::Builder::new().name(format!("saver-{shard}")).spawn(move || worker.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -130,7 +131,11 @@ impl Worker {
                 Err(error) if closing => return Err(error),
                 Err(error) => {
                     if !failing {
-                        log::error!("shard={} {}: {error}; trying again every second", self.shard, error.code);
+                        log::error!(
+                            "shard={} {}: {error}; trying again every second",
+                            self.shard,
+                            error.code
+                        );
                     }
                     failing = true;
                     pause = RETRY_PAUSE;

@@ -6,6 +6,7 @@ use crate::config;
 use crate::config::Config;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
+use crate::config::TransactionConfig;
 use crate::pack::builder::PackBuilder;
 use crate::pack::builder::PackLimits;
 use crate::pack::header::PackHeader;
@@ -29,6 +30,7 @@ use crate::pipeline::saver::Saver;
 use crate::pipeline::start::Resume;
 use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
+use crate::schema::filter::Filter;
 use crate::sink::Sink;
 use crate::sink::file::FileSink;
 use crate::sink::file::FileSinkConfig;
@@ -41,6 +43,7 @@ use crate::sync_point::SyncPoint;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
 use crossbeam_channel::bounded;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -58,16 +61,25 @@ pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &St
     started.run(config, shard, producer, ready, stop)
 }
 
-fn producer(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop) -> Result<Producer, Fault> {
+fn producer(
+    config: &Config,
+    shard: &ShardConfig,
+    until: Option<Until>,
+    stop: &Stop,
+) -> Result<Producer, Fault> {
     let schema_file = match &shard.schema_file {
-        Some(path) => Some(read_schema_file(&shard.name, path)?),
+        Some(path) => Some(read_schema_file(path)?),
         None => None,
     };
     Ok(Producer {
         shard: shard.clone(),
         stop: stop.clone(),
         until,
-        options: assembler_options(shard),
+        options: AssemblerOptions {
+            filter: shard.filter.clone(),
+            max_event_bytes: shard.max_event_bytes,
+            ..assembler_options(&shard.transactions)
+        },
         schema_file,
         replica_uuid: replica_uuid(&config.point_dir, &shard.name),
         ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
@@ -77,30 +89,28 @@ fn producer(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &S
     })
 }
 
-/// What is read of a shard's log and how it is taken.
-pub fn assembler_options(shard: &ShardConfig) -> AssemblerOptions {
+/// How statements are taken, as configured; the filter and the size of events are the caller's.
+pub fn assembler_options(transactions: &TransactionConfig) -> AssemblerOptions {
     use crate::change::assembler::DispatchDdl;
     use crate::change::assembler::StatementDml;
     AssemblerOptions {
-        filter: shard.filter.clone(),
-        dispatch_ddl: match shard.transactions.dispatch_ddl {
+        filter: Filter::default(),
+        dispatch_ddl: match transactions.dispatch_ddl {
             config::DispatchDdl::Table => DispatchDdl::Table,
             config::DispatchDdl::None => DispatchDdl::None,
             config::DispatchDdl::All => DispatchDdl::All,
         },
-        statement_dml: match shard.transactions.statement_dml {
+        statement_dml: match transactions.statement_dml {
             config::StatementDml::Stop => StatementDml::Stop,
             config::StatementDml::Deliver => StatementDml::Deliver,
         },
-        max_event_bytes: shard.max_event_bytes,
+        max_event_bytes: 0,
     }
 }
 
 /// Reads a file of definitions.
-pub fn read_schema_file(shard: &str, path: &std::path::Path) -> Result<SchemaFile, Fault> {
-    let fault = |problem: String| {
-        Fault::stop(Code::FileError, format!("shard={shard} schema file {}: {problem}", path.display()))
-    };
+pub fn read_schema_file(path: &Path) -> Result<SchemaFile, Fault> {
+    let fault = |problem: String| Fault::stop(Code::FileError, format!("{}: {problem}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
     SchemaFile::parse(&text).map_err(fault)
 }
@@ -120,12 +130,13 @@ struct Standing {
 
 impl Opened {
     fn open(config: &Config, shard: &ShardConfig) -> Result<Self, Fault> {
-        let mut store = FileStore::open(&config.point_dir, &shard.name).map_err(|e| store_fault(&shard.name, &e))?;
+        let mut store =
+            FileStore::open(&config.point_dir, &shard.name).map_err(|e| store_fault(&shard.name, &e))?;
         let record = store.load().map_err(|e| store_fault(&shard.name, &e))?;
         let mut sink = open_sink(shard)?;
-        let pack = sink.standing().map_err(|error| {
-            Fault::stop(error.code, format!("shard={} {}", shard.name, error.text))
-        })?;
+        let pack = sink
+            .standing()
+            .map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
         Ok(Self { store, sink, standing: Standing { record, pack } })
     }
 
@@ -173,7 +184,9 @@ impl Standing {
     }
 
     fn pack_is_newer(&self, pack: &PackHeader) -> bool {
-        self.record.as_ref().is_none_or(|record| (pack.epoch, pack.sequence) > (record.epoch, record.sequence))
+        self.record
+            .as_ref()
+            .is_none_or(|record| (pack.epoch, pack.sequence) > (record.epoch, record.sequence))
     }
 
     fn last_epoch(&self) -> u64 {
@@ -212,9 +225,11 @@ impl Started {
         stop: &Stop,
     ) -> Result<Ended, Fault> {
         let name = &shard.name;
-        let internal = |error: std::io::Error| Fault::stop(Code::Internal, format!("shard={name} no thread: {error}"));
+        let internal =
+            |error: std::io::Error| Fault::stop(Code::Internal, format!("shard={name} no thread: {error}"));
         let rhythm = save_rhythm(config);
-        let saver = Saver::start(name, Box::new(self.store), rhythm, self.record.seq_reserved).map_err(internal)?;
+        let saver =
+            Saver::start(name, Box::new(self.store), rhythm, self.record.seq_reserved).map_err(internal)?;
         let (messages, inbox) = bounded(0);
         let (spare_sender, spare) = bounded(1);
         let read_anew = Arc::new(AtomicBool::new(false));
@@ -261,13 +276,9 @@ fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
         transaction_lines: shard.transactions.dispatch_transaction,
     };
     let resume = &ready.dump.resume;
-    let lines = LineWriter::new(json_options(shard), Some(live));
+    let json = JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String };
+    let lines = LineWriter::new(json, Some(live));
     PackBuilder::new(lines, limits, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
-}
-
-/// How a shard's values are written.
-pub fn json_options(shard: &ShardConfig) -> JsonOptions {
-    JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String }
 }
 
 fn save_rhythm(config: &Config) -> SaveRhythm {

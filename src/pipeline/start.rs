@@ -1,7 +1,7 @@
 //! Where a dump begins: decided at every connect from what is known, and refused where it would lose or repeat rows.
 
-use crate::binlog::GtidSet;
 use crate::binlog::BinlogPosition;
+use crate::binlog::GtidSet;
 use crate::change::batch::Place;
 use crate::code::Code;
 use crate::config::DumpStrategy;
@@ -127,7 +127,9 @@ impl Planning<'_> {
         let sets = gtid_sets(&mut self.session.connection).map_err(self.source_fault())?;
         let [executed, purged] = [&sets.executed, &sets.purged].map(|text| text.parse::<GtidSet>());
         let (Ok(executed), Ok(purged)) = (executed, purged) else {
-            return Err(self.refused(Code::Protocol, "the server's gtid_executed or gtid_purged makes no sense"));
+            return Err(
+                self.refused(Code::Protocol, "the server's gtid_executed or gtid_purged makes no sense")
+            );
         };
         let lacking = ours.subtract(&executed);
         if !lacking.is_empty() {
@@ -197,7 +199,9 @@ impl Planning<'_> {
             Some(entry) if entry.size.is_some_and(|size| wanted.pos > size) && entry.name != last.file => {
                 Err(self.refused(
                     Code::PointBeyondEnd,
-                    &format!("the point {wanted} lies behind the end of that file; the server's binlogs were reset"),
+                    &format!(
+                        "the point {wanted} lies behind the end of that file; the server's binlogs were reset"
+                    ),
                 ))
             }
             Some(_) => Ok(()),
@@ -249,7 +253,8 @@ impl Planning<'_> {
     }
 
     fn at_end(&mut self, by_gtid: bool) -> Result<Dump, Fault> {
-        let end = BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
+        let end =
+            BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
         match by_gtid {
             true => self.by_gtid_text(&end.gtid_executed.unwrap_or_else(String::new)),
             false => self.by_position(&end.file, end.pos),
@@ -279,7 +284,8 @@ impl Planning<'_> {
     }
 
     fn by_gtid(&mut self, set: GtidSet) -> Result<Dump, Fault> {
-        let end = BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
+        let end =
+            BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
         // The place is a shadow of the set here: it is right from the first event on.
         let frontier = Frontier {
             place: Place { file: end.file.into(), pos: 4 },
@@ -291,12 +297,8 @@ impl Planning<'_> {
     }
 
     fn by_position(&mut self, file: &str, pos: u64) -> Result<Dump, Fault> {
-        let frontier = Frontier {
-            place: Place { file: file.into(), pos },
-            file_created: 0,
-            gtid_set: None,
-            ts_ms: 0,
-        };
+        let frontier =
+            Frontier { place: Place { file: file.into(), pos }, file_created: 0, gtid_set: None, ts_ms: 0 };
         self.resume_by_position(Resume { identity: self.session.identity(), frontier, inside: None })
     }
 }

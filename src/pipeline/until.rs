@@ -1,7 +1,7 @@
 //! Where a run ends that does not run for ever.
 
-use crate::binlog::GtidSet;
 use crate::binlog::BinlogPosition;
+use crate::binlog::GtidSet;
 use crate::change::batch::Place;
 use crate::code::Code;
 use crate::mysql::binlog_index::BinlogEnd;
@@ -35,7 +35,9 @@ impl Target {
             Until::Gtid(set) if by_gtid => Ok(Self::Gtid(set.clone())),
             Until::Gtid(_) => Err(Fault::stop(
                 Code::Usage,
-                format!("shard={shard} --until GTIDSET: this source is not followed by GTID; give FILE:POS or end"),
+                format!(
+                    "shard={shard} --until GTIDSET: this source is not followed by GTID; give FILE:POS or end"
+                ),
             )),
             Until::End => {
                 let end = BinlogEnd::ask(&mut session.connection, &session.facts);
@@ -44,7 +46,10 @@ impl Target {
                     Some(Ok(set)) => Ok(Self::Gtid(set)),
                     Some(Err(error)) => Err(Fault::refused(
                         Code::Protocol,
-                        format!("shard={shard} source={} its gtid_executed makes no sense: {error}", session.server),
+                        format!(
+                            "shard={shard} source={} its gtid_executed makes no sense: {error}",
+                            session.server
+                        ),
                     )),
                     None => Ok(Self::Position(BinlogPosition { file: end.file, pos: end.pos })),
                 }
@@ -55,7 +60,9 @@ impl Target {
     /// Whether everything before the target has been read. `executed` is how far we are as a set, where it is known.
     pub fn reached(&self, rest: &Place, executed: Option<&GtidSet>) -> bool {
         match self {
-            Self::Position(target) => BinlogPosition { file: rest.file.to_string(), pos: rest.pos } >= *target,
+            Self::Position(target) => {
+                BinlogPosition { file: rest.file.to_string(), pos: rest.pos } >= *target
+            }
             Self::Gtid(target) => executed.is_some_and(|executed| executed.contains_set(target)),
         }
     }

@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn one_table_a_line() {
-        let line = r#"{"database":"d","table":"t","columns":[{"name":"a","type":"int unsigned"}],"key":["a"]}"#;
+        let line =
+            r#"{"database":"d","table":"t","columns":[{"name":"a","type":"int unsigned"}],"key":["a"]}"#;
         let file = SchemaFile::parse(&format!("# comment\n\n{line}\n")).unwrap();
         assert_eq!(file.table("d", "t").unwrap().columns[0].column_type, "int unsigned");
         assert!(file.table("d", "T").is_none());

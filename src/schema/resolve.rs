@@ -93,7 +93,12 @@ impl<'a> LoggedTable<'a> {
     /// tell them apart: tables with such columns need a definition all the same.
     pub fn is_complete(&self) -> bool {
         let named = self.metadata.columns.iter().all(|column| column.name.is_some());
-        let ambiguous = || self.types.iter().zip(&self.metadata.columns).any(|(logged, said)| may_be_disguised(*logged, said));
+        let ambiguous = || {
+            self.types
+                .iter()
+                .zip(&self.metadata.columns)
+                .any(|(logged, said)| may_be_disguised(*logged, said))
+        };
         named && !(self.flavor == Flavor::MariaDb && ambiguous())
     }
 
@@ -186,14 +191,20 @@ impl<'a> LoggedTable<'a> {
     }
 
     /// The definition's columns, read and compared with what was logged.
-    fn check(&self, definition: &TableDefinition) -> Result<Vec<(DeclaredType, Option<Charset>)>, ResolveError> {
+    fn check(
+        &self,
+        definition: &TableDefinition,
+    ) -> Result<Vec<(DeclaredType, Option<Charset>)>, ResolveError> {
         if definition.columns.len() != self.types.len() {
             let (logged, defined) = (self.types.len(), definition.columns.len());
-            return Err(self.difference(definition, &format!("the row has {logged} columns, the definition {defined}")));
+            return Err(self
+                .difference(definition, &format!("the row has {logged} columns, the definition {defined}")));
         }
         let mut declared = Vec::with_capacity(self.types.len());
-        for (index, (column, (type_code, metadata))) in definition.columns.iter().zip(&self.types).enumerate() {
-            let parsed = declared::parse(&column.column_type).map_err(|error| self.column_error(&column.name, &error))?;
+        for (index, (column, (type_code, metadata))) in definition.columns.iter().zip(&self.types).enumerate()
+        {
+            let parsed = declared::parse(&column.column_type)
+                .map_err(|error| self.column_error(&column.name, &error))?;
             let charset = charset_of(column).map_err(|error| self.column_error(&column.name, &error))?;
             if !compatible(&parsed, charset, *type_code, *metadata) {
                 let logged = logged_text(*type_code, *metadata);
@@ -208,7 +219,11 @@ impl<'a> LoggedTable<'a> {
             if let Some(named) = self.metadata.columns.get(index).and_then(|said| said.name.as_ref())
                 && *named != column.name
             {
-                let problem = format!("column {} was logged as `{named}`, the definition calls it `{}`", index + 1, column.name);
+                let problem = format!(
+                    "column {} was logged as `{named}`, the definition calls it `{}`",
+                    index + 1,
+                    column.name
+                );
                 return Err(self.difference(definition, &problem));
             }
             declared.push((parsed, charset));
@@ -217,9 +232,13 @@ impl<'a> LoggedTable<'a> {
     }
 
     fn difference(&self, definition: &TableDefinition, problem: &str) -> ResolveError {
-        let logged: Vec<String> = self.types.iter().map(|(code, metadata)| logged_text(*code, *metadata)).collect();
-        let defined: Vec<String> =
-            definition.columns.iter().map(|column| format!("`{}` {}", column.name, column.column_type)).collect();
+        let logged: Vec<String> =
+            self.types.iter().map(|(code, metadata)| logged_text(*code, *metadata)).collect();
+        let defined: Vec<String> = definition
+            .columns
+            .iter()
+            .map(|column| format!("`{}` {}", column.name, column.column_type))
+            .collect();
         ResolveError {
             code: Code::SchemaDiff,
             text: format!(
