@@ -90,9 +90,9 @@ fn is_plain(bytes: &[u8]) -> bool {
     marks & HIGH_BITS == 0
 }
 
-/// Sets the top bit of every byte below 0x20 and of every quote and backslash. A byte that follows such a one may be marked
-/// wrongly, so only the lowest mark counts; top bits of other bytes below 0x80 stay clear, those of bytes from 0x80 on are not
-/// cleared.
+/// Sets the top bit of every byte below 0x20 and of every quote and backslash. A byte that follows such a one
+/// may be marked wrongly, so only the lowest mark counts; top bits of other bytes below 0x80 stay clear,
+/// those of bytes from 0x80 on are not cleared.
 #[inline]
 fn special_marks(word: u64) -> u64 {
     let quotes = word ^ (ONES * b'"' as u64);
