@@ -319,4 +319,14 @@ mod tests {
             assert_eq!(error.code(), crate::code::Code::Config);
         }
     }
+
+    #[test]
+    fn every_prefix_parses_or_fails() {
+        const TEXT: &str = r"enum('a','é''s','back\\slash') unsigned /* x */ zerofill (";
+        for (cut, _) in TEXT.char_indices().skip("enum".len()) {
+            let prefix = &TEXT[..cut];
+            let in_comment = prefix.contains(" /") && !prefix.contains("*/");
+            assert_eq!(parse(prefix).is_ok(), prefix.contains(')') && !in_comment, "{prefix}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! scalars, the value itself. "Large" ones have four bytes for these numbers, small ones two.
 //!
 //! Offsets come from outside: each is checked against the container's end, entries may only point behind
-//! themselves, nesting ends at the server's own limit, and a [`Budget`] keeps bytes that point at one another
+//! the header, nesting ends at the server's own limit, and a [`Budget`] keeps bytes that point at one another
 //! from growing without end.
 
 use crate::codec::Reader;
@@ -177,7 +177,8 @@ fn read_opaque(type_code: u8, bytes: &[u8]) -> Result<Node<'_>> {
 fn utf8(bytes: &[u8]) -> Result<&str> {
     // The server keeps JSON's strings and keys in utf8mb4 and checks them on the way in.
     std::str::from_utf8(bytes).map_err(|error| {
-        ColumnError::impossible("JSON", "UTF-8 text, valid up to byte", error.valid_up_to() as i64)
+        let byte = bytes.get(error.valid_up_to()).copied().unwrap_or(0);
+        ColumnError::impossible("JSON", "byte of UTF-8 text", byte.into())
     })
 }
 

@@ -69,6 +69,7 @@ fn append_char(out: &mut Vec<u8>, character: char) {
     let bytes = character.encode_utf8(&mut buffer).as_bytes();
     match bytes {
         [byte] if is_special(*byte) => append_escape(out, *byte),
+        [byte] => out.push(*byte),
         _ => out.extend_from_slice(bytes),
     }
 }
