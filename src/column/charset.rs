@@ -1,7 +1,7 @@
 //! Character sets: which one a collation id or a name means, and text of each turned into UTF-8.
 //!
-//! The multi-byte sets of East Asia are known by name and refused as such for now: their tables in `encoding_rs` differ from
-//! the server's in hundreds of characters.
+//! The multi-byte sets of East Asia are known by name and refused as such for now: their tables in
+//! `encoding_rs` differ from the server's in hundreds of characters.
 
 use crate::column::charset_tables as tables;
 use crate::column::charset_tables::UpperHalf;
@@ -103,23 +103,25 @@ const COLLATIONS: &[(u16, u16, Charset)] = {
     &[
         (1, 1, Big5), (2, 2, Latin2), (3, 3, Dec8), (4, 4, Cp850), (5, 5, Latin1), (6, 6, Hp8), (7, 7, Koi8r),
         (8, 8, Latin1), (9, 9, Latin2), (10, 10, Swe7), (11, 11, Ascii), (12, 12, Ujis), (13, 13, Sjis),
-        (14, 14, Cp1251), (15, 15, Latin1), (16, 16, Hebrew), (18, 18, Tis620), (19, 19, Euckr), (20, 20, Latin7),
-        (21, 21, Latin2), (22, 22, Koi8u), (23, 23, Cp1251), (24, 24, Gb2312), (25, 25, Greek), (26, 26, Cp1250),
-        (27, 27, Latin2), (28, 28, Gbk), (29, 29, Cp1257), (30, 30, Latin5), (31, 31, Latin1), (32, 32, Armscii8),
-        (33, 33, Utf8mb3), (34, 34, Cp1250), (35, 35, Ucs2), (36, 36, Cp866), (37, 37, Keybcs2), (38, 38, Macce),
-        (39, 39, Macroman), (40, 40, Cp852), (41, 42, Latin7), (43, 43, Macce), (44, 44, Cp1250),
-        (45, 46, Utf8mb4), (47, 49, Latin1), (50, 52, Cp1251), (53, 53, Macroman), (54, 55, Utf16),
-        (56, 56, Utf16le), (57, 57, Cp1256), (58, 59, Cp1257), (60, 61, Utf32), (62, 62, Utf16le),
-        (63, 63, Binary), (64, 64, Armscii8), (65, 65, Ascii), (66, 66, Cp1250), (67, 67, Cp1256),
-        (68, 68, Cp866), (69, 69, Dec8), (70, 70, Greek), (71, 71, Hebrew), (72, 72, Hp8), (73, 73, Keybcs2),
-        (74, 74, Koi8r), (75, 75, Koi8u), (76, 76, Utf8mb3), (77, 77, Latin2), (78, 78, Latin5), (79, 79, Latin7),
+        (14, 14, Cp1251), (15, 15, Latin1), (16, 16, Hebrew), (18, 18, Tis620), (19, 19, Euckr),
+        (20, 20, Latin7), (21, 21, Latin2), (22, 22, Koi8u), (23, 23, Cp1251), (24, 24, Gb2312),
+        (25, 25, Greek), (26, 26, Cp1250), (27, 27, Latin2), (28, 28, Gbk), (29, 29, Cp1257),
+        (30, 30, Latin5), (31, 31, Latin1), (32, 32, Armscii8), (33, 33, Utf8mb3), (34, 34, Cp1250),
+        (35, 35, Ucs2), (36, 36, Cp866), (37, 37, Keybcs2), (38, 38, Macce), (39, 39, Macroman),
+        (40, 40, Cp852), (41, 42, Latin7), (43, 43, Macce), (44, 44, Cp1250), (45, 46, Utf8mb4),
+        (47, 49, Latin1), (50, 52, Cp1251), (53, 53, Macroman), (54, 55, Utf16), (56, 56, Utf16le),
+        (57, 57, Cp1256), (58, 59, Cp1257), (60, 61, Utf32), (62, 62, Utf16le), (63, 63, Binary),
+        (64, 64, Armscii8), (65, 65, Ascii), (66, 66, Cp1250), (67, 67, Cp1256), (68, 68, Cp866),
+        (69, 69, Dec8), (70, 70, Greek), (71, 71, Hebrew), (72, 72, Hp8), (73, 73, Keybcs2), (74, 74, Koi8r),
+        (75, 75, Koi8u), (76, 76, Utf8mb3), (77, 77, Latin2), (78, 78, Latin5), (79, 79, Latin7),
         (80, 80, Cp850), (81, 81, Cp852), (82, 82, Swe7), (83, 83, Utf8mb3), (84, 84, Big5), (85, 85, Euckr),
         (86, 86, Gb2312), (87, 87, Gbk), (88, 88, Sjis), (89, 89, Tis620), (90, 90, Ucs2), (91, 91, Ujis),
         (92, 93, Geostd8), (94, 94, Latin1), (95, 96, Cp932), (97, 98, Eucjpms), (99, 99, Cp1250),
         (101, 124, Utf16), (128, 151, Ucs2), (159, 159, Ucs2), (160, 183, Utf32), (192, 215, Utf8mb3),
-        (223, 223, Utf8mb3), (224, 247, Utf8mb4), (248, 250, Gb18030), (255, 271, Utf8mb4), (273, 275, Utf8mb4),
-        (277, 294, Utf8mb4), (296, 298, Utf8mb4), (300, 300, Utf8mb4), (303, 323, Utf8mb4), (576, 578, Utf8mb3),
-        (608, 610, Utf8mb4), (640, 642, Ucs2), (672, 674, Utf16), (736, 738, Utf32),
+        (223, 223, Utf8mb3), (224, 247, Utf8mb4), (248, 250, Gb18030), (255, 271, Utf8mb4),
+        (273, 275, Utf8mb4), (277, 294, Utf8mb4), (296, 298, Utf8mb4), (300, 300, Utf8mb4),
+        (303, 323, Utf8mb4), (576, 578, Utf8mb3), (608, 610, Utf8mb4), (640, 642, Ucs2), (672, 674, Utf16),
+        (736, 738, Utf32),
     ]
 };
 
@@ -134,8 +136,8 @@ pub struct InvalidText;
 impl Charset {
     /// The set of a collation id, as TABLE_MAP's optional metadata holds it.
     ///
-    /// 1024 to 2047 are read as MariaDB's NO PAD collations (1024 more than the padding ones). On MySQL that range is
-    /// for collations that an installation adds itself: see [`Charset::from_mysql_collation_id`].
+    /// 1024 to 2047 are read as MariaDB's NO PAD collations (1024 more than the padding ones). On MySQL that
+    /// range is for collations that an installation adds itself: see [`Charset::from_mysql_collation_id`].
     pub fn from_collation_id(id: u32) -> Option<Self> {
         let id = u16::try_from(id).ok()?;
         match id {
@@ -145,8 +147,8 @@ impl Charset {
         }
     }
 
-    /// As [`Charset::from_collation_id`] for a source that is known to be MySQL: ids from 1024 on are the installation's
-    /// own and say nothing.
+    /// As [`Charset::from_collation_id`] for a source that is known to be MySQL: ids from 1024 on are the
+    /// installation's own and say nothing.
     pub fn from_mysql_collation_id(id: u32) -> Option<Self> {
         if id < 1024 { Self::from_collation_id(id) } else { None }
     }
@@ -183,8 +185,8 @@ impl Charset {
         matches!(self.encoding(), Encoding::Utf8 | Encoding::Ascii | Encoding::Table(_))
     }
 
-    /// Hands the text's characters to `push`, one after the other. At the first byte that is no character of the set it
-    /// stops; what was pushed until then is to be thrown away.
+    /// Hands the text's characters to `push`, one after the other. At the first byte that is no character of
+    /// the set it stops; what was pushed until then is to be thrown away.
     pub fn decode(self, bytes: &[u8], mut push: impl FnMut(char)) -> Result<(), InvalidText> {
         match self.encoding() {
             Encoding::Utf8 => std::str::from_utf8(bytes).map_err(|_| InvalidText)?.chars().for_each(push),
@@ -277,7 +279,8 @@ mod tests {
     use super::*;
 
     /// The character sets and all their collation ids on MySQL 5.6.24, MySQL 9.7 and MariaDB 10.11 together:
-    /// `SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS` (MariaDB: COLLATION_CHARACTER_SET_APPLICABILITY).
+    /// `SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS` (MariaDB:
+    /// COLLATION_CHARACTER_SET_APPLICABILITY).
     const SERVERS: &str = include_str!("fixtures/collations.tsv");
 
     #[test]

@@ -1,9 +1,10 @@
-//! Upper halves of MySQL's single-byte character sets: what the bytes 0x80 to 0xFF mean, 0 where the set has no character.
+//! Upper halves of MySQL's single-byte character sets: what the bytes 0x80 to 0xFF mean, 0 where the set has
+//! no character.
 //!
-//! The lower half is ASCII in all of them. Printed out by the servers themselves, one byte at a time
-//! (`SELECT HEX(CONVERT(CONVERT(UNHEX('80') USING cp1250) USING ucs2))`); latin1 is the server's own: cp1252 whose five unused
-//! bytes stand for the control characters of the same number. Where the server answers with the replacement character (tis620)
-//! the byte has no character here.
+//! The lower half is ASCII in all of them. Printed out by the servers themselves, one byte at a time (`SELECT
+//! HEX(CONVERT(CONVERT(UNHEX('80') USING cp1250) USING ucs2))`); latin1 is the server's own: cp1252 whose
+//! five unused bytes stand for the control characters of the same number. Where the server answers with the
+//! replacement character (tis620) the byte has no character here.
 
 /// One set's upper half.
 pub type UpperHalf = [u16; 128];

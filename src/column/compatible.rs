@@ -1,4 +1,5 @@
-//! Whether a column declared so could have been logged so: the check that notices a definition of another time.
+//! Whether a column declared so could have been logged so: the check that notices a definition of another
+//! time.
 
 use crate::column::charset::Charset;
 use crate::column::declared::DeclaredType;
@@ -8,9 +9,10 @@ use crate::column::type_code::RealType;
 
 /// Whether a column of this declared type logs this type code and metadata.
 ///
-/// As exact as the metadata is: lengths, precisions, digits of fractions and the size of ENUM and SET numbers count.
-/// `charset` is the definition's; where it is not known, any character set's length passes. Signedness is not part of the
-/// metadata, and of a type that fountain has never heard of nothing can be said: it passes.
+/// As exact as the metadata is: lengths, precisions, digits of fractions and the size of ENUM and SET numbers
+/// count. `charset` is the definition's; where it is not known, any character set's length passes. Signedness
+/// is not part of the metadata, and of a type that fountain has never heard of nothing can be said: it
+/// passes.
 pub fn compatible(declared: &DeclaredType, charset: Option<Charset>, type_code: u8, metadata: u16) -> bool {
     let logged = RealType::new(type_code, metadata);
     if declared.compressed {
@@ -36,7 +38,7 @@ pub fn compatible(declared: &DeclaredType, charset: Option<Charset>, type_code: 
         }
         Word::Bit => {
             let bits = declared.length.unwrap_or(1);
-            logged.type_code == type_code::BIT && u32::from(logged.metadata) == (bits / 8) << 8 | bits % 8
+            logged.type_code == type_code::BIT && u32::from(logged.metadata) == ((bits / 8) << 8) | (bits % 8)
         }
         Word::Year => logged.type_code == type_code::YEAR,
         Word::Date => matches!(logged.type_code, type_code::DATE | type_code::NEWDATE),

@@ -1,9 +1,9 @@
 //! DECIMAL: the packed digits, and the text that `SELECT` prints.
 //!
-//! Layout (`strings/decimal.cc`, `decimal2bin`): the digits before and after the point are cut into groups of nine, counted
-//! from the point; a group is a big-endian number of four bytes, an incomplete outermost group takes as few bytes as its
-//! digits need. The very first bit is turned over, so that positive values have it set; a negative value has all other bits
-//! turned over as well.
+//! Layout (`strings/decimal.cc`, `decimal2bin`): the digits before and after the point are cut into groups of
+//! nine, counted from the point; a group is a big-endian number of four bytes, an incomplete outermost group
+//! takes as few bytes as its digits need. The very first bit is turned over, so that positive values have it
+//! set; a negative value has all other bits turned over as well.
 
 use crate::codec::Reader;
 use crate::column::error::ColumnError;
@@ -12,12 +12,9 @@ use crate::column::error::ColumnFault;
 const TYPE: &str = "DECIMAL";
 const MAX_PRECISION: u8 = 65;
 const MAX_SCALE: u8 = 30;
-/// The most bytes that a value takes: DECIMAL(65,30) and its kin.
-const MAX_SIZE: usize = 32;
 /// Bytes of an incomplete group, by its digits.
 const BYTES_OF_DIGITS: [u8; 9] = [0, 1, 1, 2, 2, 3, 3, 4, 4];
-const POWER_OF_TEN: [u32; 10] =
-    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+const POWER_OF_TEN: [u32; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// A DECIMAL value still in its packed form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,17 +57,17 @@ impl<'a> Decimal<'a> {
 
     /// Appends the value as `SELECT` prints it: no needless leading zeros, all digits behind the point.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), ColumnError> {
-        let mut groups = Groups::new(self.packed)?;
-        if groups.negative {
+        let mut groups = Groups::new(self.packed);
+        if groups.mask != 0 {
             out.push(b'-');
         }
         let whole = self.precision - self.scale;
         let mut leading = true;
         if !whole.is_multiple_of(9) {
-            leading = write_leading(out, groups.next(whole % 9)?);
+            leading = write_leading(out, groups.partial(whole % 9)?);
         }
         for _ in 0..whole / 9 {
-            let group = groups.next(9)?;
+            let group = groups.full()?;
             if leading {
                 leading = write_leading(out, group);
             } else {
@@ -82,7 +79,7 @@ impl<'a> Decimal<'a> {
         }
         if self.scale > 0 {
             out.push(b'.');
-            groups.write_fraction(out, self.scale)?;
+            write_fraction(out, &mut groups, self.scale)?;
         }
         Ok(())
     }
@@ -97,73 +94,91 @@ fn write_leading(out: &mut Vec<u8>, group: u32) -> bool {
     group == 0
 }
 
-/// A value's groups of digits, one after the other.
-struct Groups {
-    digits: [u8; MAX_SIZE],
-    offset: usize,
-    negative: bool,
+#[inline]
+fn write_fraction(out: &mut Vec<u8>, groups: &mut Groups<'_>, scale: u8) -> Result<(), ColumnError> {
+    for _ in 0..scale / 9 {
+        out.extend_from_slice(&nine_digits(groups.full()?));
+    }
+    match scale % 9 {
+        0 => {}
+        2 => out.extend_from_slice(&two_digits(groups.partial(2)?)),
+        count => {
+            let digits = nine_digits(groups.partial(count)?);
+            out.extend_from_slice(digits.get(usize::from(9 - count)..).unwrap_or(&[]));
+        }
+    }
+    Ok(())
 }
 
-impl Groups {
+/// A value's groups of digits, one after the other.
+struct Groups<'a> {
+    packed: &'a [u8],
+    /// All ones for a negative value, else zero.
+    mask: u32,
+    /// Whether the first bit is still to come.
+    first: bool,
+}
+
+impl<'a> Groups<'a> {
     #[inline]
-    fn new(packed: &[u8]) -> Result<Self, ColumnError> {
-        let mut digits = [0; MAX_SIZE];
-        match digits.get_mut(..packed.len()) {
-            Some(place) => place.copy_from_slice(packed),
-            None => return Err(ColumnError::impossible(TYPE, "size", packed.len() as i64)),
-        }
-        let negative = digits[0] & 0x80 == 0;
-        if negative {
-            for byte in &mut digits {
-                *byte = !*byte;
-            }
-        }
-        digits[0] ^= 0x80;
-        Ok(Self { digits, offset: 0, negative })
+    fn new(packed: &'a [u8]) -> Self {
+        let negative = packed.first().is_some_and(|first| first & 0x80 == 0);
+        Self { packed, mask: if negative { u32::MAX } else { 0 }, first: true }
     }
 
-    /// The next group of `count` digits, 1 to 9.
+    /// A group of nine digits.
     #[inline]
-    fn next(&mut self, count: u8) -> Result<u32, ColumnError> {
-        let size = BYTES_OF_DIGITS.get(usize::from(count)).map_or(4, |size| usize::from(*size));
-        let bytes = self.digits.get(self.offset..self.offset + size).unwrap_or(&[]);
-        self.offset += size;
-        let group = bytes.iter().fold(0, |group, byte| group << 8 | u32::from(*byte));
-        match POWER_OF_TEN.get(usize::from(count)) {
-            Some(limit) if group < *limit => Ok(group),
-            _ => Err(ColumnError::impossible(TYPE, "group of digits", group.into())),
-        }
+    fn full(&mut self) -> Result<u32, ColumnError> {
+        let group = self.take().map(u32::from_be_bytes);
+        self.digits(group, 32, 1_000_000_000)
+    }
+
+    /// The outermost group, of less than nine digits.
+    #[inline]
+    fn partial(&mut self, digits: u8) -> Result<u32, ColumnError> {
+        let (group, bits) = match BYTES_OF_DIGITS.get(usize::from(digits)) {
+            Some(1) => (self.take().map(|[a]| u32::from(a)), 8),
+            Some(2) => (self.take().map(|bytes| u16::from_be_bytes(bytes).into()), 16),
+            Some(3) => (self.take().map(|[a, b, c]| u32::from_be_bytes([0, a, b, c])), 24),
+            _ => (self.take().map(u32::from_be_bytes), 32),
+        };
+        let limit = POWER_OF_TEN.get(usize::from(digits)).copied().unwrap_or(0);
+        self.digits(group, bits, limit)
     }
 
     #[inline]
-    fn write_fraction(&mut self, out: &mut Vec<u8>, scale: u8) -> Result<(), ColumnError> {
-        for _ in 0..scale / 9 {
-            let group = self.next(9)?;
-            out.extend_from_slice(&nine_digits(group));
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (group, rest) = self.packed.split_first_chunk()?;
+        self.packed = rest;
+        Some(*group)
+    }
+
+    /// Turns a group's bits the right way and checks that they are digits.
+    #[inline]
+    fn digits(&mut self, group: Option<u32>, bits: u32, limit: u32) -> Result<u32, ColumnError> {
+        let first_bit = if std::mem::take(&mut self.first) { 1 << (bits - 1) } else { 0 };
+        match group.map(|group| group ^ self.mask >> (32 - bits) ^ first_bit) {
+            Some(digits) if digits < limit => Ok(digits),
+            digits => Err(ColumnError::impossible(TYPE, "group of digits", digits.map_or(-1, i64::from))),
         }
-        let count = scale % 9;
-        if count > 0 {
-            let group = nine_digits(self.next(count)?);
-            out.extend_from_slice(group.get(usize::from(9 - count)..).unwrap_or(&[]));
-        }
-        Ok(())
     }
 }
 
 #[inline]
 fn nine_digits(group: u32) -> [u8; 9] {
-    let digit = |place: u32| b'0' + (group / place % 10) as u8;
-    [
-        digit(100_000_000),
-        digit(10_000_000),
-        digit(1_000_000),
-        digit(100_000),
-        digit(10_000),
-        digit(1_000),
-        digit(100),
-        digit(10),
-        digit(1),
-    ]
+    let (high, low) = (group / 10_000, group % 10_000);
+    let [c, d] = two_digits(high / 100 % 100);
+    let [e, f] = two_digits(high % 100);
+    let [g, h] = two_digits(low / 100);
+    let [i, j] = two_digits(low % 100);
+    [b'0' + (high / 10_000) as u8, c, d, e, f, g, h, i, j]
+}
+
+/// The last two digits.
+#[inline]
+fn two_digits(number: u32) -> [u8; 2] {
+    let number = (number % 100) as u8;
+    [b'0' + number / 10, b'0' + number % 10]
 }
 
 #[cfg(test)]
@@ -190,7 +205,7 @@ mod tests {
             assert_eq!(packed_size(precision, scale), None);
         }
         let sizes = (0..=65).flat_map(|p| (0..=30).filter_map(move |s| packed_size(p, s)));
-        assert!(sizes.max().unwrap() as usize <= MAX_SIZE);
+        assert_eq!(sizes.max(), Some(30));
     }
 
     #[test]

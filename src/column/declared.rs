@@ -104,8 +104,8 @@ impl DeclaredType {
 
 /// Takes a declared type apart.
 ///
-/// In labels a quote is doubled, and `\\`, `\n`, `\r` and `\0` stand for backslash, line feed, carriage return and zero byte, as
-/// MySQL 5.6 to 9.7 and MariaDB print them in every SQL mode (`append_unescaped`).
+/// In labels a quote is doubled, and `\\`, `\n`, `\r` and `\0` stand for backslash, line feed, carriage
+/// return and zero byte, as MySQL 5.6 to 9.7 and MariaDB print them in every SQL mode (`append_unescaped`).
 pub fn parse(text: &str) -> Result<DeclaredType> {
     let mut cursor = Cursor { text, offset: 0 };
     let word = cursor.word().to_ascii_lowercase();
@@ -245,8 +245,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// MariaDB writes `/*M!100301 COMPRESSED*/`, and `/* mariadb-5.3 */` behind its old temporal types; MySQL 5.6 and 5.7
-    /// `/* 5.5 binary format */` behind theirs.
+    /// MariaDB writes `/*M!100301 COMPRESSED*/`, and `/* mariadb-5.3 */` behind its old temporal types; MySQL
+    /// 5.6 and 5.7 `/* 5.5 binary format */` behind theirs.
     fn comment(&mut self, declared: &mut DeclaredType) -> Result<()> {
         let Some((comment, _)) = self.rest().split_once("*/") else {
             return Err(self.expected("the end of the comment"));
@@ -283,8 +283,9 @@ mod tests {
         assert!(parse("varchar(100) /*M!100301 COMPRESSED*/").unwrap().compressed);
     }
 
-    /// `CREATE TABLE en (a ENUM('a','b,c','it''s','back\\slash','par)en','new\nline','nul\0x','cr\rx','x\'y','\\\\n'))`,
-    /// and the COLUMN_TYPE of MySQL 9.7 and MariaDB 10.11.
+    /// `CREATE TABLE en (a
+    /// ENUM('a','b,c','it''s','back\\slash','par)en','new\nline','nul\0x','cr\rx','x\'y','\\\\n'))`, and the
+    /// COLUMN_TYPE of MySQL 9.7 and MariaDB 10.11.
     #[test]
     fn labels_as_servers_quote_them() {
         assert_eq!(
@@ -316,6 +317,16 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert_eq!(error.to_string(), message);
             assert_eq!(error.code(), crate::code::Code::Config);
+        }
+    }
+
+    #[test]
+    fn every_prefix_parses_or_fails() {
+        const TEXT: &str = r"enum('a','é''s','back\\slash') unsigned /* x */ zerofill (";
+        for (cut, _) in TEXT.char_indices().skip("enum".len()) {
+            let prefix = &TEXT[..cut];
+            let in_comment = prefix.contains(" /") && !prefix.contains("*/");
+            assert_eq!(parse(prefix).is_ok(), prefix.contains(')') && !in_comment, "{prefix}");
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::code::Code;
 use crate::codec::CodecError;
 use std::fmt;
 
-/// Why a column cannot be decoded. Boxed, so that the way without errors stays narrow. The caller adds the place: file,
-/// position, table and column.
+/// Why a column cannot be decoded. Boxed, so that the way without errors stays narrow. The caller adds the
+/// place: file, position, table and column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnError(Box<ColumnFault>);
 

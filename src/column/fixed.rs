@@ -1,8 +1,8 @@
 //! MariaDB's UUID, INET4 and INET6: the text that `SELECT` prints.
 //!
-//! All three are logged as BINARY, so that only the definition tells them apart from it, and as BINARY they lose their
-//! trailing zero bytes in the log. UUIDs are logged in the order of their text, although the tables of most versions store
-//! their parts turned around (`plugin/type_uuid/sql_type_uuid.h`, `pack`).
+//! All three are logged as BINARY, so that only the definition tells them apart from it, and as BINARY they
+//! lose their trailing zero bytes in the log. UUIDs are logged in the order of their text, although the
+//! tables of most versions store their parts turned around (`plugin/type_uuid/sql_type_uuid.h`, `pack`).
 
 use crate::column::error::ColumnError;
 
@@ -39,9 +39,10 @@ pub fn write_inet4(out: &mut Vec<u8>, address: &[u8; 4]) {
     }
 }
 
-/// MariaDB's text of an IPv6 address (`plugin/type_inet/sql_type_inet.cc`, `Inet6::to_string`): hexadecimal without
-/// leading zeros, the first of the longest runs of zero words as `::` (a single zero word too, unlike RFC 5952), and the
-/// last four bytes in decimal when five zero words and ffff, or just six zero words, stand before them.
+/// MariaDB's text of an IPv6 address (`plugin/type_inet/sql_type_inet.cc`, `Inet6::to_string`): hexadecimal
+/// without leading zeros, the first of the longest runs of zero words as `::` (a single zero word too, unlike
+/// RFC 5952), and the last four bytes in decimal when five zero words and ffff, or just six zero words, stand
+/// before them.
 pub fn write_inet6(out: &mut Vec<u8>, address: &[u8; 16]) {
     let (pairs, _) = address.as_chunks::<2>();
     let (gap, gap_length) = longest_zero_run(pairs);

@@ -1,4 +1,9 @@
-//! Helpers of this module's tests.
+//! Helpers of the tests of this module and of the JSON writer.
+
+use crate::column::Charset;
+use crate::column::ColumnSpec;
+use crate::column::declared;
+use crate::column::declared::DeclaredType;
 
 /// The bytes of a hex string; blanks are allowed between them.
 pub fn hex(text: &str) -> Vec<u8> {
@@ -26,4 +31,47 @@ impl Random {
     pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
+}
+
+/// Values that servers logged, and their JSON. The file says where they come from.
+pub struct Sample {
+    pub line: &'static str,
+    pub declared: DeclaredType,
+    pub charset: Option<Charset>,
+    pub spec: ColumnSpec,
+    pub logged: Vec<u8>,
+    pub json: &'static str,
+}
+
+pub fn samples() -> impl Iterator<Item = Sample> {
+    include_str!("fixtures/values.tsv").lines().filter(|line| !line.starts_with('#')).map(sample)
+}
+
+fn sample(line: &'static str) -> Sample {
+    let fields: Vec<_> = line.split('\t').collect();
+    let [_, declared, charset, type_code, metadata, logged, json] = fields[..] else { panic!("{line}") };
+    // The file doubles the backslashes of the server's text and has \n and \t for its line feeds and tabs.
+    let declared =
+        declared.replace("\\\\", "\u{1}").replace("\\n", "\n").replace("\\t", "\t").replace('\u{1}', "\\");
+    let declared = declared::parse(&declared).unwrap();
+    let charset = (charset != "-").then(|| Charset::from_name(charset).unwrap());
+    let metadata = u16::from_str_radix(metadata, 16).unwrap();
+    let mut spec = ColumnSpec::new(type_code.parse().unwrap(), metadata);
+    spec.declare(&declared, charset);
+    Sample { line, declared, charset, spec, logged: hex(logged), json }
+}
+
+/// A document's column in the before-image, its column in the after-image, and the document after the update.
+pub struct DiffSample {
+    pub base: Vec<u8>,
+    pub diff: Vec<u8>,
+    pub json: &'static str,
+}
+
+pub fn diff_samples() -> impl Iterator<Item = DiffSample> {
+    include_str!("fixtures/json_diffs.tsv").lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [base, diff, json] = fields[..] else { panic!("{line}") };
+        DiffSample { base: hex(base), diff: hex(diff), json }
+    })
 }

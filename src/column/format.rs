@@ -107,7 +107,8 @@ impl ColumnFormat {
         type_code::name(self.type_code)
     }
 
-    /// Whether rows may log partial updates of this column: the columns for which `PARTIAL_UPDATE_ROWS` has a bit.
+    /// Whether rows may log partial updates of this column: the columns for which `PARTIAL_UPDATE_ROWS` has a
+    /// bit.
     pub fn is_json(&self) -> bool {
         self.kind == Kind::Json
     }
@@ -123,8 +124,8 @@ impl ColumnFormat {
         JsonDiff::read(bytes).map(|_| ())
     }
 
-    /// Reads a value in the form of a partial JSON update. `base` is the column in the before-image, none when the image does
-    /// not hold it.
+    /// Reads a value in the form of a partial JSON update. `base` is the column in the before-image, none
+    /// when the image does not hold it.
     pub fn decode_partial_json<'a>(
         &self,
         bytes: &mut Reader<'a>,

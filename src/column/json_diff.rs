@@ -1,9 +1,10 @@
-//! Partial JSON updates (`binlog_row_value_options=PARTIAL_JSON`): the list of changes that stands in the after-image in
-//! place of the document, and applying it to the document of the before-image.
+//! Partial JSON updates (`binlog_row_value_options=PARTIAL_JSON`): the list of changes that stands in the
+//! after-image in place of the document, and applying it to the document of the before-image.
 //!
-//! Layout (`sql/json_diff.cc`): four bytes of length, then one change after the other: a byte for the operation, the path as
-//! length-encoded text, and, unless it removes, the new value as a length-encoded binary document. Which columns of a row
-//! are logged so is told by the row's partial bits, which are the row reader's business.
+//! Layout (`sql/json_diff.cc`): four bytes of length, then one change after the other: a byte for the
+//! operation, the path as length-encoded text, and, unless it removes, the new value as a length-encoded
+//! binary document. Which columns of a row are logged so is told by the row's partial bits, which are the row
+//! reader's business.
 
 use crate::codec::Reader;
 use crate::column::error::ColumnError;

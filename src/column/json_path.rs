@@ -1,5 +1,6 @@
-//! The paths of partial JSON updates: `$`, `.member`, `."quoted member"`, `[3]`, `[last]`, `[last-2]`. The server writes them
-//! with `Json_path::to_string` and never with wildcards or ranges (`sql-common/json_path.cc`).
+//! The paths of partial JSON updates: `$`, `.member`, `."quoted member"`, `[3]`, `[last]`, `[last-2]`. The
+//! server writes them with `Json_path::to_string` and never with wildcards or ranges
+//! (`sql-common/json_path.cc`).
 
 use crate::column::error::ColumnError;
 use crate::column::error::ColumnFault;

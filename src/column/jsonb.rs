@@ -1,11 +1,12 @@
 //! MySQL's binary JSON documents (`sql-common/json_binary.h` draws the format).
 //!
-//! A document is a type byte and a value. An object or array starts with its number of members and its size, then come the
-//! entries (for objects those of the keys first), each an offset from its start or, for small scalars, the value itself.
-//! "Large" ones have four bytes for these numbers, small ones two.
+//! A document is a type byte and a value. An object or array starts with its number of members and its size,
+//! then come the entries (for objects those of the keys first), each an offset from its start or, for small
+//! scalars, the value itself. "Large" ones have four bytes for these numbers, small ones two.
 //!
-//! Offsets come from outside: each is checked against the container's end, entries may only point behind themselves, nesting
-//! ends at the server's own limit, and a [`Budget`] keeps bytes that point at one another from growing without end.
+//! Offsets come from outside: each is checked against the container's end, entries may only point behind
+//! the header, nesting ends at the server's own limit, and a [`Budget`] keeps bytes that point at one another
+//! from growing without end.
 
 use crate::codec::Reader;
 use crate::column::decimal::Decimal;
@@ -79,7 +80,8 @@ impl<'a> Json<'a> {
         Self { bytes }
     }
 
-    /// The document's value. No bytes at all are `null`: the server stores that when it must put NULL into a NOT NULL column.
+    /// The document's value. No bytes at all are `null`: the server stores that when it must put NULL into a
+    /// NOT NULL column.
     pub fn root(self) -> Result<Node<'a>> {
         let mut bytes = Reader::new(self.bytes);
         if bytes.is_empty() {
@@ -142,7 +144,8 @@ fn read_scalar<'a>(type_byte: u8, bytes: &mut Reader<'a>) -> Result<Node<'a>> {
     })
 }
 
-/// A length in groups of seven bits, the lowest first, each but the last with its top bit set; 32 bits at most.
+/// A length in groups of seven bits, the lowest first, each but the last with its top bit set; 32 bits at
+/// most.
 fn read_length(bytes: &mut Reader<'_>) -> Result<usize> {
     let mut length = 0u64;
     for shift in [0, 7, 14, 21, 28] {
@@ -174,7 +177,8 @@ fn read_opaque(type_code: u8, bytes: &[u8]) -> Result<Node<'_>> {
 fn utf8(bytes: &[u8]) -> Result<&str> {
     // The server keeps JSON's strings and keys in utf8mb4 and checks them on the way in.
     std::str::from_utf8(bytes).map_err(|error| {
-        ColumnError::impossible("JSON", "UTF-8 text, valid up to byte", error.valid_up_to() as i64)
+        let byte = bytes.get(error.valid_up_to()).copied().unwrap_or(0);
+        ColumnError::impossible("JSON", "byte of UTF-8 text", byte.into())
     })
 }
 
@@ -270,8 +274,8 @@ impl<'a> Container<'a> {
 
 /// What a reader of documents may still take, so that hostile ones end.
 ///
-/// In a document that a server wrote no two values share bytes: all that is read of it together is no larger than the
-/// document. Offsets that meet could make a few bytes a text of any size.
+/// In a document that a server wrote no two values share bytes: all that is read of it together is no larger
+/// than the document. Offsets that meet could make a few bytes a text of any size.
 #[derive(Debug)]
 pub struct Budget {
     bytes: usize,

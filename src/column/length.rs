@@ -11,7 +11,8 @@ use crate::column::temporal_old;
 use crate::column::type_code;
 use crate::column::type_code::RealType;
 
-/// The length of a column's values. Known for every type that a server logs, also for those that are not decoded.
+/// The length of a column's values. Known for every type that a server logs, also for those that are not
+/// decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnLength {
     /// So many bytes.

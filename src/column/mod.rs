@@ -1,9 +1,9 @@
 //! One column's bytes out of a row image, turned into a [`Value`].
 //!
-//! A [`ColumnSpec`] says what is known of a column: the type and metadata of its TABLE_MAP event, and what the event's
-//! optional metadata or a definition adds. [`ColumnFormat`] is compiled from it once per table; decoding then borrows from
-//! the row and allocates nothing. Bytes only: which columns a row image holds, NULL bits and names belong to the row's
-//! reader, and how a value is written is the business of `pack`.
+//! A [`ColumnSpec`] says what is known of a column: the type and metadata of its TABLE_MAP event, and what
+//! the event's optional metadata or a definition adds. [`ColumnFormat`] is compiled from it once per table;
+//! decoding then borrows from the row and allocates nothing. Bytes only: which columns a row image holds,
+//! NULL bits and names belong to the row's reader, and how a value is written is the business of `pack`.
 #![cfg_attr(
     not(test),
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

@@ -1,4 +1,5 @@
-//! What is known of a column: its TABLE_MAP entry, and what the event's optional metadata or a definition adds.
+//! What is known of a column: its TABLE_MAP entry, and what the event's optional metadata or a definition
+//! adds.
 
 use crate::column::charset::Charset;
 use crate::column::declared::DeclaredType;
@@ -54,10 +55,11 @@ impl ColumnSpec {
         }
     }
 
-    /// Adds what a definition says, over whatever was known before. `charset` is the definition's, none for columns
-    /// that hold no text.
+    /// Adds what a definition says, over whatever was known before. `charset` is the definition's, none for
+    /// columns that hold no text.
     ///
-    /// Whether the definition fits the logged type at all is [`crate::column::compatible::compatible`]'s question.
+    /// Whether the definition fits the logged type at all is [`crate::column::compatible::compatible`]'s
+    /// question.
     pub fn declare(&mut self, declared: &DeclaredType, charset: Option<Charset>) {
         self.unsigned = declared.unsigned;
         self.charset =

@@ -1,8 +1,9 @@
-//! DATE, TIME, DATETIME and TIMESTAMP: their values, the text that `SELECT` prints, and the forms that servers log since
-//! MySQL 5.6.4 and MariaDB 10.1 (`mysys/my_time.cc`, `my_*_packed_from_binary`). The older forms are in `temporal_old`.
+//! DATE, TIME, DATETIME and TIMESTAMP: their values, the text that `SELECT` prints, and the forms that
+//! servers log since MySQL 5.6.4 and MariaDB 10.1 (`mysys/my_time.cc`, `my_*_packed_from_binary`). The older
+//! forms are in `temporal_old`.
 //!
-//! Zero and partly zero dates are values like any other. A part that no server could have stored (month 13, minute 60) is an
-//! error: the bytes are then not what they were taken for.
+//! Zero and partly zero dates are values like any other. A part that no server could have stored (month 13,
+//! minute 60) is an error: the bytes are then not what they were taken for.
 
 use crate::codec::Reader;
 use crate::column::error::ColumnError;
@@ -45,8 +46,8 @@ pub struct DateTime {
     pub fraction_digits: u8,
 }
 
-/// A moment: seconds since 1970-01-01 00:00:00 UTC. Zero, without a fraction, is the zero timestamp and no moment. (With a
-/// fraction it is one to MariaDB; MySQL stores no such value.)
+/// A moment: seconds since 1970-01-01 00:00:00 UTC. Zero, without a fraction, is the zero timestamp and no
+/// moment. (With a fraction it is one to MariaDB; MySQL stores no such value.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp {
     /// Unsigned: MariaDB 11.5 and later count on to 2106.
@@ -106,8 +107,9 @@ impl Time {
         })
     }
 
-    /// TIME2: three bytes big-endian, of which 0x800000 is zero, then the fraction. Sign and fraction are one number: a
-    /// negative value is the two's complement of the whole, so its fraction borrows from the seconds.
+    /// TIME2: three bytes big-endian, of which 0x800000 is zero, then the fraction. Sign and fraction are one
+    /// number: a negative value is the two's complement of the whole, so its fraction borrows from the
+    /// seconds.
     #[inline]
     pub(crate) fn read2(bytes: &mut Reader<'_>, fraction_digits: u8) -> Result<Self> {
         let fraction_size = fraction_size(fraction_digits);
@@ -167,7 +169,8 @@ impl DateTime {
         })
     }
 
-    /// DATETIME2: five bytes big-endian, the top bit always set (there are no negative dates), then the fraction.
+    /// DATETIME2: five bytes big-endian, the top bit always set (there are no negative dates), then the
+    /// fraction.
     #[inline]
     pub(crate) fn read2(bytes: &mut Reader<'_>, fraction_digits: u8) -> Result<Self> {
         let packed = bytes.uint_be(5, "DATETIME")?;
@@ -245,8 +248,8 @@ impl Timestamp {
     }
 }
 
-/// The date of a day counted from 1970-01-01, by Howard Hinnant's `civil_from_days`: years begin in March there, so that the
-/// leap day is a year's last.
+/// The date of a day counted from 1970-01-01, by Howard Hinnant's `civil_from_days`: years begin in March
+/// there, so that the leap day is a year's last.
 #[inline]
 fn date_of_day(day: u32) -> Date {
     let shifted = day + 719_468;
@@ -368,7 +371,8 @@ mod tests {
         assert_eq!(last, Date { year: 1970, month: 1, day: 1 });
         for day in 1..=u32::MAX / SECONDS_PER_DAY {
             let date = date_of_day(day);
-            let leap = last.year % 4 == 0 && (last.year % 100 != 0 || last.year % 400 == 0);
+            let multiple = |of: u16| last.year.is_multiple_of(of);
+            let leap = multiple(4) && (!multiple(100) || multiple(400));
             let length = match last.month {
                 2 => 28 + u8::from(leap),
                 4 | 6 | 9 | 11 => 30,

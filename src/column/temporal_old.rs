@@ -1,9 +1,10 @@
-//! The forms of TIME, DATETIME and TIMESTAMP before MySQL 5.6.4 (`sql/field.cc`), which tables made by such servers keep until
-//! they are rebuilt, and MariaDB's own forms with a fraction, which it writes under the same type codes for tables made
-//! with `mysql56_temporal_format=OFF` (`Field_time_hires` and its kin in MariaDB's `sql/field.cc`).
+//! The forms of TIME, DATETIME and TIMESTAMP before MySQL 5.6.4 (`sql/field.cc`), which tables made by such
+//! servers keep until they are rebuilt, and MariaDB's own forms with a fraction, which it writes under the
+//! same type codes for tables made with `mysql56_temporal_format=OFF` (`Field_time_hires` and its kin in
+//! MariaDB's `sql/field.cc`).
 //!
-//! The metadata of MariaDB's forms does not tell how many digits the fraction has, though their length depends on it: only the
-//! definition knows (`datetime(3) /* mariadb-5.3 */`).
+//! The metadata of MariaDB's forms does not tell how many digits the fraction has, though their length
+//! depends on it: only the definition knows (`datetime(3) /* mariadb-5.3 */`).
 
 use crate::codec::Reader;
 use crate::column::error::ColumnError;
@@ -91,7 +92,8 @@ pub fn read_hires_datetime(bytes: &mut Reader<'_>, fraction_digits: u8) -> Resul
     Ok(DateTime { fraction_digits, ..DateTime::new("DATETIME", date, parts, micros)? })
 }
 
-/// MariaDB's TIMESTAMP with a fraction: four bytes of seconds, then the fraction in units of its last digit, all big-endian.
+/// MariaDB's TIMESTAMP with a fraction: four bytes of seconds, then the fraction in units of its last digit,
+/// all big-endian.
 pub fn read_hires_timestamp(bytes: &mut Reader<'_>, fraction_digits: u8) -> Result<Timestamp> {
     let seconds = bytes.uint_be(4, "TIMESTAMP")? as u32;
     let size = usize::from(hires_timestamp_size(fraction_digits)) - 4;

@@ -1,4 +1,5 @@
-//! MySQL's column type numbers as TABLE_MAP events write them, and the metadata bytes that follow each of them.
+//! MySQL's column type numbers as TABLE_MAP events write them, and the metadata bytes that follow each of
+//! them.
 //!
 //! Source of the layouts: `libbinlogevents/include/rows_event.h` (table of types and metadata) and MariaDB's
 //! `sql/rpl_utility_server.cc`. What the bytes of a value look like is the other modules' business.
@@ -45,8 +46,8 @@ pub const VAR_STRING: u8 = 253;
 pub const STRING: u8 = 254;
 pub const GEOMETRY: u8 = 255;
 
-/// How many bytes of the metadata block belong to a column of this type; `None` for a type that fountain does not know,
-/// behind which the rest of the block cannot be told apart.
+/// How many bytes of the metadata block belong to a column of this type; `None` for a type that fountain does
+/// not know, behind which the rest of the block cannot be told apart.
 pub fn metadata_length(type_code: u8) -> Option<usize> {
     match type_code {
         DECIMAL | TINY | SHORT | LONG | NULL | TIMESTAMP | LONGLONG | INT24 | DATE | TIME | DATETIME
@@ -60,8 +61,8 @@ pub fn metadata_length(type_code: u8) -> Option<usize> {
 
 /// Reads one column's metadata out of the block, as the number that [`super::ColumnSpec::metadata`] holds.
 ///
-/// NEWDECIMAL is `precision << 8 | scale`, STRING, ENUM and SET are `first byte << 8 | second byte` (the first byte tells
-/// the real type), BIT is `whole bytes << 8 | bits left over`, VARCHAR its length in bytes.
+/// NEWDECIMAL is `precision << 8 | scale`, STRING, ENUM and SET are `first byte << 8 | second byte` (the
+/// first byte tells the real type), BIT is `whole bytes << 8 | bits left over`, VARCHAR its length in bytes.
 pub fn read_metadata(type_code: u8, block: &mut Reader<'_>) -> Result<u16, CodecError> {
     const WHAT: &str = "table map: column metadata";
     match metadata_length(type_code) {
@@ -77,9 +78,9 @@ pub fn read_metadata(type_code: u8, block: &mut Reader<'_>) -> Result<u16, Codec
 
 /// A type code with the real type taken out of STRING's metadata.
 ///
-/// CHAR, ENUM and SET all travel as STRING. The metadata's first byte is the real type, in which the two bits 0x30 are
-/// turned over when a CHAR is longer than 255 bytes (they carry bits 8 and 9 of the length, inverted; bug #37426), the
-/// second byte is the length (CHAR) or the size of the number (ENUM, SET).
+/// CHAR, ENUM and SET all travel as STRING. The metadata's first byte is the real type, in which the two bits
+/// 0x30 are turned over when a CHAR is longer than 255 bytes (they carry bits 8 and 9 of the length,
+/// inverted; bug #37426), the second byte is the length (CHAR) or the size of the number (ENUM, SET).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RealType {
     pub type_code: u8,

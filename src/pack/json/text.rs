@@ -69,6 +69,7 @@ fn append_char(out: &mut Vec<u8>, character: char) {
     let bytes = character.encode_utf8(&mut buffer).as_bytes();
     match bytes {
         [byte] if is_special(*byte) => append_escape(out, *byte),
+        [byte] => out.push(*byte),
         _ => out.extend_from_slice(bytes),
     }
 }
@@ -90,9 +91,9 @@ fn is_plain(bytes: &[u8]) -> bool {
     marks & HIGH_BITS == 0
 }
 
-/// Sets the top bit of every byte below 0x20 and of every quote and backslash. A byte that follows such a one may be marked
-/// wrongly, so only the lowest mark counts; top bits of other bytes below 0x80 stay clear, those of bytes from 0x80 on are not
-/// cleared.
+/// Sets the top bit of every byte below 0x20 and of every quote and backslash. A byte that follows such a one
+/// may be marked wrongly, so only the lowest mark counts; top bits of other bytes below 0x80 stay clear,
+/// those of bytes from 0x80 on are not cleared.
 #[inline]
 fn special_marks(word: u64) -> u64 {
     let quotes = word ^ (ONES * b'"' as u64);
