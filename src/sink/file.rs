@@ -2,7 +2,7 @@
 //!
 //! Row lines go to data files and each pack's header to the data file's sidecar ([`naming`] has the names); both are
 //! flushed before a pack counts as delivered. The last whole pack in the folder, not a saved point, tells where the shard
-//! stands ([`recovery`]): a pack that a crash tore is cut off and delivered again. So the data of a shard, its files
+//! stands: a pack that a crash tore is cut off and delivered again. So the data of a shard, its files
 //! concatenated in the order of their names, is the same bytes with and without crashes; only the borders between files
 //! and the epochs differ.
 //!

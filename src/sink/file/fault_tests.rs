@@ -27,6 +27,7 @@ struct Plan {
     fail_at: usize,
     fail_count: usize,
     extent: Extent,
+    log: Vec<&'static str>,
 }
 
 /// Fails the steps from `fail_at` on, `fail_count` of them.
@@ -35,14 +36,20 @@ struct FaultyDisk(Arc<Mutex<Plan>>);
 
 impl FaultyDisk {
     fn new(fail_at: usize, fail_count: usize, extent: Extent) -> Self {
-        Self(Arc::new(Mutex::new(Plan { step: 0, fail_at, fail_count, extent })))
+        Self(Arc::new(Mutex::new(Plan { step: 0, fail_at, fail_count, extent, log: Vec::new() })))
     }
 
     /// Runs a step, or the half of it that happens before it fails.
-    fn step<T>(&self, all: impl FnOnce() -> io::Result<T>, half: impl FnOnce()) -> io::Result<T> {
+    fn step<T>(
+        &self,
+        name: &'static str,
+        all: impl FnOnce() -> io::Result<T>,
+        half: impl FnOnce(),
+    ) -> io::Result<T> {
         let mut plan = self.0.lock().unwrap();
         let failing = (plan.fail_at..plan.fail_at.saturating_add(plan.fail_count)).contains(&plan.step);
         plan.step += 1;
+        plan.log.push(name);
         if !failing {
             return all();
         }
@@ -58,6 +65,11 @@ impl FaultyDisk {
         self.0.lock().unwrap().fail_count = 0;
     }
 
+    /// The steps since the last call.
+    fn steps(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.0.lock().unwrap().log)
+    }
+
     /// Whether the failure was reached.
     fn reached(&self) -> bool {
         let plan = self.0.lock().unwrap();
@@ -67,32 +79,32 @@ impl FaultyDisk {
 
 impl Disk for FaultyDisk {
     fn create(&mut self, path: &Path) -> io::Result<File> {
-        self.step(|| RealDisk.create(path), || {})
+        self.step("create", || RealDisk.create(path), || {})
     }
     fn open(&mut self, path: &Path) -> io::Result<File> {
-        self.step(|| RealDisk.open(path), || {})
+        self.step("open", || RealDisk.open(path), || {})
     }
     fn append(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         let half = || RealDisk.append(&mut file.try_clone().unwrap(), &bytes[..bytes.len() / 2]).unwrap();
-        self.step(|| RealDisk.append(&mut file.try_clone().unwrap(), bytes), half)
+        self.step("append", || RealDisk.append(&mut file.try_clone().unwrap(), bytes), half)
     }
     fn set_len(&mut self, file: &File, length: u64) -> io::Result<()> {
-        self.step(|| RealDisk.set_len(file, length), || {})
+        self.step("cut", || RealDisk.set_len(file, length), || {})
     }
     fn sync_data(&mut self, _file: &File) -> io::Result<()> {
-        self.step(|| Ok(()), || {})
+        self.step("flush", || Ok(()), || {})
     }
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step(|| RealDisk.rename(from, to), || {})
+        self.step("rename", || RealDisk.rename(from, to), || {})
     }
     fn remove(&mut self, path: &Path) -> io::Result<()> {
-        self.step(|| RealDisk.remove(path), || {})
+        self.step("remove", || RealDisk.remove(path), || {})
     }
     fn sync_folder(&mut self, _folder: &Path) -> io::Result<()> {
-        self.step(|| Ok(()), || {})
+        self.step("flush names", || Ok(()), || {})
     }
     fn available(&mut self, folder: &Path) -> io::Result<u64> {
-        self.step(|| RealDisk.available(folder), || {})
+        self.step("available", || RealDisk.available(folder), || {})
     }
 }
 
@@ -213,4 +225,31 @@ fn a_death_at_any_step_is_outlived_by_the_next_process() {
         let steps = (0..).take_while(|step| die_at(*step, extent)).count();
         assert!(steps > 40, "only {steps} steps");
     }
+}
+
+#[test]
+fn nothing_is_acknowledged_or_stood_upon_before_it_is_flushed() {
+    let temp = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new(0, 0, Extent::Nothing);
+    let open = || FileSink::open_on(config(temp.path()), SHARD, Box::new(disk.clone())).unwrap();
+    let mut sink = open();
+    sink.begin_epoch(1).unwrap();
+    assert_eq!(disk.steps(), [""; 0]);
+    let packs = in_packs(SHARD, 1, 0, all_rows());
+    deliver(&mut sink, &packs[..1]).unwrap();
+    assert_eq!(
+        disk.steps(),
+        ["create", "create", "flush names", "append", "append", "flush", "flush"],
+        "the first pack of a file"
+    );
+    deliver(&mut sink, &packs[1..2]).unwrap();
+    assert_eq!(disk.steps(), ["append", "append", "flush", "flush"], "a pack");
+    sink.rotate().unwrap();
+    assert_eq!(disk.steps(), ["rename", "flush names"]);
+    deliver(&mut sink, &packs[2..3]).unwrap();
+    disk.steps();
+    drop(sink);
+    open().standing().unwrap();
+    let recovery = ["open", "open", "flush", "flush", "rename", "flush names", "open"];
+    assert_eq!(disk.steps(), recovery, "whole files that may not be flushed, and a look at the file before");
 }
