@@ -229,7 +229,7 @@ wrap_mysql97() {
 wrap_mariadb() {
     local root program
     root=$(home_of mariadb)/root
-    wrap_in_place "$root" usr/sbin/mariadbd usr/bin/my_print_defaults usr/bin/resolveip
+    wrap_in_place "$root" usr/sbin/mariadbd usr/bin/my_print_defaults
     write_wrapper mariadbd "$root" "$root/usr/sbin/mariadbd" "$(libraries_of "$root")" --no-defaults \
         --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql" \
         --character-sets-dir="$root/usr/share/mysql/charsets" --plugin-dir="$root/usr/lib/mysql/plugin"
@@ -343,9 +343,10 @@ create_system_tables() { # KIND DATADIR
             "$(server_program mysql97)" $(as_root_user) --initialize-insecure --datadir="$2" --log-error="$2.init.log"
             ;;
         mariadb)
+            # --force: it would refuse a machine whose own name means nothing, as in a container.
             # shellcheck disable=SC2046
             "$root/usr/bin/mariadb-install-db" --no-defaults $(as_root_user) --basedir="$root/usr" --datadir="$2" \
-                --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve
+                --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --force
             ;;
     esac
 }
