@@ -2,6 +2,10 @@
 //!
 //! Everything that comes from outside is read through [`Reader`], by name, so that a short or broken packet is an
 //! error that says which field was missing, never a panic. Knows bytes only: no sockets, no events.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use std::fmt;
