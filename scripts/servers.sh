@@ -48,7 +48,8 @@ check_kind() {
 # ---------------------------------------------------------------------------------------------- Debian packages
 
 # Settings for an apt of our own, beside the machine's: own lists, own (empty) list of installed packages, no hooks.
-# Read after the machine's, so that its proxies and mirrors' passwords count.
+# Read after the machine's, so that its proxies and mirrors' passwords count. Signatures are checked as ever; that a
+# list is recent is not: mirrors that stand still are common where tests run, and an older server is as good.
 write_apt_conf() { # FOLDER
     mkdir -p "$1/state/lists/partial" "$1/cache/archives/partial"
     : >"$1/state/status"
@@ -67,6 +68,8 @@ Dir::State::status "$1/state/status";
 Dir::Cache "$1/cache";
 Acquire::Languages "none";
 Acquire::Retries "3";
+Acquire::Check-Valid-Until "false";
+Acquire::Check-Date "false";
 APT::Sandbox::User "root";
 APT::Get::List-Cleanup "false";
 CONF
@@ -229,7 +232,7 @@ wrap_mysql97() {
 wrap_mariadb() {
     local root program
     root=$(home_of mariadb)/root
-    wrap_in_place "$root" usr/sbin/mariadbd usr/bin/my_print_defaults usr/bin/resolveip
+    wrap_in_place "$root" usr/sbin/mariadbd usr/bin/my_print_defaults
     write_wrapper mariadbd "$root" "$root/usr/sbin/mariadbd" "$(libraries_of "$root")" --no-defaults \
         --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql" \
         --character-sets-dir="$root/usr/share/mysql/charsets" --plugin-dir="$root/usr/lib/mysql/plugin"
@@ -343,9 +346,10 @@ create_system_tables() { # KIND DATADIR
             "$(server_program mysql97)" $(as_root_user) --initialize-insecure --datadir="$2" --log-error="$2.init.log"
             ;;
         mariadb)
+            # --force: it would refuse a machine whose own name means nothing, as in a container.
             # shellcheck disable=SC2046
             "$root/usr/bin/mariadb-install-db" --no-defaults $(as_root_user) --basedir="$root/usr" --datadir="$2" \
-                --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve
+                --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --force
             ;;
     esac
 }

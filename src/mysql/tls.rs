@@ -130,7 +130,7 @@ fn handshake_error(place: &str, error: &io::Error) -> SourceError {
 
 /// The usual causes in words; rustls' own else.
 fn explain(error: &io::Error) -> String {
-    if error.kind() == ErrorKind::UnexpectedEof {
+    if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
         return "the server closed the connection (it may know no TLS newer than 1.1)".to_string();
     }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {

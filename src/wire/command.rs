@@ -2,6 +2,7 @@
 
 use crate::codec::CodecError;
 use crate::codec::Reader;
+use std::fmt;
 
 pub const COM_QUIT: u8 = 0x01;
 pub const COM_QUERY: u8 = 0x03;
@@ -115,6 +116,26 @@ impl<'a> Command<'a> {
             }
             number => Self::Other(number),
         })
+    }
+}
+
+/// As a log shows it; a set by its size alone.
+impl fmt::Display for Command<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy;
+        match self {
+            Self::Quit => f.write_str("QUIT"),
+            Self::Ping => f.write_str("PING"),
+            Self::Query(sql) => write!(f, "{}", text(sql)),
+            Self::RegisterSlave { server_id, host, port } => {
+                write!(f, "REGISTER {server_id} {}:{port}", text(host))
+            }
+            Self::BinlogDump { pos, server_id, file } => write!(f, "DUMP {server_id} {}:{pos}", text(file)),
+            Self::BinlogDumpGtid { server_id, file, pos, gtid_set } => {
+                write!(f, "DUMP_GTID {server_id} {}:{pos} {} bytes", text(file), gtid_set.len())
+            }
+            Self::Other(number) => write!(f, "COMMAND {number}"),
+        }
     }
 }
 

@@ -1,0 +1,526 @@
+//! One connection against a server that misbehaves on purpose: every stall, cut and refusal ends in time with an error
+//! that names it, and a stop is seen at once.
+
+#[path = "harness/fake_server.rs"]
+mod fake_server;
+
+use fake_server::Act;
+use fake_server::End;
+use fake_server::FakeServer;
+use fake_server::Script;
+use fake_server::rows;
+use fountain::code::Code;
+use fountain::mysql::BinlogStream;
+use fountain::mysql::Connection;
+use fountain::mysql::DumpRequest;
+use fountain::mysql::ErrorKind;
+use fountain::mysql::Poll;
+use fountain::mysql::ServerFacts;
+use fountain::mysql::SourceConfig;
+use fountain::mysql::SourceError;
+use fountain::mysql::TlsMode;
+use fountain::mysql::binlog_index::BinlogEnd;
+use fountain::mysql::catalog::table_definition;
+use fountain::stop::Stop;
+use fountain::wire::capability::CLIENT_DEPRECATE_EOF;
+use fountain::wire::capability::CLIENT_LONG_PASSWORD;
+use fountain::wire::capability::CLIENT_PLUGIN_AUTH;
+use fountain::wire::capability::CLIENT_SSL;
+use fountain::wire::response::ErrPacket;
+use std::time::Duration;
+use std::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn open(server: &FakeServer) -> Result<Connection, SourceError> {
+    Connection::open(&server.config(), &Stop::new())
+}
+
+/// Deadlines short enough to wait for.
+fn hurried(server: &FakeServer) -> SourceConfig {
+    let mut config = server.config();
+    (config.login_timeout, config.query_timeout, config.so_timeout) = (SECOND, SECOND, SECOND);
+    config.first_event_timeout = 2 * SECOND;
+    config
+}
+
+fn request() -> DumpRequest {
+    DumpRequest::Position { file: "mysql-bin.000001".into(), pos: 4 }
+}
+
+fn stream_with(config: &SourceConfig, stop: &Stop) -> Result<BinlogStream, SourceError> {
+    BinlogStream::start(Connection::open(config, stop)?, &request())
+}
+
+fn stream(server: &FakeServer) -> BinlogStream {
+    stream_with(&server.config(), &Stop::new()).unwrap()
+}
+
+/// An event of that type and size, its body filled with its own low bytes.
+fn event(event_type: u8, size: usize) -> Vec<u8> {
+    let mut event = vec![0, 0, 0, 0, event_type, 56, 0, 0, 0];
+    event.extend((size as u32).to_le_bytes());
+    event.extend([0; 6]);
+    event.extend((event.len()..size).map(|i| i as u8));
+    event
+}
+
+#[test]
+fn a_session_goes_its_way() {
+    for lacks in [0, CLIENT_DEPRECATE_EOF, CLIENT_PLUGIN_AUTH | CLIENT_LONG_PASSWORD] {
+        let script = Script { lacks, ..Script::default() };
+        let script =
+            script.answer("SHOW MASTER STATUS", rows(&["File", "Position"], &[&["mysql-bin.000003", "120"]]));
+        let server = FakeServer::start(script);
+        let mut connection = open(&server).unwrap();
+        assert_eq!((connection.server_version(), connection.connection_id()), ("9.7.0-fake", 7));
+        assert_eq!(connection.tls_version(), None);
+        connection.ping().unwrap();
+        assert_eq!(connection.account().unwrap(), "'repl'@'%'");
+        let facts = ServerFacts::probe(&mut connection).unwrap();
+        facts.require_row_binlog().unwrap();
+        let end = BinlogEnd::ask(&mut connection, &facts).unwrap();
+        assert_eq!((end.file.as_str(), end.pos, end.gtid_executed), ("mysql-bin.000003", 120, None));
+        drop(connection);
+        let heard = server.heard_until("QUIT");
+        assert_eq!(heard[3..], ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS", "QUIT"], "{heard:?}");
+    }
+}
+
+#[test]
+fn what_is_said_before_a_dump() {
+    let server = FakeServer::start(Script::default().dump([Act::Event(event(4, 40))]));
+    let mut config = server.config();
+    (config.report_host, config.report_port) = ("node1".into(), 8080);
+    let mut stream = stream_with(&config, &Stop::new()).unwrap();
+    assert_eq!(stream.announced_checksum(), Some("CRC32"));
+    assert_eq!(stream.poll(SECOND).unwrap(), Poll::Event(&event(4, 40)));
+    let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+    assert_eq!(
+        server.heard(),
+        [
+            "SELECT CURRENT_USER()".to_string(),
+            "SET NAMES 'utf8mb4'".to_string(),
+            "SET SESSION wait_timeout=3600, net_write_timeout=3600, net_read_timeout=3600".to_string(),
+            "SELECT @@global.binlog_checksum".to_string(),
+            format!(
+                "SET @master_heartbeat_period=100000000, @source_heartbeat_period=100000000, @slave_uuid='{uuid}', \
+                 @replica_uuid='{uuid}', @mariadb_slave_capability=4, @master_binlog_checksum='CRC32', \
+                 @source_binlog_checksum='CRC32'"
+            ),
+            "REGISTER 4711 node1:8080".to_string(),
+            "DUMP 4711 mysql-bin.000001:4".to_string(),
+        ]
+    );
+}
+
+#[test]
+fn a_gtid_dump_names_no_file_and_old_servers_have_no_checksums() {
+    let unknown = ErrPacket::new(1193, "HY000", "Unknown system variable 'binlog_checksum'");
+    let server =
+        FakeServer::start(Script::default().answer("SELECT @@global.binlog_checksum", Act::Error(unknown)));
+    let start = |request| BinlogStream::start(open(&server).unwrap(), &request).unwrap();
+    let stream = start(DumpRequest::Gtid { set: vec![0; 8] });
+    assert_eq!(stream.announced_checksum(), None);
+    drop(start(DumpRequest::MariadbGtid { position: "0-1-5".into() }));
+    let heard = server.heard_until("DUMP 4711 ");
+    assert!(heard.contains(&"DUMP_GTID 4711 :4 8 bytes".to_string()), "{heard:?}");
+    assert!(
+        heard.contains(&"SET @slave_connect_state='0-1-5', @slave_gtid_strict_mode=0".to_string()),
+        "{heard:?}"
+    );
+    assert!(heard.contains(&"DUMP 4711 :4".to_string()), "{heard:?}");
+}
+
+/// Runs `work` and says that it took less than `limit`.
+fn within<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = work();
+    assert!(began.elapsed() < limit, "took {:?}", began.elapsed());
+    result
+}
+
+/// Opens, asks and streams: the first error of all that.
+fn whole_session(config: &SourceConfig, stop: &Stop) -> SourceError {
+    let work = || -> Result<(), SourceError> {
+        let mut connection = Connection::open(config, stop)?;
+        ServerFacts::probe(&mut connection)?;
+        let mut stream = BinlogStream::start(connection, &request())?;
+        while stream.poll(SECOND)? != Poll::End {
+            if stop.requested() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    };
+    work().expect_err("an error")
+}
+
+#[test]
+fn each_stage_that_stalls_ends_in_time() {
+    let stall = || Act::End(End::Stall);
+    let scripts = [
+        ("greeting", Code::Timeout, Script { end: Some((0, End::Stall)), ..Script::default() }),
+        ("answer to the login", Code::Timeout, Script { login: Some(stall()), ..Script::default() }),
+        ("answer to a statement", Code::Timeout, Script::default().answer("SHOW GLOBAL VARIABLES", stall())),
+        ("answer to a statement", Code::Timeout, Script::default().answer("SET ", stall())),
+        ("COM_REGISTER_SLAVE", Code::Timeout, Script { register: Some(stall()), ..Script::default() }),
+        ("silent for 2s", Code::Stalled, Script::default()),
+        ("silent for 2s", Code::Stalled, Script::default().dump([Act::Event(event(4, 40))])),
+        ("silent for 1s", Code::Stalled, Script::default().dump([Act::Event(event(27, 40))])),
+        ("middle of an event", Code::Stalled, Script::default().dump([Act::Raw(vec![9, 0, 0, 1, 0, 0])])),
+    ];
+    for (words, code, script) in scripts {
+        let server = FakeServer::start(script);
+        let error = within(3 * SECOND, || whole_session(&hurried(&server), &Stop::new()));
+        assert_eq!((error.code(), error.kind()), (code, ErrorKind::Retry), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_stop_is_seen_within_a_second_whatever_is_waited_for() {
+    let stall = || Act::End(End::Stall);
+    let scripts = [
+        Script { end: Some((0, End::Stall)), ..Script::default() },
+        Script { login: Some(stall()), ..Script::default() },
+        Script::default().answer("SHOW GLOBAL VARIABLES", stall()),
+        Script { register: Some(stall()), ..Script::default() },
+    ];
+    for script in scripts {
+        let server = FakeServer::start(script);
+        let config = server.config();
+        let error = stopped_after_a_while(|stop| within(SECOND, || whole_session(&config, stop)));
+        assert_eq!((error.code(), error.kind()), (Code::Stopped, ErrorKind::Stopped), "{error}");
+    }
+    let server = FakeServer::start(Script::default());
+    stopped_after_a_while(|stop| {
+        let mut stream = stream_with(&server.config(), stop).unwrap();
+        within(SECOND, || assert_eq!(stream.poll(60 * SECOND).unwrap(), Poll::Idle));
+    });
+}
+
+fn stopped_after_a_while<T>(work: impl FnOnce(&Stop) -> T) -> T {
+    let stop = Stop::new();
+    let other = stop.clone();
+    let stopper = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        other.request();
+    });
+    let result = work(&stop);
+    stopper.join().unwrap();
+    result
+}
+
+#[test]
+fn a_full_backlog_and_a_stop_during_the_connect() {
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut fillers = Vec::new();
+    // Connects hang once the queue is full.
+    while let Ok(filler) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        fillers.push(filler);
+    }
+    let mut config = SourceConfig::new("127.0.0.1", address.port(), "u", Default::default());
+    config.connect_timeout = Duration::from_millis(400);
+    let error = within(SECOND, || Connection::open(&config, &Stop::new()).unwrap_err());
+    assert_eq!(error.code(), Code::Unreachable);
+    assert!(error.to_string().contains("127.0.0.1: timed out"), "{error}");
+    config.connect_timeout = 60 * SECOND;
+    let error = stopped_after_a_while(|stop| within(SECOND, || Connection::open(&config, stop).unwrap_err()));
+    assert_eq!(error.kind(), ErrorKind::Stopped);
+}
+
+#[test]
+fn a_cut_at_any_byte_is_a_lost_connection() {
+    let script = Script::default().dump([Act::Event(event(27, 40)), Act::End(End::Cut)]);
+    let total = 400;
+    let scripts = (0..total).map(|limit| Script { end: Some((limit, End::Cut)), ..script.clone() }).collect();
+    let server = FakeServer::start_many(scripts);
+    for limit in 0..total {
+        let error = within(2 * SECOND, || whole_session(&server.config(), &Stop::new()));
+        assert_eq!(
+            (error.code(), error.kind()),
+            (Code::ConnectionLost, ErrorKind::Retry),
+            "{limit}: {error}"
+        );
+    }
+}
+
+#[test]
+fn refusals_are_told_in_the_servers_words_and_ours() {
+    let refused = |number, state, text| Some(ErrPacket::new(number, state, text));
+    let server = FakeServer::start_many(vec![
+        Script {
+            instead_of_greeting: refused(1130, "", "Host '10.0.0.1' is not allowed"),
+            ..Script::default()
+        },
+        Script { instead_of_greeting: refused(1040, "08004", "Too many connections"), ..Script::default() },
+        Script::default(),
+    ]);
+    let error = open(&server).unwrap_err();
+    assert_eq!(
+        (error.code(), error.kind(), error.server_errno()),
+        (Code::AccessDenied, ErrorKind::Refused, Some(1130))
+    );
+    let error = open(&server).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::ServerError, ErrorKind::Retry));
+    let mut config = server.config();
+    config.password = fountain::secret::Secret::new("wrong-password".into());
+    let error = Connection::open(&config, &Stop::new()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("ACCESS_DENIED 127.0.0.1:"), "{text}");
+    assert!(
+        text.contains("Access denied for user 'repl'@'127.0.0.1' (using password: YES) (error 1045, 28000)")
+    );
+    assert!(!text.contains("wrong-password") && !format!("{config:?}").contains("wrong-password"));
+}
+
+#[test]
+fn login_methods_that_are_not_spoken_are_named() {
+    for (switch, name) in
+        [(&b"\xfeclient_ed25519\0nonce"[..], "client_ed25519"), (b"\xfe", "mysql_old_password")]
+    {
+        let server =
+            FakeServer::start(Script { login: Some(Act::Packet(switch.to_vec())), ..Script::default() });
+        let error = open(&server).unwrap_err();
+        assert_eq!((error.code(), error.kind()), (Code::AuthUnsupported, ErrorKind::Refused));
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains("ALTER USER 'repl'@'…' IDENTIFIED WITH"), "{text}");
+    }
+}
+
+#[test]
+fn preferred_falls_back_to_plain_and_required_does_not() {
+    let script = Script { offers: CLIENT_SSL, ..Script::default() };
+    let server = FakeServer::start(script);
+    open(&server).unwrap().ping().unwrap();
+    assert_eq!(server.heard()[..2], ["SSL", "PING"]);
+    let mut config = server.config();
+    config.tls.mode = TlsMode::Required;
+    let error = Connection::open(&config, &Stop::new()).unwrap_err();
+    assert_eq!(error.code(), Code::Tls);
+    assert!(
+        error.to_string().contains("the TLS handshake failed: the server closed the connection"),
+        "{error}"
+    );
+    let plain = FakeServer::start(Script::default());
+    config.port = plain.port();
+    let error = Connection::open(&config, &Stop::new()).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::Tls, ErrorKind::Refused));
+    assert!(error.to_string().contains("the server offers no TLS, and mysql_ssl_mode=required asks for it"));
+}
+
+#[test]
+fn tls_files_are_checked_before_anybody_is_asked() {
+    let mut config = SourceConfig::new("127.0.0.1", 1, "u", Default::default());
+    let mut refusal = |mode, ca: Option<&str>, cert: Option<&str>| {
+        config.tls.mode = mode;
+        (config.tls.ca, config.tls.cert) = (ca.map(Into::into), cert.map(Into::into));
+        let error = Connection::open(&config, &Stop::new()).unwrap_err();
+        assert_eq!((error.code(), error.kind()), (Code::Tls, ErrorKind::Refused));
+        error.text().to_string()
+    };
+    assert_eq!(refusal(TlsMode::VerifyCa, None, None), "mysql_ssl_mode=verify_ca needs mysql_ssl_ca");
+    assert!(
+        refusal(TlsMode::VerifyIdentity, Some("no/such.pem"), None).starts_with("mysql_ssl_ca no/such.pem: ")
+    );
+    assert!(
+        refusal(TlsMode::Preferred, Some("ca.pem"), None)
+            .contains("has no effect with mysql_ssl_mode=preferred")
+    );
+    let text = refusal(TlsMode::Required, None, Some("cert.pem"));
+    assert_eq!(text, "mysql_ssl_cert and mysql_ssl_key need each other");
+}
+
+#[test]
+fn something_that_is_no_mysql_server_is_told() {
+    let server =
+        FakeServer::start(Script { login: Some(Act::Packet(b"HTTP/1.1".to_vec())), ..Script::default() });
+    let error = open(&server).unwrap_err();
+    assert_eq!(error.code(), Code::Protocol);
+    let web = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = web.local_addr().unwrap().port();
+    let answer = std::thread::spawn(move || {
+        let (mut stream, _) = web.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        stream
+    });
+    let mut config = server.config();
+    config.port = port;
+    let error = Connection::open(&config, &Stop::new()).unwrap_err();
+    assert_eq!(error.code(), Code::Protocol);
+    drop(answer.join().unwrap());
+}
+
+#[test]
+fn an_error_of_the_server_leaves_the_connection_usable_and_a_kill_does_not() {
+    let killed = ErrPacket::new(1927, "70100", "Connection was killed");
+    let server = FakeServer::start(Script::default().answer("SELECT SLEEP", Act::Error(killed)));
+    let mut connection = open(&server).unwrap();
+    let error = connection.query("NONSENSE").unwrap_err();
+    assert!(error.to_string().ends_with("(error 1064, 42000), in answer to: NONSENSE"), "{error}");
+    connection.ping().unwrap();
+    assert_eq!(connection.query("SELECT SLEEP(9)").unwrap_err().code(), Code::ConnectionLost);
+    assert_eq!(connection.ping().unwrap_err().code(), Code::ConnectionLost);
+}
+
+#[test]
+fn events_come_whole_at_every_size() {
+    let sizes = [19, 100, 8192, 0xff_ffff - 2, 0xff_ffff - 1, 0xff_ffff, 0x100_0000, 0x200_0007, 20];
+    let script = Script::default().dump(sizes.map(|size| Act::Event(event(30, size))));
+    let server = FakeServer::start(script);
+    let mut stream = stream(&server);
+    for size in sizes {
+        let got = loop {
+            match stream.poll(SECOND).unwrap() {
+                Poll::Event(event) => break event.to_vec(),
+                Poll::Idle => {}
+                Poll::End => panic!("the end"),
+            }
+        };
+        assert!(got == event(30, size), "an event of {size} bytes");
+    }
+    assert!(!stream.has_buffered_event());
+    assert!(stream.bytes_received() > 80_000_000);
+}
+
+#[test]
+fn a_buffered_event_is_known_and_idleness_is_quick() {
+    let both: Vec<u8> =
+        [3u8, 4].map(|number| [&[21, 0, 0, number - 2, 0], &event(30, 20)[..]].concat()).concat();
+    let script = Script::default().dump([Act::Sleep(SECOND / 5), Act::Raw(both)]);
+    let server = FakeServer::start(script);
+    let mut stream = stream(&server);
+    within(SECOND / 10, || assert_eq!(stream.poll(SECOND / 50).unwrap(), Poll::Idle));
+    assert_eq!(stream.poll(SECOND).unwrap(), Poll::Event(&event(30, 20)));
+    assert!(stream.has_buffered_event());
+    assert_eq!(stream.poll(Duration::ZERO).unwrap(), Poll::Event(&event(30, 20)));
+    assert!(!stream.has_buffered_event());
+}
+
+#[test]
+fn a_giant_event_is_refused_by_its_header() {
+    let mut raw = vec![0xff, 0xff, 0xff, 1, 0];
+    raw.extend(&event(30, 19)[..9]);
+    raw.extend(500_000_000u32.to_le_bytes());
+    let server = FakeServer::start(Script::default().dump([Act::Raw(raw)]));
+    let mut config = server.config();
+    config.max_event_bytes = 64 << 20;
+    let error = stream_with(&config, &Stop::new()).unwrap().poll(SECOND).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::EventTooLarge, ErrorKind::Refused));
+    assert!(
+        error.to_string().contains("500000000 bytes or more exceeds max_event_bytes=67108864"),
+        "{error}"
+    );
+    // A single frame above the limit tells by its own length.
+    let server = FakeServer::start(Script::default().dump([Act::Event(event(30, 1000))]));
+    config.port = server.port();
+    config.max_event_bytes = 999;
+    assert_eq!(
+        stream_with(&config, &Stop::new()).unwrap().poll(SECOND).unwrap_err().code(),
+        Code::EventTooLarge
+    );
+    config.max_event_bytes = 1000;
+    assert!(matches!(stream_with(&config, &Stop::new()).unwrap().poll(SECOND), Ok(Poll::Event(_))));
+}
+
+#[test]
+fn the_ends_of_a_stream() {
+    let purged = "Could not find first log file name in binary log index file";
+    let ends = [
+        Act::Eof,
+        Act::Error(ErrPacket::new(1236, "HY000", purged)),
+        Act::Packet(vec![0x42, 1]),
+        Act::End(End::Cut),
+    ];
+    let server = FakeServer::start_many(
+        ends.into_iter().map(|end| Script::default().dump([Act::Event(event(27, 40)), end])).collect(),
+    );
+    let mut outcomes = Vec::new();
+    for _ in 0..4 {
+        let mut stream = stream(&server);
+        assert!(matches!(stream.poll(SECOND), Ok(Poll::Event(_))));
+        outcomes.push(
+            stream.poll(SECOND).map(|poll| poll == Poll::End).map_err(|error| (error.code(), error.kind())),
+        );
+    }
+    assert_eq!(
+        outcomes,
+        [
+            Ok(true),
+            Err((Code::Purged, ErrorKind::Refused)),
+            Err((Code::Protocol, ErrorKind::Retry)),
+            Err((Code::ConnectionLost, ErrorKind::Retry)),
+        ]
+    );
+}
+
+#[test]
+fn heartbeats_keep_a_stream_and_a_busy_reader_does_not_lose_it() {
+    let beat = || [Act::Event(event(27, 40)), Act::Sleep(Duration::from_millis(300))];
+    let server = FakeServer::start(Script::default().dump((0..6).flat_map(|_| beat())));
+    let mut stream = stream_with(&hurried(&server), &Stop::new()).unwrap();
+    let mut beats = 0;
+    let began = Instant::now();
+    while beats < 5 && began.elapsed() < 5 * SECOND {
+        match stream.poll(SECOND / 10).unwrap() {
+            Poll::Event(_) => beats += 1,
+            Poll::Idle => {}
+            Poll::End => panic!("the end"),
+        }
+        if beats == 2 {
+            // Longer than so_timeout: the time is ours, not the server's.
+            std::thread::sleep(Duration::from_millis(1300));
+            beats += 1;
+        }
+    }
+    assert_eq!(beats, 5);
+}
+
+#[test]
+fn a_missing_right_is_told_with_its_grant() {
+    let denied = Act::Error(ErrPacket::new(
+        1227,
+        "42000",
+        "Access denied; you need the REPLICATION CLIENT privilege(s)",
+    ));
+    let denied_slave =
+        Act::Error(ErrPacket::new(1045, "28000", "Access denied for user 'repl'@'%' (using password: YES)"));
+    let script = Script { register: Some(denied_slave), ..Script::default() };
+    let server = FakeServer::start(script.answer("SHOW MASTER STATUS", denied));
+    let mut connection = open(&server).unwrap();
+    let facts = ServerFacts::probe(&mut connection).unwrap();
+    for error in [
+        BinlogEnd::ask(&mut connection, &facts).unwrap_err(),
+        BinlogStream::start(connection, &request()).unwrap_err(),
+    ] {
+        assert_eq!((error.code(), error.kind()), (Code::RightMissing, ErrorKind::Refused));
+        let grant = "run on the server: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'repl'@'%'";
+        assert_eq!(error.advice(), Some(grant));
+    }
+}
+
+#[test]
+fn an_absent_table_is_told_from_a_hidden_one() {
+    let empty =
+        rows(&["TABLE_SCHEMA", "TABLE_NAME", "COLUMN_NAME", "COLUMN_TYPE", "CHARACTER_SET_NAME"], &[]);
+    let absent = Act::Error(ErrPacket::new(1146, "42S02", "Table 'd.gone' doesn't exist"));
+    let hidden = Act::Error(ErrPacket::new(
+        1142,
+        "42000",
+        "SELECT command denied to user 'repl'@'%' for table 'hidden'",
+    ));
+    let script = Script::default()
+        .answer("SELECT TABLE_SCHEMA", empty)
+        .answer("SELECT 1 FROM `d`.`gone`", absent)
+        .answer("SELECT 1 FROM `d`.`hidden`", hidden);
+    let server = FakeServer::start(script);
+    let mut connection = open(&server).unwrap();
+    assert_eq!(table_definition(&mut connection, "d", "gone"), Ok(None));
+    let error = table_definition(&mut connection, "d", "hidden").unwrap_err();
+    assert_eq!(error.code(), Code::RightMissing);
+    assert!(error.to_string().contains("GRANT SELECT ON `d`.* TO 'repl'@'%'"), "{error}");
+}
