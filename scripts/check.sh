@@ -2,7 +2,7 @@
 # Everything about the source that can be told without running it. Run it before a push; scripts/test.sh runs the tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-scripts/setup.sh
+scripts/setup.sh check
 
 cargo fmt --check
 scripts/check-layers.sh

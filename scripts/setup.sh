@@ -1,28 +1,40 @@
 #!/usr/bin/env bash
-# Looks for the tools that building and testing take. As root on Debian and its kin it installs what is missing;
-# otherwise it says what to install.
+# Looks for the tools that a job takes. As root on Debian and its kin it installs what is missing; otherwise it says
+# what to install.
+#
+# usage: setup.sh build|check|test|bench
 set -euo pipefail
 
-# program, Debian packages
-readonly tools='
-cc      gcc libc6-dev
-npm     npm
-flock   util-linux
-setsid  util-linux
-awk     mawk
-tar     tar
-'
+# tool, Debian packages
+packages_of() {
+    case $1 in
+        cc) printf 'gcc libc6-dev' ;;
+        flock | setsid) printf 'util-linux' ;;
+        awk) printf 'mawk' ;;
+        *) printf '%s' "$1" ;;
+    esac
+}
+
+case ${1:-} in
+    build) tools='cc' components='' ;;
+    check) tools='cc awk' components='fmt:rustfmt clippy:clippy' ;;
+    test) tools='cc npm flock setsid awk tar' components='' ;;
+    bench) tools='cc flock setsid awk tar python3' components='' ;;
+    *)
+        printf 'usage: setup.sh build|check|test|bench\n' >&2
+        exit 2
+        ;;
+esac
 
 missing=()
 packages=()
-while read -r program names; do
-    if [[ -n $program ]] && ! command -v "$program" >/dev/null; then
-        missing+=("$program")
-        # shellcheck disable=SC2206 # a list of names
-        packages+=($names)
+for tool in $tools; do
+    if ! command -v "$tool" >/dev/null; then
+        missing+=("$tool")
+        # shellcheck disable=SC2207 # a list of names
+        packages+=($(packages_of "$tool"))
     fi
-done <<<"$tools"
-
+done
 if ((${#missing[@]} > 0)); then
     if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
         printf 'setup.sh: missing: %s\nOn Debian:  sudo apt-get install %s\n' "${missing[*]}" "${packages[*]}" >&2
@@ -37,8 +49,8 @@ if ! command -v cargo >/dev/null; then
     printf 'setup.sh: cargo is missing: install Rust, see https://rustup.rs\n' >&2
     exit 1
 fi
-# A minimal Rust comes without the two that check.sh runs.
-for component in fmt:rustfmt clippy:clippy; do
+# A minimal Rust comes without them.
+for component in $components; do
     if ! cargo "${component%:*}" --version >/dev/null 2>&1; then
         if ! command -v rustup >/dev/null; then
             printf 'setup.sh: cargo %s is missing, and so is rustup that could add it\n' "${component%:*}" >&2

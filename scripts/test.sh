@@ -29,7 +29,7 @@ case ${1:-} in
         ;;
 esac
 
-scripts/setup.sh
+scripts/setup.sh test
 for kind in mysql56 mysql97 mariadb; do
     variable=FOUNTAIN_TEST_${kind^^}
     if [[ -z ${!variable:-} ]] && ! scripts/servers.sh get "$kind"; then
