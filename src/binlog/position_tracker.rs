@@ -7,6 +7,7 @@ use crate::binlog::event_type::GTID_LOG_EVENT;
 use crate::binlog::event_type::GTID_TAGGED_LOG_EVENT;
 use crate::binlog::event_type::ROTATE_EVENT;
 use crate::binlog::header::EventHeader;
+use crate::binlog::rotate::Heartbeat;
 
 /// Where an event begins and ends in its file. Both are the same for an event that stands in no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +51,23 @@ impl PositionTracker {
         self.position
     }
 
-    /// Goes on at another place: after a rotate, or where an exact heartbeat says that the source is.
+    /// Goes on at another place: what an artificial rotate says.
     pub fn reset(&mut self, position: u64) {
         self.position = position;
+    }
+
+    /// Takes the place of a heartbeat of this file. MySQL sends one behind each row of transactions that it
+    /// left out, so that even more than 4 GiB of them are counted if the heartbeat is of the exact kind.
+    pub fn heartbeat(&mut self, heartbeat: &Heartbeat<'_>) {
+        let ahead = match heartbeat.exact {
+            true => heartbeat.position.saturating_sub(self.position),
+            false => (heartbeat.position as u32).wrapping_sub(self.position as u32).into(),
+        };
+        // One that seems to lie far ahead lies behind us: not of the exact kind, and sent before events we
+        // have seen.
+        if heartbeat.exact || ahead < LARGEST_EVENT_HOLE.into() {
+            self.position = self.position.saturating_add(ahead);
+        }
     }
 
     /// The place of the next event.
@@ -161,6 +176,25 @@ mod tests {
         assert_eq!(by_gtid.advance(&gtid).unwrap(), span(3 * GIB - 80, 3 * GIB));
         // Over the border of 4 GiB the carry is ours to make.
         assert_eq!(by_gtid.advance(&header(GTID_LOG_EVENT, 80, 4 * GIB + 200)).unwrap().end, 4 * GIB + 200);
+    }
+
+    #[test]
+    fn heartbeats_carry_over_what_was_left_out() {
+        let heartbeat = |position, exact| Heartbeat { file: "b.1", position, exact };
+        let mut tracker = PositionTracker::new(GIB, Holes::Transactions);
+        tracker.heartbeat(&heartbeat(GIB + 5, false));
+        assert_eq!(tracker.position(), GIB + 5);
+        tracker.heartbeat(&heartbeat(GIB, false));
+        tracker.heartbeat(&heartbeat(GIB, true));
+        assert_eq!(tracker.position(), GIB + 5);
+        tracker.heartbeat(&heartbeat(9 * GIB, true));
+        assert_eq!(
+            tracker.advance(&header(GTID_LOG_EVENT, 80, 9 * GIB + 80)).unwrap(),
+            span(9 * GIB, 9 * GIB + 80)
+        );
+        // 32 bits of 10 GiB.
+        tracker.heartbeat(&heartbeat(2 * GIB, false));
+        assert_eq!(tracker.position(), 10 * GIB);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the tests of several modules share: real events, and hand-made ones where no server makes them.
 
+use crate::binlog::file::BinlogFile;
+
 /// Bytes from the hex text that a capture prints.
 pub fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
@@ -52,13 +54,10 @@ pub fn fixture_path(name: &str) -> std::path::PathBuf {
 
 /// The events of a fixture, each with its position in the file.
 pub fn fixture(name: &str) -> Vec<(u64, Vec<u8>)> {
-    let bytes = std::fs::read(fixture_path(name)).unwrap();
+    let mut file = BinlogFile::open(fixture_path(name)).unwrap();
     let mut events = Vec::new();
-    let mut position = 4;
-    while position < bytes.len() {
-        let size = u32::from_le_bytes(bytes[position + 9..position + 13].try_into().unwrap()) as usize;
-        events.push((position as u64, bytes[position..position + size].to_vec()));
-        position += size;
+    while let Some((position, event)) = file.next_event().unwrap() {
+        events.push((position, event.to_vec()));
     }
     events
 }
