@@ -20,7 +20,7 @@ fn workload(server: &Server) {
          CREATE TABLE pair (b int NOT NULL, a varchar(10) NOT NULL, v text, PRIMARY KEY (a, b)) ENGINE=InnoDB;
          CREATE TABLE uniq (u bigint unsigned NOT NULL, v blob, UNIQUE KEY k (u)) ENGINE=InnoDB;
          CREATE TABLE nokey (v int, w enum('x','y','z'), s set('a','b')) ENGINE=InnoDB;
-         CREATE TABLE `odd ``name``.x` (`a \"b\"` int PRIMARY KEY, `ü😀` varchar(9)) ENGINE=InnoDB;
+         CREATE TABLE `odd ``name``.x` (`a \"b\"` int PRIMARY KEY, `ü€` varchar(9)) ENGINE=InnoDB;
          CREATE TABLE log (id int AUTO_INCREMENT PRIMARY KEY, note varchar(50)) ENGINE=InnoDB;
          CREATE TRIGGER noted AFTER UPDATE ON plain FOR EACH ROW INSERT INTO log (note) VALUES (CONCAT('was ', OLD.id));",
     );

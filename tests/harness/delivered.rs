@@ -38,11 +38,13 @@ pub fn run_until(home: &Fountain, server: &Server, until: &str, extra: &[&str]) 
     home.run(&run_arguments(home, server, &[&["--until", until], extra].concat()), PATIENCE)
 }
 
-/// The arguments of `fountain run` against one server with the file sink; `extra` stands behind them.
+/// The arguments of `fountain run` against one server with the file sink, unless `extra`, which stands behind, names another.
 pub fn run_arguments(home: &Fountain, server: &Server, extra: &[&str]) -> Vec<String> {
     let mut arguments = vec!["run".to_owned()];
     arguments.extend(server.shard_arguments(0, home.home()));
-    arguments.extend(["-D", "sink=file"].map(str::to_owned));
+    if !extra.iter().any(|argument| argument.starts_with("sink=")) {
+        arguments.extend(["-D", "sink=file"].map(str::to_owned));
+    }
     arguments.extend(extra.iter().map(|argument| (*argument).to_owned()));
     arguments
 }
