@@ -137,11 +137,6 @@ impl<D: Definitions> Assembler<D> {
         self.rest.as_ref().filter(|_| self.transaction.is_none() && self.announced.is_none())
     }
 
-    /// Between transactions, and the source is further in the same file.
-    pub fn is_behind(&self, heartbeat: &Heartbeat<'_>) -> bool {
-        self.rest().is_some_and(|rest| *rest.file == *heartbeat.file && rest.pos < heartbeat.position)
-    }
-
     /// Row events of watched tables so far.
     pub fn rows_events(&self) -> u64 {
         self.rows_events
@@ -240,7 +235,7 @@ impl<D: Definitions> Assembler<D> {
                 ),
             )),
             Event::Heartbeat(heartbeat) => {
-                self.heartbeat(heartbeat, batch);
+                self.heartbeat(heartbeat, at, batch);
                 Ok(())
             }
             Event::Payload(_) => {
@@ -510,11 +505,12 @@ impl<D: Definitions> Assembler<D> {
         Ok(())
     }
 
-    /// An idle server says how far it is; between transactions that moves us too. Old heartbeats carry 32 bits of the
-    /// position, which do for nothing past 4 GiB.
-    fn heartbeat(&mut self, heartbeat: &Heartbeat<'_>, batch: &mut Batch) {
-        if self.is_behind(heartbeat) && heartbeat.exact {
-            self.moved(self.place(heartbeat.position), batch);
+    /// An idle server says how far it is; between transactions that moves us too. The place is the span's: only whoever
+    /// counts positions knows what an old heartbeat's 32 bits stand for.
+    fn heartbeat(&mut self, heartbeat: &Heartbeat<'_>, at: At<'_>, batch: &mut Batch) {
+        let behind = |rest: &Place| *rest.file == *heartbeat.file && rest.pos < at.next;
+        if self.rest().is_some_and(behind) {
+            self.moved(self.place(at.next), batch);
         }
     }
 

@@ -409,13 +409,14 @@ fn take_event(
     link: &mut Link<'_>,
 ) -> Result<(), ChangeError> {
     let (header, event) = decoder.decode(bytes)?;
+    if let Event::Heartbeat(heartbeat) = &event
+        && *heartbeat.file == **assembler.file()
+    {
+        tracker.heartbeat(heartbeat);
+    }
     let span = tracker.advance(&header)?;
-    match &event {
-        Event::Rotate(rotate) => tracker.reset(rotate.position),
-        Event::Heartbeat(heartbeat) if heartbeat.exact && assembler.is_behind(heartbeat) => {
-            tracker.reset(heartbeat.position);
-        }
-        _ => {}
+    if let Event::Rotate(rotate) = &event {
+        tracker.reset(rotate.position);
     }
     assembler.accept(decoder, (header, event), span, batch, link)
 }
