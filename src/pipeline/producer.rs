@@ -4,6 +4,7 @@
 //! until the stream breaks. Any break ends in the same place: the packer is told, gives up what is unfinished, and says
 //! where to read on.
 
+use crate::binlog::BinlogPosition;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
@@ -245,10 +246,11 @@ impl Producer {
             assembler: Assembler::new(self.options.clone(), definitions, &place.file),
             tracker: PositionTracker::new(place.pos, holes),
             executed: dump.resume.frontier.gtid_set.clone(),
-            expected_created: match dump.resume.frontier.gtid_set {
-                Some(_) => None,
-                None => Some((Arc::clone(&place.file), dump.resume.frontier.file_created)),
-            },
+            unproven: Some(Unproven {
+                file: Arc::clone(&place.file),
+                created: dump.resume.frontier.file_created,
+                by_gtid: dump.resume.frontier.gtid_set.is_some(),
+            }),
             stream,
             server,
             batch: channels.spare.try_recv().unwrap_or_default(),
@@ -277,6 +279,28 @@ fn announced(stream: &BinlogStream) -> ChecksumAlgorithm {
     }
 }
 
+/// The file in which a point lies.
+struct Unproven {
+    file: Arc<str>,
+    /// When it was begun (seconds since 1970); 0: not known, so there is nothing to prove.
+    created: u32,
+    by_gtid: bool,
+}
+
+impl Unproven {
+    /// Whether the file that the stream begins with can be the point's, or by GTID a later one.
+    fn agrees(&self, file: &str, created: u32) -> bool {
+        if self.created == 0 {
+            return true;
+        }
+        if *self.file == *file {
+            return self.created == created;
+        }
+        let at = |file: &str| BinlogPosition::new(file, 0);
+        self.by_gtid && at(file) > at(&self.file)
+    }
+}
+
 /// One stream being followed.
 struct Streaming<'a> {
     stream: BinlogStream,
@@ -286,8 +310,8 @@ struct Streaming<'a> {
     tracker: PositionTracker,
     /// How far we are as a set, where the shard is followed by GTID.
     executed: Option<GtidSet>,
-    /// The file in which we resume and when it was made: another one under the same name is not ours.
-    expected_created: Option<(Arc<str>, u32)>,
+    /// The file in which we resume, until a format description has proved that it is the one we mean.
+    unproven: Option<Unproven>,
     batch: Batch,
     channels: &'a Channels,
     /// An event of a transaction has come.
@@ -343,7 +367,7 @@ impl Streaming<'_> {
     fn over(&self, producer: &Producer) -> Option<Ended> {
         let reached = |target: &Target| {
             // Only behind the format description is it certain that this is the file we mean.
-            let rest = self.assembler.rest().filter(|_| self.expected_created.is_none());
+            let rest = self.assembler.rest().filter(|_| self.unproven.is_none());
             rest.is_some_and(|rest| target.reached(rest, self.executed.as_ref()))
         };
         if producer.target.as_ref().is_some_and(reached) {
@@ -380,21 +404,20 @@ impl Streaming<'_> {
         }
     }
 
-    /// The first format description of a stream by position tells whether the file is still the one we know.
+    /// The first format description of a stream tells whether the file is still the one we know. Binlogs that were reset
+    /// begin anew with the same names, and MySQL begins anew to count transactions: resumed there, we would take the first
+    /// new ones for those that we have had.
     fn check_file_created(&mut self) -> Result<(), ChangeError> {
         let Some((file, created)) = self.assembler.file_created() else { return Ok(()) };
-        match self.expected_created.take() {
-            Some((expected_file, expected))
-                if expected != 0 && expected_file == *file && expected != created =>
-            {
-                Err(ChangeError::new(
-                    Code::PointForeign,
-                    format!(
-                        "this {file} is not the file in which the point lies: expected one begun at {expected} (seconds \
-                         since 1970), got {created}; the server's binlogs were reset or restored"
-                    ),
-                ))
-            }
+        match self.unproven.take() {
+            Some(unproven) if !unproven.agrees(file, created) => Err(ChangeError::new(
+                Code::PointForeign,
+                format!(
+                    "the point lies in {} begun at {} (seconds since 1970), the server sends {file} begun at {created}: its \
+                     binlogs were reset or restored since; copy the tables anew and start behind them",
+                    unproven.file, unproven.created
+                ),
+            )),
             _ => Ok(()),
         }
     }

@@ -117,6 +117,11 @@ impl Planning<'_> {
     fn resume_by_gtid(&mut self, resume: Resume) -> Result<Dump, Fault> {
         let ours = resume.frontier.gtid_set.clone().unwrap_or_else(GtidSet::new);
         self.check_sets(&ours)?;
+        let mut resume = resume;
+        if !is_same_server(&resume.identity, &self.session.identity()) {
+            // Another server's files say nothing about ours.
+            resume.frontier.file_created = 0;
+        }
         let described = format!("behind the GTID set {}", shown(&ours));
         Ok(Dump { request: DumpRequest::Gtid { set: ours.encode() }, resume, described })
     }
@@ -158,10 +163,7 @@ impl Planning<'_> {
 
     fn resume_by_position(&mut self, resume: Resume) -> Result<Dump, Fault> {
         let here = self.session.identity();
-        let same = match (&resume.identity.server_uuid, &here.server_uuid) {
-            (Some(stored), Some(got)) => stored == got,
-            _ => resume.identity.server_id == here.server_id,
-        };
+        let same = is_same_server(&resume.identity, &here);
         if !same {
             return Err(self.refused(
                 Code::PointForeign,
@@ -300,6 +302,13 @@ impl Planning<'_> {
         let frontier =
             Frontier { place: Place { file: file.into(), pos }, file_created: 0, gtid_set: None, ts_ms: 0 };
         self.resume_by_position(Resume { identity: self.session.identity(), frontier, inside: None })
+    }
+}
+
+fn is_same_server(one: &ServerIdentity, other: &ServerIdentity) -> bool {
+    match (&one.server_uuid, &other.server_uuid) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.server_id == other.server_id,
     }
 }
 
