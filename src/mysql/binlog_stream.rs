@@ -2,6 +2,7 @@
 //!
 //! Events are handed out as bytes, where they lie in the read buffer. Their checksums and contents are the decoder's.
 
+use super::binlog_index::UNKNOWN_VARIABLE;
 use super::connection::Connection;
 use super::error::SourceError;
 use super::refusal::When;
@@ -15,12 +16,12 @@ use crate::wire::response::is_eof;
 use std::time::Duration;
 use std::time::Instant;
 
-/// ER_UNKNOWN_SYSTEM_VARIABLE.
-const UNKNOWN_VARIABLE: u16 = 1193;
 /// The largest `wait_timeout` and its kin, in seconds: a year. Beyond it a server in strict mode refuses the SET.
 const LONGEST_TIMEOUT: u64 = 31_536_000;
 /// In a dump each packet is an OK byte and then the event.
 const OK: u8 = 0;
+/// The magic number comes before a file's first event.
+const FIRST_EVENT: u64 = 4;
 /// An event's header: timestamp 4, type 1, server id 4, size 4, …
 const TYPE_OFFSET: usize = 4;
 
@@ -222,9 +223,9 @@ impl BinlogStream {
     }
 }
 
-/// The position as COM_BINLOG_DUMP carries it.
+/// The position as COM_BINLOG_DUMP carries it. A file's first event starts at 4; servers refuse what lies before.
 fn dump_pos(place: &str, file: &str, pos: u64) -> Result<u32, SourceError> {
-    u32::try_from(pos).map_err(|_| {
+    u32::try_from(pos.max(FIRST_EVENT)).map_err(|_| {
         let text = format!("{file}:{pos} lies past 4 GiB, and the dump command carries 32 bits");
         SourceError::refused(Code::Unsupported, place, text).advise(
             "stream by GTID (binlog_dump_strategy=gtid), and set max_binlog_size to 1 GiB on the server",
@@ -294,6 +295,7 @@ mod tests {
     #[test]
     fn a_position_past_four_gib_is_refused() {
         assert_eq!(dump_pos("db1:3306", "b.1", u32::MAX.into()), Ok(u32::MAX));
+        assert_eq!(dump_pos("db1:3306", "b.1", 0), Ok(4));
         let error = dump_pos("db1:3306", "b.1", 1 << 32).unwrap_err();
         assert!(
             error.to_string().starts_with("UNSUPPORTED db1:3306: b.1:4294967296 lies past 4 GiB"),
