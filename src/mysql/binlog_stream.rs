@@ -3,6 +3,7 @@
 //! Events are handed out as bytes, where they lie in the read buffer. Their checksums and contents are the decoder's.
 
 use super::binlog_index::UNKNOWN_VARIABLE;
+use super::config::SourceConfig;
 use super::connection::Connection;
 use super::error::SourceError;
 use super::refusal::When;
@@ -43,7 +44,8 @@ pub enum Poll<'a> {
     Event(&'a [u8]),
     /// No whole event within the time, or a stop was requested.
     Idle,
-    /// The server ends the stream. It does so when it shuts down in an orderly way.
+    /// The server ends the stream without a reason: MariaDB when it shuts down, MySQL 5.6 when another replica with
+    /// our uuid connects. A reason to connect anew, with a pause.
     End,
 }
 
@@ -69,6 +71,7 @@ impl BinlogStream {
             }
             DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => (&b""[..], 4),
         };
+        require_id(&connection)?;
         // Known now for messages later, when the server no longer answers.
         connection.account()?;
         let announced_checksum = prepare_session(&mut connection)?;
@@ -223,6 +226,16 @@ impl BinlogStream {
     }
 }
 
+/// To a replica with the id 0 the server sends what there is and then closes: that is how mysqlbinlog asks.
+fn require_id(connection: &Connection) -> Result<(), SourceError> {
+    match connection.link.config.server_id {
+        0 => {
+            Err(SourceError::refused(Code::Config, connection.place(), "a replica's server id must not be 0"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The position as COM_BINLOG_DUMP carries it. A file's first event starts at 4; servers refuse what lies before.
 fn dump_pos(place: &str, file: &str, pos: u64) -> Result<u32, SourceError> {
     u32::try_from(pos.max(FIRST_EVENT)).map_err(|_| {
@@ -236,7 +249,9 @@ fn dump_pos(place: &str, file: &str, pos: u64) -> Result<u32, SourceError> {
 /// The session variables that a dump depends on. Answers with the checksum algorithm that was announced.
 fn prepare_session(connection: &mut Connection) -> Result<Option<String>, SourceError> {
     let config = connection.link.config.clone();
-    connection.query(&format!("SET NAMES {}", quote(&config.charset)))?;
+    connection
+        .query(&format!("SET NAMES {}", quote(&config.charset)))
+        .map_err(|error| charset_error(error, &config))?;
     let seconds = |time: Duration| time.as_secs().clamp(1, LONGEST_TIMEOUT);
     connection.query(&format!(
         "SET SESSION wait_timeout={}, net_write_timeout={}, net_read_timeout={}",
@@ -252,17 +267,33 @@ fn prepare_session(connection: &mut Connection) -> Result<Option<String>, Source
     // Old and new names: MySQL reads `replica`/`source` since 8.0.26 and falls back, others know the old ones alone.
     // A server that does not know a user variable does not mind it.
     let period = config.heartbeat_period.as_nanos();
-    let uuid = quote(&config.replica_uuid);
     let mut sql = format!(
-        "SET @master_heartbeat_period={period}, @source_heartbeat_period={period}, @slave_uuid={uuid}, \
-         @replica_uuid={uuid}, @mariadb_slave_capability=4"
+        "SET @master_heartbeat_period={period}, @source_heartbeat_period={period}, @mariadb_slave_capability=4"
     );
+    // Without a uuid MySQL goes by the server id, as MariaDB always does.
+    if !config.replica_uuid.is_empty() {
+        let uuid = quote(&config.replica_uuid);
+        sql.push_str(&format!(", @slave_uuid={uuid}, @replica_uuid={uuid}"));
+    }
     if let Some(algorithm) = &checksum {
         let algorithm = quote(algorithm);
         sql.push_str(&format!(", @master_binlog_checksum={algorithm}, @source_binlog_checksum={algorithm}"));
     }
     connection.query(&sql)?;
     Ok(checksum)
+}
+
+/// ER_UNKNOWN_CHARACTER_SET, and ER_WRONG_VALUE_FOR_VAR for sets that no client may use (utf16, ucs2): no retry helps.
+fn charset_error(error: SourceError, config: &SourceConfig) -> SourceError {
+    match error.server_errno() {
+        Some(number @ (1115 | 1231)) => {
+            let text = format!("the server does not take mysql_charset={}: {}", config.charset, error.text());
+            SourceError::refused(Code::Config, error.place(), text)
+                .numbered(number)
+                .advise("utf8mb4 always works")
+        }
+        _ => error,
+    }
 }
 
 /// A string literal that means the same under every `sql_mode`.

@@ -157,7 +157,10 @@ fn explain_certificate(cause: &CertificateError) -> String {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "the server's certificate has expired".to_string()
         }
-        // rustls passes on what it has no name for; an X.509 v1 certificate is the usual case.
+        // rustls has no name of its own for this one.
+        other if format!("{other:?}").contains("UnsupportedCertVersion") => {
+            "the server's certificate is of X.509 version 1, which cannot be verified".to_string()
+        }
         other => format!("the server's certificate cannot be verified: {other:?}"),
     }
 }
