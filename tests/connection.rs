@@ -104,9 +104,9 @@ fn what_is_said_before_a_dump() {
             "SET SESSION wait_timeout=3600, net_write_timeout=3600, net_read_timeout=3600".to_string(),
             "SELECT @@global.binlog_checksum".to_string(),
             format!(
-                "SET @master_heartbeat_period=100000000, @source_heartbeat_period=100000000, @slave_uuid='{uuid}', \
-                 @replica_uuid='{uuid}', @mariadb_slave_capability=4, @master_binlog_checksum='CRC32', \
-                 @source_binlog_checksum='CRC32'"
+                "SET @master_heartbeat_period=100000000, @source_heartbeat_period=100000000, \
+                 @mariadb_slave_capability=4, @slave_uuid='{uuid}', @replica_uuid='{uuid}', \
+                 @master_binlog_checksum='CRC32', @source_binlog_checksum='CRC32'"
             ),
             "REGISTER 4711 node1:8080".to_string(),
             "DUMP 4711 mysql-bin.000001:4".to_string(),
@@ -501,6 +501,20 @@ fn a_missing_right_is_told_with_its_grant() {
         let grant = "run on the server: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'repl'@'%'";
         assert_eq!(error.advice(), Some(grant));
     }
+}
+
+#[test]
+fn what_no_retry_would_cure_is_refused_before_a_dump() {
+    let unknown = Act::Error(ErrPacket::new(1115, "42000", "Unknown character set: 'klingon'"));
+    let server = FakeServer::start(Script::default().answer("SET NAMES 'klingon'", unknown));
+    let mut config = server.config();
+    config.charset = "klingon".into();
+    let error = stream_with(&config, &Stop::new()).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::Config, ErrorKind::Refused));
+    assert!(error.text().contains("mysql_charset=klingon"), "{error}");
+    config.charset = "utf8".into();
+    config.server_id = 0;
+    assert_eq!(stream_with(&config, &Stop::new()).unwrap_err().code(), Code::Config);
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::wire::response::ResultSet;
 
 /// ER_PARSE_ERROR: the server does not know the statement.
 const SYNTAX_ERROR: u16 = 1064;
+/// ER_UNKNOWN_SYSTEM_VARIABLE.
+pub(super) const UNKNOWN_VARIABLE: u16 = 1193;
 
 /// Where a server's binlog ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,11 +85,16 @@ pub fn binlog_files(connection: &mut Connection) -> Result<Vec<BinlogFileEntry>,
     Ok((0..answer.rows.len()).filter_map(entry).collect())
 }
 
-/// MySQL's sets; an error on servers that have none.
-pub fn gtid_sets(connection: &mut Connection) -> Result<GtidSets, SourceError> {
-    let answer = connection.query("SELECT @@global.gtid_executed, @@global.gtid_purged")?;
-    let set = |column| compact(answer.text(0, column).unwrap_or_default());
-    Ok(GtidSets { executed: set(0), purged: set(1) })
+/// MySQL's sets; none on servers that keep none.
+pub fn gtid_sets(connection: &mut Connection) -> Result<Option<GtidSets>, SourceError> {
+    match connection.query("SELECT @@global.gtid_executed, @@global.gtid_purged") {
+        Ok(answer) => {
+            let set = |column| compact(answer.text(0, column).unwrap_or_default());
+            Ok(Some(GtidSets { executed: set(0), purged: set(1) }))
+        }
+        Err(error) if error.server_errno() == Some(UNKNOWN_VARIABLE) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The answer to the first of these statements that the server knows.

@@ -2,6 +2,8 @@
 //!
 //! Events are handed out as bytes, where they lie in the read buffer. Their checksums and contents are the decoder's.
 
+use super::binlog_index::UNKNOWN_VARIABLE;
+use super::config::SourceConfig;
 use super::connection::Connection;
 use super::error::SourceError;
 use super::refusal::When;
@@ -15,12 +17,12 @@ use crate::wire::response::is_eof;
 use std::time::Duration;
 use std::time::Instant;
 
-/// ER_UNKNOWN_SYSTEM_VARIABLE.
-const UNKNOWN_VARIABLE: u16 = 1193;
 /// The largest `wait_timeout` and its kin, in seconds: a year. Beyond it a server in strict mode refuses the SET.
 const LONGEST_TIMEOUT: u64 = 31_536_000;
 /// In a dump each packet is an OK byte and then the event.
 const OK: u8 = 0;
+/// The magic number comes before a file's first event.
+const FIRST_EVENT: u64 = 4;
 /// An event's header: timestamp 4, type 1, server id 4, size 4, …
 const TYPE_OFFSET: usize = 4;
 
@@ -42,7 +44,8 @@ pub enum Poll<'a> {
     Event(&'a [u8]),
     /// No whole event within the time, or a stop was requested.
     Idle,
-    /// The server ends the stream. It does so when it shuts down in an orderly way.
+    /// The server ends the stream without a reason: MariaDB when it shuts down, MySQL 5.6 when another replica with
+    /// our uuid connects. A reason to connect anew, with a pause.
     End,
 }
 
@@ -68,6 +71,7 @@ impl BinlogStream {
             }
             DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => (&b""[..], 4),
         };
+        require_id(&connection)?;
         // Known now for messages later, when the server no longer answers.
         connection.account()?;
         let announced_checksum = prepare_session(&mut connection)?;
@@ -222,9 +226,19 @@ impl BinlogStream {
     }
 }
 
-/// The position as COM_BINLOG_DUMP carries it.
+/// To a replica with the id 0 the server sends what there is and then closes: that is how mysqlbinlog asks.
+fn require_id(connection: &Connection) -> Result<(), SourceError> {
+    match connection.link.config.server_id {
+        0 => {
+            Err(SourceError::refused(Code::Config, connection.place(), "a replica's server id must not be 0"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The position as COM_BINLOG_DUMP carries it. A file's first event starts at 4; servers refuse what lies before.
 fn dump_pos(place: &str, file: &str, pos: u64) -> Result<u32, SourceError> {
-    u32::try_from(pos).map_err(|_| {
+    u32::try_from(pos.max(FIRST_EVENT)).map_err(|_| {
         let text = format!("{file}:{pos} lies past 4 GiB, and the dump command carries 32 bits");
         SourceError::refused(Code::Unsupported, place, text).advise(
             "stream by GTID (binlog_dump_strategy=gtid), and set max_binlog_size to 1 GiB on the server",
@@ -235,7 +249,9 @@ fn dump_pos(place: &str, file: &str, pos: u64) -> Result<u32, SourceError> {
 /// The session variables that a dump depends on. Answers with the checksum algorithm that was announced.
 fn prepare_session(connection: &mut Connection) -> Result<Option<String>, SourceError> {
     let config = connection.link.config.clone();
-    connection.query(&format!("SET NAMES {}", quote(&config.charset)))?;
+    connection
+        .query(&format!("SET NAMES {}", quote(&config.charset)))
+        .map_err(|error| charset_error(error, &config))?;
     let seconds = |time: Duration| time.as_secs().clamp(1, LONGEST_TIMEOUT);
     connection.query(&format!(
         "SET SESSION wait_timeout={}, net_write_timeout={}, net_read_timeout={}",
@@ -251,17 +267,33 @@ fn prepare_session(connection: &mut Connection) -> Result<Option<String>, Source
     // Old and new names: MySQL reads `replica`/`source` since 8.0.26 and falls back, others know the old ones alone.
     // A server that does not know a user variable does not mind it.
     let period = config.heartbeat_period.as_nanos();
-    let uuid = quote(&config.replica_uuid);
     let mut sql = format!(
-        "SET @master_heartbeat_period={period}, @source_heartbeat_period={period}, @slave_uuid={uuid}, \
-         @replica_uuid={uuid}, @mariadb_slave_capability=4"
+        "SET @master_heartbeat_period={period}, @source_heartbeat_period={period}, @mariadb_slave_capability=4"
     );
+    // Without a uuid MySQL goes by the server id, as MariaDB always does.
+    if !config.replica_uuid.is_empty() {
+        let uuid = quote(&config.replica_uuid);
+        sql.push_str(&format!(", @slave_uuid={uuid}, @replica_uuid={uuid}"));
+    }
     if let Some(algorithm) = &checksum {
         let algorithm = quote(algorithm);
         sql.push_str(&format!(", @master_binlog_checksum={algorithm}, @source_binlog_checksum={algorithm}"));
     }
     connection.query(&sql)?;
     Ok(checksum)
+}
+
+/// ER_UNKNOWN_CHARACTER_SET, and ER_WRONG_VALUE_FOR_VAR for sets that no client may use (utf16, ucs2): no retry helps.
+fn charset_error(error: SourceError, config: &SourceConfig) -> SourceError {
+    match error.server_errno() {
+        Some(number @ (1115 | 1231)) => {
+            let text = format!("the server does not take mysql_charset={}: {}", config.charset, error.text());
+            SourceError::refused(Code::Config, error.place(), text)
+                .numbered(number)
+                .advise("utf8mb4 always works")
+        }
+        _ => error,
+    }
 }
 
 /// A string literal that means the same under every `sql_mode`.
@@ -294,6 +326,7 @@ mod tests {
     #[test]
     fn a_position_past_four_gib_is_refused() {
         assert_eq!(dump_pos("db1:3306", "b.1", u32::MAX.into()), Ok(u32::MAX));
+        assert_eq!(dump_pos("db1:3306", "b.1", 0), Ok(4));
         let error = dump_pos("db1:3306", "b.1", 1 << 32).unwrap_err();
         assert!(
             error.to_string().starts_with("UNSUPPORTED db1:3306: b.1:4294967296 lies past 4 GiB"),

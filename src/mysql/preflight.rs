@@ -119,6 +119,16 @@ impl ServerFacts {
         self.variable("gtid_mode").is_some_and(|mode| mode.eq_ignore_ascii_case("ON"))
     }
 
+    /// Refuses a replica's id that is the server's own.
+    pub fn require_other_id(&self, server_id: u32) -> Result<(), SourceError> {
+        if server_id != self.server_id {
+            return Ok(());
+        }
+        let text = format!("our id as a replica, {server_id}, is the server's own server_id");
+        let error = SourceError::refused(Code::ReplicaIdClash, &self.place, text);
+        Err(error.advise("set mysql_shard_N_slaveId to a number that no server and no other replica has"))
+    }
+
     /// Refuses a server that does not log rows.
     pub fn require_row_binlog(&self) -> Result<(), SourceError> {
         if self.is_on("log_bin") != Some(true) {
@@ -163,6 +173,8 @@ mod tests {
             (Flavor::MySql, 56, Some("u-u"))
         );
         assert!(mysql.has_mysql_gtids());
+        assert!(mysql.require_other_id(57).is_ok());
+        assert_eq!(mysql.require_other_id(56).unwrap_err().code(), Code::ReplicaIdClash);
         let mariadb = facts(&[("server_uid", "x="), ("gtid_domain_id", "0")]).unwrap();
         assert_eq!((mariadb.flavor(), mariadb.server_uuid()), (Flavor::MariaDb, Some("x=")));
         assert!(!mariadb.has_mysql_gtids());

@@ -52,7 +52,7 @@ impl Meaning {
 /// An ERR packet as an error of ours.
 pub(super) fn server_error(when: When, party: &Party<'_>, error: &ErrPacket) -> SourceError {
     let meaning = match error.number {
-        1236 => dump_meaning(&error.message),
+        1236 | 4052 => dump_meaning(&error.message),
         number => meaning(number, when, party.account),
     };
     let text = format!("{}: {error}", meaning.says);
@@ -68,8 +68,8 @@ fn meaning(number: u16, when: When, account: &str) -> Meaning {
         // COM_REGISTER_SLAVE answers 1045, not 1227, where the right is missing.
         (1045, When::Dump) => replication_right(account),
         (1045 | 1698, _) => Meaning::refused(Code::AccessDenied, "the server refused the login").advise(
-            "check mysql_username and mysql_password, and that the server has this user for the host it names here \
-             (a user without a name at 'localhost' comes before 'user'@'%')",
+            "check mysql_username and mysql_password, that the server has this user for the host it names here (a user \
+             without a name at 'localhost' comes before 'user'@'%'), and whether it was made with REQUIRE SSL or X509",
         ),
         (1130, _) => Meaning::refused(Code::AccessDenied, "the server has no account for our address")
             .advise("create the user for the host that the server names here, or for '%'"),
@@ -79,7 +79,7 @@ fn meaning(number: u16, when: When, account: &str) -> Meaning {
             .advise(format!("run on the server: ALTER USER {account} ACCOUNT UNLOCK")),
         (1820 | 1862, _) => Meaning::refused(Code::AccessDenied, "the account's password has expired")
             .advise(format!("run on the server: ALTER USER {account} IDENTIFIED BY '…' PASSWORD EXPIRE NEVER")),
-        (1251 | 1524, _) => auth_unsupported(account),
+        (1251 | 1524, When::Login) => auth_unsupported(account),
         (3159, _) => Meaning::refused(Code::Tls, "the server takes encrypted connections only")
             .advise("set mysql_ssl_mode=required"),
         (1044 | 1142 | 1143 | 1227 | 1370, When::Statement) => {
@@ -98,7 +98,7 @@ fn meaning(number: u16, when: When, account: &str) -> Meaning {
     }
 }
 
-/// Error 1236, ER_SOURCE_FATAL_ERROR_READING_BINLOG. Old and new words of the servers, in lower case.
+/// Error 1236, ER_SOURCE_FATAL_ERROR_READING_BINLOG, and MariaDB's 4052, ER_SLAVE_SAME_ID. Old and new words of the servers, in lower case.
 fn dump_meaning(message: &str) -> Meaning {
     let message = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
@@ -133,7 +133,10 @@ fn dump_meaning(message: &str) -> Meaning {
         return Meaning::refused(Code::Checksum, "the server finds its own binlog damaged");
     }
     if says(&["max_allowed_packet", "bogus data", "truncated in the middle", "corrupt"]) {
-        return Meaning::refused(Code::BadEvent, "the server cannot read its own binlog");
+        return Meaning::refused(Code::BadEvent, "the server cannot read its own binlog").advise(
+            "either the point is not the start of an event of this server, or the file is damaged: read it with \
+             mysqlbinlog to see which",
+        );
     }
     if says(&["binary log is not open"]) {
         return binlog_off();

@@ -17,6 +17,7 @@ use rustls::ClientConfig;
 use rustls::ClientConnection;
 use rustls::DigitallySignedStruct;
 use rustls::Error as TlsError;
+use rustls::PeerIncompatible;
 use rustls::RootCertStore;
 use rustls::SignatureScheme;
 use rustls::client::WebPkiServerVerifier;
@@ -135,6 +136,9 @@ fn explain(error: &io::Error) -> String {
     }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(TlsError::InvalidCertificate(cause)) => explain_certificate(cause),
+        Some(TlsError::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13)) => {
+            "the server knows no TLS newer than 1.1 (MySQL 5.6 and early 5.7 do not)".to_string()
+        }
         Some(other) => other.to_string(),
         None => error.to_string(),
     }
@@ -152,6 +156,10 @@ fn explain_certificate(cause: &CertificateError) -> String {
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "the server's certificate has expired".to_string()
+        }
+        // rustls has no name of its own for this one.
+        other if format!("{other:?}").contains("UnsupportedCertVersion") => {
+            "the server's certificate is of X.509 version 1, which cannot be verified".to_string()
         }
         other => format!("the server's certificate cannot be verified: {other:?}"),
     }

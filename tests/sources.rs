@@ -1,0 +1,589 @@
+//! Connections to real servers: every way to log in, what a server tells about itself, its binlog by position and by
+//! GTID, and its own words for all that can go wrong.
+
+mod harness;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fountain::code::Code;
+use fountain::mysql::BinlogStream;
+use fountain::mysql::Connection;
+use fountain::mysql::DumpRequest;
+use fountain::mysql::ErrorKind;
+use fountain::mysql::Flavor;
+use fountain::mysql::Poll;
+use fountain::mysql::ServerFacts;
+use fountain::mysql::SourceConfig;
+use fountain::mysql::SourceError;
+use fountain::mysql::TlsMode;
+use fountain::mysql::binlog_index::BinlogEnd;
+use fountain::mysql::binlog_index::binlog_files;
+use fountain::mysql::binlog_index::gtid_sets;
+use fountain::mysql::catalog::table_definition;
+use fountain::secret::Secret;
+use fountain::stop::Stop;
+use harness::GTID;
+use harness::Kind;
+use harness::Server;
+use std::time::Duration;
+use std::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// For what happens at once on a quiet machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Event types: header byte 4.
+const ROTATE: u8 = 4;
+const FORMAT_DESCRIPTION: u8 = 15;
+const XID: u8 = 16;
+const WRITE_ROWS_V1: u8 = 23;
+const HEARTBEAT: u8 = 27;
+const WRITE_ROWS: u8 = 30;
+
+fn account(server: &Server, user: &str, password: &str) -> SourceConfig {
+    let mut config = SourceConfig::new(server.host(), server.port(), user, Secret::new(password.to_string()));
+    config.server_id = 4711;
+    config.replica_uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562".into();
+    config.heartbeat_period = SECOND / 2;
+    config
+}
+
+fn replica(server: &Server) -> SourceConfig {
+    let (user, password) = server.replica_account();
+    account(server, user, password)
+}
+
+fn open(config: &SourceConfig) -> Result<Connection, SourceError> {
+    Connection::open(config, &Stop::new())
+}
+
+fn with_tls(config: &SourceConfig, mode: TlsMode) -> SourceConfig {
+    let mut config = config.clone();
+    config.tls.mode = mode;
+    config
+}
+
+// ------------------------------------------------------------------------------------------------------- logging in
+
+#[test]
+fn mysql_97_takes_every_path_of_caching_sha2() {
+    let Some(server) = Server::start(Kind::Mysql97, &[]) else { return };
+    let password = "päss' word\"\\ longer than its nonce of twenty bytes";
+    server.sql("DROP USER IF EXISTS every; CREATE USER every@'%' IDENTIFIED BY 'päss'' word\"\\\\ longer than its nonce of twenty bytes'");
+    let config = account(&server, "every", password);
+    for mode in [TlsMode::Disabled, TlsMode::Required, TlsMode::Preferred] {
+        let config = with_tls(&config, mode);
+        // Forgets the password, so that the next login has to show it: by RSA without TLS.
+        server.sql("FLUSH PRIVILEGES");
+        for path in ["full", "fast"] {
+            let mut connection = open(&config).unwrap_or_else(|error| panic!("{path} {mode:?}: {error}"));
+            assert_eq!(connection.tls_version().is_some(), mode != TlsMode::Disabled);
+            assert_eq!(connection.account().unwrap(), "'every'@'%'");
+        }
+        server.sql("FLUSH PRIVILEGES");
+        let mut wrong = config.clone();
+        wrong.password = Secret::new("wrong".into());
+        let error = open(&wrong).unwrap_err();
+        assert_eq!((error.code(), error.kind()), (Code::AccessDenied, ErrorKind::Refused), "{mode:?}");
+    }
+    let root = open(&account(&server, "root", "")).unwrap().account().unwrap();
+    assert!(root.starts_with("'root'@'"), "{root}");
+}
+
+#[test]
+fn mysql_97_refuses_with_reasons_that_name_the_cure() {
+    let Some(server) = Server::start_private(Kind::Mysql97, &[]) else { return };
+    server.sql(
+        "CREATE USER locked@'%' ACCOUNT LOCK; CREATE USER expired@'%' PASSWORD EXPIRE; \
+         CREATE USER x509@'%' IDENTIFIED BY 'x' REQUIRE X509; SET GLOBAL require_secure_transport=ON",
+    );
+    let refusal = |config: &SourceConfig| {
+        let error = open(config).expect_err("a refusal");
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        (error.code(), error.server_errno().unwrap_or_default(), error.to_string())
+    };
+    let (code, number, text) = refusal(&account(&server, "locked", ""));
+    assert_eq!((code, number), (Code::AccessDenied, 3118));
+    assert!(text.contains("ALTER USER 'locked'@'…' ACCOUNT UNLOCK"), "{text}");
+    let (code, number, _) = refusal(&account(&server, "expired", ""));
+    assert_eq!((code, number), (Code::AccessDenied, 1862));
+    let (code, number, text) = refusal(&with_tls(&account(&server, "root", ""), TlsMode::Disabled));
+    assert_eq!((code, number), (Code::Tls, 3159));
+    assert!(text.ends_with("set mysql_ssl_mode=required"), "{text}");
+
+    let mut x509 = account(&server, "x509", "x");
+    assert_eq!(refusal(&x509).0, Code::AccessDenied);
+    x509.tls.cert = Some(server.datadir().join("client-cert.pem"));
+    x509.tls.key = Some(server.datadir().join("client-key.pem"));
+    open(&x509).unwrap();
+}
+
+#[test]
+fn mysql_97_shows_who_it_is_by_its_certificate() {
+    let Some(server) = Server::start_private(Kind::Mysql97, &[]) else { return };
+    let mut config = with_tls(&replica(&server), TlsMode::VerifyCa);
+    config.tls.ca = Some(server.datadir().join("ca.pem"));
+    assert_eq!(open(&config).unwrap().tls_version().as_deref(), Some("TLSv1_3"));
+    let refusal = |config: &SourceConfig| {
+        let error = open(config).expect_err("a refusal");
+        assert_eq!((error.code(), error.kind()), (Code::Tls, ErrorKind::Refused));
+        error.text().to_string()
+    };
+    // The server made the certificate for itself: it names no host.
+    let text = refusal(&with_tls(&config, TlsMode::VerifyIdentity));
+    assert!(text.contains("does not name this host"), "{text}");
+    config.tls.ca = Some(server.datadir().join("client-cert.pem"));
+    let text = refusal(&config);
+    assert!(text.contains("does not come from the CA of mysql_ssl_ca"), "{text}");
+}
+
+#[test]
+fn mysql_56_and_its_old_passwords() {
+    let Some(server) = Server::start_private(Kind::Mysql56, &[]) else { return };
+    server.sql(
+        "CREATE USER old@'%' IDENTIFIED WITH mysql_old_password; SET old_passwords=1; \
+         SET PASSWORD FOR old@'%' = OLD_PASSWORD('x')",
+    );
+    let connection = open(&replica(&server)).unwrap();
+    assert!(connection.server_version().starts_with("5.6."));
+    let error = open(&account(&server, "old", "x")).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::AuthUnsupported, ErrorKind::Refused));
+    assert!(error.text().contains("mysql_old_password"), "{error}");
+    let error = open(&with_tls(&replica(&server), TlsMode::Required)).unwrap_err();
+    assert!(error.text().contains("offers no TLS"), "{error}");
+    let error = open(&account(&server, "nobody", "secret word")).unwrap_err();
+    assert_eq!((error.code(), error.server_errno()), (Code::AccessDenied, Some(1045)));
+    assert!(error.text().contains("'nobody'@'") && !error.to_string().contains("secret word"), "{error}");
+}
+
+#[test]
+fn mysql_56_knows_no_tls_of_today_and_preferred_goes_on_without() {
+    // The newer server makes certificates for itself; the older takes the key in its older form only.
+    let Some(newer) = Server::start_private(Kind::Mysql97, &[]) else { return };
+    let pem = |name: &str| newer.datadir().join(name).to_str().unwrap().to_string();
+    let key = pem("old-key.pem");
+    std::fs::write(&key, pkcs1(&std::fs::read_to_string(pem("server-key.pem")).unwrap())).unwrap();
+    let options = [
+        format!("--ssl-ca={}", pem("ca.pem")),
+        format!("--ssl-cert={}", pem("server-cert.pem")),
+        format!("--ssl-key={key}"),
+    ];
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let Some(server) = Server::start_private(Kind::Mysql56, &options) else { return };
+    assert_eq!(server.value("SELECT @@have_ssl"), "YES");
+    assert_eq!(open(&replica(&server)).unwrap().tls_version(), None);
+    let error = open(&with_tls(&replica(&server), TlsMode::Required)).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::Tls, ErrorKind::Refused));
+    assert!(error.text().contains("no TLS newer than 1.1"), "{error}");
+}
+
+/// An RSA key of 2048 bits in the form of before PKCS #8: the same without the 26 bytes that name the algorithm.
+fn pkcs1(pem: &str) -> String {
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    // The server ends its file with a zero byte.
+    let der = STANDARD.decode(body.trim_end_matches('\0')).unwrap();
+    assert_eq!(der[26], 0x30, "a sequence");
+    let body = STANDARD.encode(&der[26..]);
+    let lines: Vec<&str> =
+        body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\n", lines.join("\n"))
+}
+
+#[test]
+fn mariadb_and_its_own_login_method() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    server
+        .sql("INSTALL SONAME 'auth_ed25519'; CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('x')");
+    let connection = open(&replica(&server)).unwrap();
+    assert!(connection.server_version().contains("-MariaDB"), "{}", connection.server_version());
+    let error = open(&account(&server, "ed", "x")).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::AuthUnsupported, ErrorKind::Refused));
+    assert!(error.text().contains("client_ed25519"), "{error}");
+}
+
+// -------------------------------------------------------------------------------------------- what servers tell
+
+#[test]
+fn a_mysql_56_server_tells_what_is_needed() {
+    tells_what_is_needed(Kind::Mysql56, GTID);
+}
+
+#[test]
+fn a_mysql_97_server_tells_what_is_needed() {
+    tells_what_is_needed(Kind::Mysql97, GTID);
+}
+
+#[test]
+fn a_mariadb_server_tells_what_is_needed() {
+    tells_what_is_needed(Kind::Mariadb, &[]);
+}
+
+fn tells_what_is_needed(kind: Kind, options: &[&str]) {
+    let Some(server) = Server::start_private(kind, options) else { return };
+    let mut connection = open(&replica(&server)).unwrap();
+    let facts = ServerFacts::probe(&mut connection).unwrap();
+    assert_eq!(facts.flavor() == Flavor::MySql, kind.is_mysql());
+    assert_eq!(facts.has_mysql_gtids(), kind.is_mysql());
+    assert_eq!(facts.version(), server.value("SELECT @@version"));
+    assert_eq!(facts.server_id().to_string(), server.value("SELECT @@server_id"));
+    let uuid = if kind.is_mysql() { "SELECT @@server_uuid" } else { "SELECT @@server_uid" };
+    assert_eq!(facts.server_uuid(), Some(server.value(uuid).as_str()));
+    facts.require_row_binlog().unwrap();
+
+    server.sql("CREATE DATABASE told; CREATE TABLE told.t (id INT PRIMARY KEY)");
+    server.flush_logs();
+    let end = BinlogEnd::ask(&mut connection, &facts).unwrap();
+    assert_eq!((end.file.clone(), end.pos), server.binlog_end());
+    let set = if kind.is_mysql() { &end.gtid_executed } else { &end.gtid_binlog_pos };
+    assert_eq!(set.as_deref(), Some(server.gtid_executed().as_str()));
+    assert!(!set.as_deref().unwrap_or_default().is_empty());
+    let files = binlog_files(&mut connection).unwrap();
+    assert_eq!(files.last().unwrap().name, end.file);
+    assert_eq!(files.len(), server.binlogs().len());
+    assert_eq!(files[0].size, Some(server.binlogs()[0].metadata().unwrap().len()));
+    let sets = gtid_sets(&mut connection).unwrap();
+    assert_eq!(
+        sets.map(|sets| (sets.executed, sets.purged)),
+        end.gtid_executed.map(|set| (set, String::new()))
+    );
+
+    server.sql("SET GLOBAL binlog_format='MIXED'");
+    let facts = ServerFacts::probe(&mut connection).unwrap();
+    assert_eq!(facts.require_row_binlog().unwrap_err().code(), Code::BinlogFormat);
+    rights_that_are_missing_are_named(&server, &facts);
+}
+
+fn rights_that_are_missing_are_named(server: &Server, facts: &ServerFacts) {
+    server.sql("CREATE USER none@'%' IDENTIFIED BY 'x'");
+    let mut connection = open(&account(server, "none", "x")).unwrap();
+    let (file, pos) = server.binlog_end();
+    let grant = "run on the server: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'none'@'%'";
+    let errors = [
+        BinlogEnd::ask(&mut connection, facts).unwrap_err(),
+        binlog_files(&mut connection).unwrap_err(),
+        table_definition(&mut connection, "told", "t").unwrap_err(),
+        BinlogStream::start(connection, &DumpRequest::Position { file, pos }).unwrap_err(),
+    ];
+    for (number, error) in errors.iter().enumerate() {
+        assert_eq!((error.code(), error.kind()), (Code::RightMissing, ErrorKind::Refused), "{error}");
+        let advice = error.advice().unwrap_or_default();
+        assert!(
+            advice == grant || number == 2 && advice.contains("GRANT SELECT ON `told`.* TO 'none'@'%'"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_server_without_a_binlog_is_refused() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &["--skip-log-bin"]) else { return };
+    let mut connection = open(&replica(&server)).unwrap();
+    let facts = ServerFacts::probe(&mut connection).unwrap();
+    assert_eq!(facts.require_row_binlog().unwrap_err().code(), Code::BinlogOff);
+    assert_eq!(BinlogEnd::ask(&mut connection, &facts).unwrap_err().code(), Code::BinlogOff);
+    assert_eq!(binlog_files(&mut connection).unwrap_err().code(), Code::BinlogOff);
+}
+
+// ------------------------------------------------------------------------------------------------------ definitions
+
+#[test]
+fn definitions_come_as_the_server_has_them() {
+    for kind in Kind::ALL {
+        let Some(server) = Server::start(kind, &[]) else { continue };
+        server.sql(
+            "DROP DATABASE IF EXISTS `o'd\"d\\``db`; CREATE DATABASE `o'd\"d\\``db` CHARACTER SET utf8mb4; \
+             USE `o'd\"d\\``db`; \
+             CREATE TABLE `tä b` (a INT UNSIGNED, e ENUM('x','it''s, y') CHARACTER SET latin1 NOT NULL, b BLOB, \
+               v VARCHAR(20) NOT NULL, n INT NOT NULL, UNIQUE nullable (a), UNIQUE cut (v(3)), UNIQUE good (n, e)); \
+             CREATE TABLE keyed (x INT NOT NULL, y TEXT NOT NULL, UNIQUE (x), PRIMARY KEY (y(10), x)); \
+             CREATE TABLE `T` (`only` INT); CREATE TABLE t (other INT)",
+        );
+        // Quotes and backslashes mean something else then.
+        server.sql("SET GLOBAL sql_mode='ANSI_QUOTES,NO_BACKSLASH_ESCAPES'");
+        let mut connection = open(&replica(&server)).unwrap();
+        server.sql("SET GLOBAL sql_mode=DEFAULT");
+        let mut define = |table| table_definition(&mut connection, "o'd\"d\\`db", table).unwrap();
+        let odd = define("tä b").unwrap();
+        let columns: Vec<_> = odd
+            .columns
+            .iter()
+            .map(|column| (column.name.as_str(), column.column_type.as_str(), column.charset.as_deref()))
+            .collect();
+        let (unsigned, int) =
+            if kind == Kind::Mysql97 { ("int unsigned", "int") } else { ("int(10) unsigned", "int(11)") };
+        assert_eq!(
+            columns,
+            [
+                ("a", unsigned, None),
+                ("e", "enum('x','it''s, y')", Some("latin1")),
+                ("b", "blob", None),
+                ("v", "varchar(20)", Some("utf8mb4")),
+                ("n", int, None),
+            ],
+            "{kind}"
+        );
+        assert_eq!(odd.key, ["n", "e"], "{kind}");
+        assert_eq!(define("keyed").unwrap().key, ["y", "x"]);
+        assert_eq!(define("T").unwrap().columns[0].name, "only");
+        assert_eq!(define("t").unwrap().columns[0].name, "other");
+        assert_eq!(define("gone"), None);
+        assert_eq!(table_definition(&mut connection, "gone", "gone"), Ok(None));
+    }
+}
+
+#[test]
+fn generated_columns_are_told_and_mariadbs_own_are_not() {
+    for kind in [Kind::Mysql97, Kind::Mariadb] {
+        let Some(server) = Server::start(kind, &[]) else { continue };
+        server.sql(
+            "DROP DATABASE IF EXISTS gen; CREATE DATABASE gen; \
+             CREATE TABLE gen.t (id INT PRIMARY KEY, v INT AS (id + 1) VIRTUAL, s INT AS (id + 2) STORED)",
+        );
+        let mut connection = open(&replica(&server)).unwrap();
+        let mut names = |table| {
+            let definition = table_definition(&mut connection, "gen", table).unwrap().unwrap();
+            definition.columns.into_iter().map(|column| column.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("t"), ["id", "v", "s"]);
+        if kind == Kind::Mariadb {
+            server.sql(
+                "CREATE TABLE gen.implicit (id INT PRIMARY KEY) WITH SYSTEM VERSIONING; \
+                 CREATE TABLE gen.explicit (id INT PRIMARY KEY, a TIMESTAMP(6) GENERATED ALWAYS AS ROW START, \
+                   b TIMESTAMP(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (a, b)) WITH SYSTEM VERSIONING; \
+                 CREATE TABLE gen.hashed (id INT PRIMARY KEY, t TEXT, UNIQUE (t)); \
+                 CREATE TABLE gen.hidden (id INT PRIMARY KEY, h INT INVISIBLE)",
+            );
+            assert_eq!(names("implicit"), ["id"], "rows log row_start and row_end too");
+            assert_eq!(names("explicit"), ["id", "a", "b"]);
+            assert_eq!(names("hashed"), ["id", "t"], "rows may log DB_ROW_HASH_1 too");
+            assert_eq!(names("hidden"), ["id", "h"]);
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- streams
+
+#[test]
+fn the_binlog_of_mysql_56() {
+    the_binlog(Kind::Mysql56, GTID);
+}
+
+#[test]
+fn the_binlog_of_mysql_97() {
+    the_binlog(Kind::Mysql97, GTID);
+}
+
+#[test]
+fn the_binlog_of_mariadb() {
+    the_binlog(Kind::Mariadb, &[]);
+}
+
+/// What came by a stream: types and sizes of events; heartbeats are counted apart.
+#[derive(Default)]
+struct Came {
+    events: Vec<(u8, usize)>,
+    heartbeats: usize,
+}
+
+impl Came {
+    fn count(&self, event_type: u8) -> usize {
+        self.events.iter().filter(|(came, _)| *came == event_type).count()
+    }
+
+    /// The sizes of the row events, of either version.
+    fn rows(&self) -> Vec<usize> {
+        let rows = self.events.iter().filter(|(came, _)| matches!(*came, WRITE_ROWS | WRITE_ROWS_V1));
+        rows.map(|(_, size)| *size).collect()
+    }
+}
+
+/// Reads until `done`, or fails after a while.
+fn read(stream: &mut BinlogStream, done: impl Fn(&Came) -> bool) -> Result<Came, SourceError> {
+    let mut came = Came::default();
+    let began = Instant::now();
+    while !done(&came) {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "only {:?} came, and {} heartbeats",
+            came.events,
+            came.heartbeats
+        );
+        match stream.poll(SECOND / 10)? {
+            Poll::Event(event) if event[4] == HEARTBEAT => came.heartbeats += 1,
+            Poll::Event(event) => {
+                assert_eq!(u32::from_le_bytes(event[9..13].try_into().unwrap()) as usize, event.len());
+                came.events.push((event[4], event.len()));
+            }
+            Poll::Idle => {}
+            Poll::End => panic!("the end of the stream"),
+        }
+    }
+    Ok(came)
+}
+
+/// How a stream ends when nothing else can come.
+fn end_of(mut stream: BinlogStream) -> Result<(), SourceError> {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        if stream.poll(SECOND / 10)? == Poll::End {
+            return Ok(());
+        }
+    }
+    panic!("the stream does not end");
+}
+
+fn stream(config: &SourceConfig, request: &DumpRequest) -> BinlogStream {
+    BinlogStream::start(open(config).unwrap(), request).unwrap()
+}
+
+fn the_binlog(kind: Kind, options: &[&str]) {
+    let Some(mut server) = Server::start_private(kind, options) else { return };
+    let config = replica(&server);
+    let facts = ServerFacts::probe(&mut open(&config).unwrap()).unwrap();
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, b LONGBLOB)");
+    let (file, pos) = server.binlog_end();
+    let from = DumpRequest::Position { file, pos };
+
+    rows_come_by_position(&server, &config, &from);
+    all_comes_by_gtid(&server, &config, &facts);
+    two_streams_of_one_replica(&server, &config, &from);
+    places_that_do_not_exist(&server, &config, &from);
+    a_server_without_checksums(&server, &config);
+    what_was_purged(&server, &config, &facts, &from);
+    the_server_goes(&mut server, &config);
+}
+
+fn rows_come_by_position(server: &Server, config: &SourceConfig, from: &DumpRequest) {
+    let mut stream = stream(config, from);
+    assert_eq!(stream.announced_checksum(), Some("CRC32"));
+    let came = read(&mut stream, |came| came.heartbeats >= 2).unwrap();
+    assert_eq!(came.events.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [ROTATE, FORMAT_DESCRIPTION]);
+    // One event that needs a second packet, and one that is exactly a full one: 16 MiB − 1 with the OK byte.
+    server.sql("INSERT INTO d.t VALUES (1, 'a'); INSERT INTO d.t VALUES (2, REPEAT('x', 20000000))");
+    let came = read(&mut stream, |came| came.count(XID) == 2).unwrap();
+    let sizes = came.rows();
+    assert!(sizes.len() == 2 && sizes[0] < 60 && sizes[1] > 20_000_000, "{sizes:?}");
+    let frame = (0xff_ffff - 1) - (sizes[1] - 20_000_000);
+    server.sql(&format!("INSERT INTO d.t VALUES (3, REPEAT('y', {frame})); INSERT INTO d.t VALUES (4, 'b')"));
+    let came = read(&mut stream, |came| came.count(XID) == 2).unwrap();
+    assert_eq!(came.rows()[0], 0xff_ffff - 1);
+    assert!(stream.bytes_received() > 36_000_000);
+}
+
+fn all_comes_by_gtid(server: &Server, config: &SourceConfig, facts: &ServerFacts) {
+    let everything = match facts.flavor() {
+        Flavor::MySql => DumpRequest::Gtid { set: vec![0; 8] },
+        Flavor::MariaDb => DumpRequest::MariadbGtid { position: String::new() },
+    };
+    let came = read(&mut stream(config, &everything), |came| came.count(XID) == 4).unwrap();
+    assert_eq!(came.rows().len(), 4);
+    let executed = server.gtid_executed();
+    let nothing_new = match facts.flavor() {
+        Flavor::MySql => {
+            DumpRequest::Gtid { set: first(facts, executed.rsplit('-').next().unwrap().parse().unwrap()) }
+        }
+        Flavor::MariaDb => DumpRequest::MariadbGtid { position: executed },
+    };
+    let mut stream = stream(config, &nothing_new);
+    assert_eq!(read(&mut stream, |came| came.heartbeats > 0).unwrap().rows().len(), 0);
+}
+
+fn two_streams_of_one_replica(server: &Server, config: &SourceConfig, from: &DumpRequest) {
+    let old = stream(config, from);
+    let mut new = stream(config, from);
+    // 5.6 ends the old stream without a reason.
+    match (server.kind(), end_of(old)) {
+        (Kind::Mysql56, Ok(())) => {}
+        (_, outcome) => {
+            let error = outcome.unwrap_err();
+            assert_eq!((error.code(), error.kind()), (Code::ReplicaIdClash, ErrorKind::Retry), "{error}");
+        }
+    }
+    assert_eq!(read(&mut new, |came| came.count(XID) == 4).unwrap().rows().len(), 4);
+    server.session().sql(&format!("KILL {}", new.connection_id()));
+    let error = end_of(new).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::ConnectionLost, ErrorKind::Retry), "{error}");
+}
+
+fn places_that_do_not_exist(server: &Server, config: &SourceConfig, from: &DumpRequest) {
+    let DumpRequest::Position { file, pos } = from else { unreachable!("a position") };
+    let end = |file: &str, pos| {
+        end_of(stream(config, &DumpRequest::Position { file: file.into(), pos })).unwrap_err()
+    };
+    let beyond = end(file, 999_999_999);
+    assert_eq!((beyond.code(), beyond.kind()), (Code::PointBeyondEnd, ErrorKind::Refused), "{beyond}");
+    let nowhere = end("other-bin.000001", 4);
+    assert_eq!((nowhere.code(), nowhere.kind()), (Code::Purged, ErrorKind::Refused), "{nowhere}");
+    let inside = end(file, pos + 9);
+    assert_eq!(
+        (inside.code(), inside.kind()),
+        (Code::BadEvent, ErrorKind::Refused),
+        "{}: {inside}",
+        server.kind()
+    );
+}
+
+fn a_server_without_checksums(server: &Server, config: &SourceConfig) {
+    server.sql("SET GLOBAL binlog_checksum=NONE; INSERT INTO d.t VALUES (5, 'c')");
+    let file = server.binlog_end().0;
+    let mut stream = stream(config, &DumpRequest::Position { file, pos: 4 });
+    assert_eq!(stream.announced_checksum(), Some("NONE"));
+    read(&mut stream, |came| came.count(XID) == 1).unwrap();
+    server.sql("SET GLOBAL binlog_checksum=CRC32; INSERT INTO d.t VALUES (6, 'd')");
+    read(&mut stream, |came| came.count(XID) == 1).unwrap();
+}
+
+fn what_was_purged(server: &Server, config: &SourceConfig, facts: &ServerFacts, from: &DumpRequest) {
+    let (last, _) = server.binlog_end();
+    // A file that a stream still reads is kept, and the server notices late that a reader has left.
+    harness::wait_until("the files are purged", PATIENCE, || {
+        server.sql(&format!("PURGE BINARY LOGS TO '{last}'"));
+        server.binlogs().len() == 1
+    });
+    let (everything, beyond) = match facts.flavor() {
+        Flavor::MariaDb => {
+            let position = |text: &str| DumpRequest::MariadbGtid { position: text.into() };
+            (position("0-1-1"), position("0-1-999999"))
+        }
+        Flavor::MySql => {
+            (DumpRequest::Gtid { set: vec![0; 8] }, DumpRequest::Gtid { set: first(facts, 999_999) })
+        }
+    };
+    for request in [from, &everything] {
+        let error = end_of(stream(config, request)).unwrap_err();
+        assert_eq!((error.code(), error.kind()), (Code::Purged, ErrorKind::Refused), "{error}");
+    }
+    let error = end_of(stream(config, &beyond)).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::PointBeyondEnd, ErrorKind::Refused), "{error}");
+}
+
+/// The server's own transactions 1 to `last` as a binary set: count 8, then uuid 16, intervals 8, start 8, end 8.
+fn first(facts: &ServerFacts, last: u64) -> Vec<u8> {
+    let uuid = facts.server_uuid().unwrap().replace('-', "");
+    let mut set = 1u64.to_le_bytes().to_vec();
+    set.extend((0..16).map(|i| u8::from_str_radix(&uuid[2 * i..2 * i + 2], 16).unwrap()));
+    set.extend([1, 1, last + 1].map(u64::to_le_bytes).concat());
+    set
+}
+
+fn the_server_goes(server: &mut Server, config: &SourceConfig) {
+    let (file, pos) = server.binlog_end();
+    let from = DumpRequest::Position { file, pos };
+    let mut config = config.clone();
+    (config.so_timeout, config.query_timeout, config.login_timeout) = (2 * SECOND, 2 * SECOND, 2 * SECOND);
+    let mut silent = stream(&config, &from);
+    read(&mut silent, |came| came.heartbeats > 0).unwrap();
+    let mut connection = open(&config).unwrap();
+    server.stall();
+    let error = end_of(silent).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::Stalled, ErrorKind::Retry), "{error}");
+    assert_eq!(connection.ping().unwrap_err().code(), Code::Timeout);
+    assert_eq!(open(&config).unwrap_err().code(), Code::Timeout);
+    server.resume();
+
+    let stream = stream(&config, &from);
+    server.kill9();
+    let error = end_of(stream).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::ConnectionLost, ErrorKind::Retry), "{error}");
+    assert_eq!(open(&config).unwrap_err().code(), Code::Unreachable);
+}
