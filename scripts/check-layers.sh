@@ -27,6 +27,8 @@ status      code stop config sync_point
 guard       code codec stop config status
 mysql       code codec stop secret config wire binlog schema sync_point
 pipeline    code codec stop secret config wire column binlog schema change sync_point pack sink status guard mysql
+logging     code config
+cat         *
 daemon      *
 cli         *
 lib         *

@@ -382,12 +382,14 @@ make_template() { # KIND FOLDER
     mkdir -p "$datadir" && chmod 700 "$datadir"
     create_system_tables "$kind" "$datadir"
     socket=$(mktemp -d "${TMPDIR:-/tmp}/fountain-XXXXXX")
+    # A step is a process of its own, so this is the end of the step.
+    # shellcheck disable=SC2064 # the values of now
+    trap "stop '$datadir' || true; rm -rf '$socket'" EXIT
     # Through the socket alone: root@localhost is the one account that exists already, and no port can clash.
     start_process "$kind" "$datadir" 0 --skip-networking --skip-log-bin --socket="$socket/s" 9>&-
     wait_for "$datadir" socket "$socket/s"
     accounts_sql "$kind" | "$(client_program "$kind")" --user=root --socket="$socket/s"
     stop "$datadir"
-    rm -rf "$socket"
     # A copy must have a server_uuid of its own.
     rm -f "$datadir"/auto.cnf "$datadir"/error.log "$datadir"/*.pid "$datadir"/binlog.*
     : >"$datadir/ready"
