@@ -34,6 +34,7 @@ impl Session {
         let mut connection = Connection::open(&config, stop).map_err(fault)?;
         let facts = ServerFacts::probe(&mut connection).map_err(fault)?;
         facts.require_row_binlog().map_err(fault)?;
+        facts.require_other_id(config.server_id).map_err(fault)?;
         Ok(Self { connection, facts, config, server })
     }
 

@@ -8,6 +8,7 @@ use crate::config::DumpStrategy;
 use crate::config::ShardConfig;
 use crate::config::StartWithoutPoint;
 use crate::mysql::binlog_index::BinlogEnd;
+use crate::mysql::binlog_index::GtidSets;
 use crate::mysql::binlog_index::binlog_files;
 use crate::mysql::binlog_index::gtid_sets;
 use crate::mysql::binlog_stream::DumpRequest;
@@ -126,10 +127,15 @@ impl Planning<'_> {
         Ok(Dump { request: DumpRequest::Gtid { set: ours.encode() }, resume, described })
     }
 
+    fn gtid_sets(&mut self) -> Result<GtidSets, Fault> {
+        let sets = gtid_sets(&mut self.session.connection).map_err(self.source_fault())?;
+        sets.ok_or_else(|| self.refused(Code::Unsupported, "the server keeps no GTID sets"))
+    }
+
     /// What the server has lost of what we need, and what it lacks of what we have, are refused by name: asked for the
     /// rest, it would send a stream with a hole.
     fn check_sets(&mut self, ours: &GtidSet) -> Result<(), Fault> {
-        let sets = gtid_sets(&mut self.session.connection).map_err(self.source_fault())?;
+        let sets = self.gtid_sets()?;
         let [executed, purged] = [&sets.executed, &sets.purged].map(|text| text.parse::<GtidSet>());
         let (Ok(executed), Ok(purged)) = (executed, purged) else {
             return Err(
@@ -264,11 +270,11 @@ impl Planning<'_> {
     }
 
     fn at_beginning(&mut self, by_gtid: bool) -> Result<Dump, Fault> {
-        let fault = self.source_fault();
         if by_gtid {
-            let sets = gtid_sets(&mut self.session.connection).map_err(fault)?;
-            return self.by_gtid_text(&sets.purged);
+            let purged = self.gtid_sets()?.purged;
+            return self.by_gtid_text(&purged);
         }
+        let fault = self.source_fault();
         const FIRST_EVENT: u64 = 4;
         match binlog_files(&mut self.session.connection).map_err(fault)?.first() {
             Some(entry) => self.by_position(&entry.name, FIRST_EVENT),
