@@ -9,6 +9,13 @@ use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+/// A child that is being spawned shares every lock of its parent until it has become another program, so a lock that was
+/// just given back can look held for a moment.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Holds `<shard>.lock` in a folder. The lock goes with this value, and with the process however that ends; the file
 /// stays (removing it would let two processes lock two files of one name).
@@ -18,7 +25,7 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Takes the lock at once or says who has it. The folder must exist.
+    /// Takes the lock or says who has it. The folder must exist.
     pub fn acquire(folder: &Path, shard: &str) -> Result<Self, FolderError> {
         check_shard_name(shard)?;
         let path = folder.join(format!("{shard}.lock"));
@@ -27,10 +34,16 @@ impl FolderLock {
         };
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = opened.map_err(|e| failed("the folder cannot be written to", e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(folder, shard, &path, &file)),
-            Err(TryLockError::Error(e)) => return Err(failed("cannot be locked", e)),
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Err(TryLockError::WouldBlock) => return Err(held(folder, shard, &path, &file)),
+                Err(TryLockError::Error(e)) => return Err(failed("cannot be locked", e)),
+            }
         }
         // Written over before it is cut, so that a reader never finds it empty.
         let pid = format!("{}\n", std::process::id());
@@ -120,6 +133,20 @@ mod tests {
         assert_eq!(error.code, Code::Locked);
         assert!(error.text.contains(&format!("process {} works on shard a", pid.trim())), "{error}");
         FolderLock::acquire(temp.path(), "a").unwrap();
+    }
+
+    #[test]
+    fn a_lock_given_back_while_children_are_spawned_is_free() {
+        let temp = tempfile::tempdir().unwrap();
+        let spawning = thread::spawn(|| {
+            for _ in 0..200 {
+                Command::new("true").status().unwrap();
+            }
+        });
+        while !spawning.is_finished() {
+            FolderLock::acquire(temp.path(), "a").unwrap();
+        }
+        spawning.join().unwrap();
     }
 
     #[test]
