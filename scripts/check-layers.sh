@@ -21,7 +21,7 @@ binlog      code codec
 schema      code codec binlog column
 change      code codec binlog column schema
 sync_point  code codec binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition
-pack        code column change sync_point
+pack        code codec binlog column schema change sync_point
 sink        code config pack sync_point
 status      code stop config sync_point
 guard       code codec stop config status
