@@ -21,6 +21,7 @@ pub use program::fountain;
 pub use program::run_fountain;
 pub use server::GTID;
 pub use server::Kind;
+pub use server::LoggedEvent;
 pub use server::Server;
 pub use session::Row;
 pub use session::Session;
