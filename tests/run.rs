@@ -7,17 +7,13 @@ use harness::GTID;
 use harness::Kind;
 use harness::Server;
 use harness::delivered::Delivered;
+use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_until;
 use serde_json::Value;
 use serde_json::json;
 
 const BEGINNING: &str = "start_without_point=beginning";
-
-/// Keys as `-D` arguments.
-fn keys<'a>(pairs: &[&'a str]) -> Vec<&'a str> {
-    pairs.iter().flat_map(|pair| ["-D", *pair]).collect()
-}
 
 /// What stdout holds after `--until end` from the beginning.
 fn text(server: &Server, pairs: &[&str]) -> String {

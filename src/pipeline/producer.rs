@@ -174,8 +174,7 @@ impl Producer {
         let mut session = Session::open(&self.shard.name, config, &self.stop)?;
         let dump = start::plan(&self.shard, &mut session, resume.cloned())?;
         if let (None, Some(until)) = (&self.target, &self.until) {
-            let by_gtid = dump.resume.frontier.gtid_set.is_some();
-            self.target = Some(Target::fix(until, &self.shard.name, &mut session, by_gtid)?);
+            self.target = Some(Target::fix(until, &self.shard.name, &mut session, &dump)?);
         }
         Ok(Ready { session, dump })
     }
@@ -245,11 +244,11 @@ impl Producer {
             decoder: Decoder::new(announced(&stream)),
             assembler: Assembler::new(self.options.clone(), definitions, &place.file),
             tracker: PositionTracker::new(place.pos, holes),
-            executed: dump.resume.frontier.gtid_set.clone(),
+            executed: Executed { set: dump.resume.frontier.gtid_set.clone(), noted: 0 },
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
                 created: dump.resume.frontier.file_created,
-                by_gtid: dump.resume.frontier.gtid_set.is_some(),
+                by_gtid: holes == Holes::Transactions,
             }),
             stream,
             server,
@@ -308,8 +307,7 @@ struct Streaming<'a> {
     decoder: Decoder,
     assembler: Assembler<KnownDefinitions>,
     tracker: PositionTracker,
-    /// How far we are as a set, where the shard is followed by GTID.
-    executed: Option<GtidSet>,
+    executed: Executed,
     /// The file in which we resume, until a format description has proved that it is the one we mean.
     unproven: Option<Unproven>,
     batch: Batch,
@@ -327,7 +325,7 @@ impl Streaming<'_> {
             let wait = if producer.stop.requested() { Duration::ZERO } else { POLL_TICK };
             match self.stream.poll(wait).map_err(|error| source_fault(&producer.shard.name, &error))? {
                 Poll::Event(bytes) => {
-                    let mut link = Link { channels: self.channels, executed: self.executed.as_mut() };
+                    let mut link = Link { channels: self.channels, executed: &mut self.executed };
                     let taken = take_event(
                         bytes,
                         &mut self.decoder,
@@ -339,6 +337,7 @@ impl Streaming<'_> {
                     if let Err(error) = taken {
                         return self.failed(producer, error);
                     }
+                    self.executed.note(&self.batch);
                 }
                 Poll::Idle => {}
                 Poll::End => {
@@ -368,7 +367,7 @@ impl Streaming<'_> {
         let reached = |target: &Target| {
             // Only behind the format description is it certain that this is the file we mean.
             let rest = self.assembler.rest().filter(|_| self.unproven.is_none());
-            rest.is_some_and(|rest| target.reached(rest, self.executed.as_ref()))
+            rest.is_some_and(|rest| target.reached(rest, self.executed.set.as_ref()))
         };
         if producer.target.as_ref().is_some_and(reached) {
             return Some(Ended::Reached);
@@ -381,7 +380,7 @@ impl Streaming<'_> {
             return true;
         }
         self.batch.drained = drained;
-        let mut link = Link { channels: self.channels, executed: self.executed.as_mut() };
+        let mut link = Link { channels: self.channels, executed: &mut self.executed };
         link.hand_over(&mut self.batch).is_ok()
     }
 
@@ -447,28 +446,38 @@ fn take_event(
 /// The way to the packer.
 struct Link<'a> {
     channels: &'a Channels,
-    executed: Option<&'a mut GtidSet>,
+    executed: &'a mut Executed,
 }
 
 impl HandOver for Link<'_> {
     fn hand_over(&mut self, batch: &mut Batch) -> Result<(), ChangeError> {
+        self.executed.note(batch);
+        self.executed.noted = 0;
         let mut full = self.channels.spare.try_recv().unwrap_or_default();
         std::mem::swap(batch, &mut full);
-        if let Some(executed) = &mut self.executed {
-            note_executed(executed, &full);
-        }
         let sent = self.channels.messages.send(Message::Batch(full));
         sent.map_err(|_| ChangeError::again("the packer has gone"))
     }
 }
 
-/// Adds the transactions that end in a batch.
-fn note_executed(executed: &mut GtidSet, batch: &Batch) {
-    for item in &batch.items {
-        if let Item::End(end) = item
-            && let Some(gtid) = &end.gtid
-        {
-            executed.add(gtid);
+/// How far we are as a set, where the shard is followed by GTID.
+struct Executed {
+    set: Option<GtidSet>,
+    /// Items of the batch in hand whose transactions are in the set.
+    noted: usize,
+}
+
+impl Executed {
+    /// Adds the transactions that have ended in the batch in hand. `--until` looks after every event.
+    fn note(&mut self, batch: &Batch) {
+        let Some(set) = &mut self.set else { return };
+        for item in batch.items.iter().skip(self.noted) {
+            if let Item::End(end) = item
+                && let Some(gtid) = &end.gtid
+            {
+                set.add(gtid);
+            }
         }
+        self.noted = batch.items.len();
     }
 }

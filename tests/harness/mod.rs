@@ -9,6 +9,7 @@
 pub mod delivered;
 mod process;
 mod program;
+pub mod proxy;
 mod scripts;
 mod server;
 mod session;
@@ -19,6 +20,8 @@ pub use program::Output;
 pub use program::Running;
 pub use program::fountain;
 pub use program::run_fountain;
+pub use proxy::Fault;
+pub use proxy::Proxy;
 pub use server::GTID;
 pub use server::Kind;
 pub use server::LoggedEvent;

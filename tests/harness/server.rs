@@ -174,11 +174,16 @@ impl Server {
 
     /// The `-D` arguments that point shard N at this server, the password as a file `folder/password`.
     pub fn shard_arguments(&self, shard: u32, folder: &Path) -> Vec<String> {
+        self.shard_arguments_through(shard, folder, self.port)
+    }
+
+    /// As `shard_arguments`, through a proxy on that port.
+    pub fn shard_arguments_through(&self, shard: u32, folder: &Path, port: u16) -> Vec<String> {
         let password_file = folder.join("password");
         fs::write(&password_file, REPLICA.1).expect("cannot write the password file");
         let pairs = [
             format!("mysql_shard_{shard}_server={}", self.host),
-            format!("mysql_shard_{shard}_port={}", self.port),
+            format!("mysql_shard_{shard}_port={port}"),
             format!("mysql_username={}", REPLICA.0),
             format!("mysql_password_file={}", path_text(&password_file)),
         ];
