@@ -1,5 +1,6 @@
 //! One shard's packs on their way to the sink: headers, retries, and the point that follows each acknowledgement.
 
+use crate::code::Code;
 use crate::pack::builder::FinishedPack;
 use crate::pack::builder::Frontier;
 use crate::pack::builder::PackOutput;
@@ -136,7 +137,8 @@ impl Delivery {
                         log::error!("{fault}; waiting_for_sink, trying again every second");
                     }
                     waiting = true;
-                    if self.stop.wait(SINK_RETRY_PAUSE) {
+                    // Half a pack cannot be left behind: its rest is tried as long as stop_timeout_ms allows.
+                    if self.stop.wait(SINK_RETRY_PAUSE) && !self.sink.owes_rest() {
                         return Err(self.stopped());
                     }
                 }
@@ -151,10 +153,10 @@ impl Delivery {
 
     fn stopped(&self) -> Fault {
         let text = format!(
-            "shard={} stopped while a pack could not be delivered; its rows are read again at the next start",
+            "shard={} a pack could not be delivered before the stop; its rows are read again at the next start",
             self.shard
         );
-        Fault::stop(crate::code::Code::SinkFailed, text)
+        Fault::stop(Code::Stopped, text)
     }
 }
 

@@ -32,6 +32,11 @@ pub trait Sink: Send {
     /// again (after other calls of `tick`), and must be before any other; where the sink can tell, it comes out once.
     fn deliver(&mut self, pack: &Pack<'_>) -> Result<(), SinkError>;
 
+    /// Whether a part of a pack is out that can be neither taken back nor left as it is: its rest has to follow.
+    fn owes_rest(&self) -> bool {
+        false
+    }
+
     /// The last whole pack that this sink holds, after it has mended what a crash left; none from a sink that keeps
     /// nothing, and from an empty one.
     fn standing(&mut self) -> Result<Option<PackHeader>, SinkError>;

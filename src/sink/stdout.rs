@@ -154,6 +154,13 @@ impl SharedOutput {
         }
     }
 
+    /// Whether this shard has a pack out in part.
+    fn owes_rest(&self, shard: &str) -> bool {
+        let queue = self.queue();
+        let first = queue.dead.is_none() && queue.shards.front().is_some_and(|first| first == shard);
+        first && self.writer.lock().unwrap_or_else(PoisonError::into_inner).begun.is_some()
+    }
+
     /// A shard ends. If it leaves half a pack behind, the output ends there for all.
     fn leave(&self, shard: &str) -> Result<(), SinkError> {
         let mut queue = self.queue();
@@ -289,6 +296,10 @@ impl StdoutSink {
 impl Sink for StdoutSink {
     fn deliver(&mut self, pack: &Pack<'_>) -> Result<(), SinkError> {
         self.shared.deliver(pack)
+    }
+
+    fn owes_rest(&self) -> bool {
+        self.shared.owes_rest(&self.shard)
     }
 
     fn standing(&mut self) -> Result<Option<PackHeader>, SinkError> {
