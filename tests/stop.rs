@@ -219,6 +219,30 @@ fn a_reader_that_does_not_read() {
     assert_eq!([first, ids(&rest.stdout)].concat(), (1..=2000).collect::<Vec<_>>());
 }
 
+/// A consumer that takes its time is no failure, whatever the run is for.
+#[test]
+fn a_slow_reader_gets_everything() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    create(&server);
+    insert(&server, 1, 2000);
+    let home = Fountain::new();
+    let arguments = run_arguments(&home, &server, &keys(&[BEGINNING, "sink=stdout"]));
+    let (mut run, mut unread) =
+        home.spawn_unread(&[arguments, vec!["--until".into(), "end".into()]].concat());
+    run.wait_for("it waits", PATIENCE, |run| run.stderr().contains("waiting_for_sink"));
+    let mut text = String::new();
+    unread.read_to_string(&mut text).expect("lines are UTF-8");
+    let output = run.wait(PATIENCE);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(ids(&text), (1..=2000).collect::<Vec<_>>());
+    assert_eq!(
+        output.stderr.lines().filter(|line| line.contains("stdout")).count(),
+        1,
+        "told once: {}",
+        output.stderr
+    );
+}
+
 /// Several shards wait for different things; one signal ends them all.
 #[test]
 fn several_shards_at_once() {
