@@ -125,6 +125,11 @@ impl BinlogStream {
         self.connection.link.frames.has_packet()
     }
 
+    /// Whether nothing more is here now, neither in the buffer nor on the socket.
+    pub fn is_drained(&self) -> bool {
+        !self.has_buffered_event() && !self.connection.link.has_bytes_waiting()
+    }
+
     /// The next event, waited for at most `wait`. An error ends the stream.
     pub fn poll(&mut self, wait: Duration) -> Result<Poll<'_>, SourceError> {
         if !self.advance()? && !self.await_event(wait)? {

@@ -146,6 +146,11 @@ impl Link {
         }
     }
 
+    /// Whether a read would bring something at once.
+    pub(super) fn has_bytes_waiting(&self) -> bool {
+        self.stream.has_bytes_waiting()
+    }
+
     /// The account as far as it is known.
     pub(super) fn known_account(&self) -> String {
         self.account.clone().unwrap_or_else(|| format!("'{}'@'…'", self.config.user))

@@ -5,6 +5,10 @@ use super::config::SourceConfig;
 use super::error::SourceError;
 use crate::code::Code;
 use crate::stop::Stop;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::event::poll;
 use rustls::ClientConnection;
 use rustls::StreamOwned;
 use socket2::Domain;
@@ -136,6 +140,17 @@ impl Stream {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Received::Closed),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a read would bring something at once.
+    pub(super) fn has_bytes_waiting(&self) -> bool {
+        let decrypted = match &self.channel {
+            Channel::Tcp(_) => false,
+            Channel::Tls(tls) => !tls.conn.wants_read(),
+        };
+        // A socket that cannot be asked is one whose next read tells why.
+        let at_once = Timespec::default();
+        decrypted || poll(&mut [PollFd::new(self.tcp(), PollFlags::IN)], Some(&at_once)) != Ok(0)
     }
 
     /// Sends all of `bytes`.
@@ -363,7 +378,14 @@ mod tests {
         let mut stream = Stream::plain(tcp);
         let mut byte = [0; 1];
         assert_eq!(stream.receive(&mut byte, Duration::ZERO).unwrap(), Received::Nothing);
-        drop(listener.accept().unwrap());
+        assert!(!stream.has_bytes_waiting());
+        let mut peer = listener.accept().unwrap().0;
+        peer.write_all(b"ab").unwrap();
+        assert_eq!(stream.receive(&mut byte, TICK).unwrap(), Received::Bytes(1));
+        assert!(stream.has_bytes_waiting());
+        assert_eq!(stream.receive(&mut byte, TICK).unwrap(), Received::Bytes(1));
+        assert!(!stream.has_bytes_waiting());
+        drop(peer);
         assert_eq!(stream.receive(&mut byte, TICK).unwrap(), Received::Closed);
     }
 }

@@ -354,8 +354,8 @@ impl Streaming<'_> {
             if let Err(error) = self.check_file_created() {
                 return Err(self.fault(producer, error));
             }
-            let drained = !self.stream.has_buffered_event();
-            if (drained || self.batch.is_full()) && !self.hand_over(drained) {
+            let at_rest = !self.stream.has_buffered_event() || self.batch.is_full();
+            if at_rest && !self.batch.is_empty() && !self.hand_over(self.stream.is_drained()) {
                 return Ok(Ended::PackerGone);
             }
             if let Some(ended) = self.over(producer) {
