@@ -654,6 +654,8 @@ impl PackBuilder {
             output.send(pack).map_err(BuildError::Output)?;
             open.streamed = true;
         }
+        // The line that follows, if there is one, is yet to be noted.
+        self.first_open = None;
         self.drop_front(cut);
         Ok(())
     }
