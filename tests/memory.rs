@@ -8,6 +8,7 @@ use harness::GTID;
 use harness::Kind;
 use harness::Server;
 use harness::delivered::Delivered;
+use harness::delivered::PATIENCE;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
 use serde_json::Value;
@@ -47,6 +48,22 @@ fn a_large_value_is_the_servers_own() {
             assert_eq!(Some(sha256_hex(image["t"].as_str().expect("a text").as_bytes())), row[1], "{kind}");
         }
     }
+}
+
+/// No retry makes an event smaller: with or without an end in sight the shard stops.
+#[test]
+fn an_event_larger_than_allowed_stops_the_shard() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    server.sql(
+        "CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY, b longblob) ENGINE=InnoDB;
+         INSERT INTO d.t VALUES (1, 'small'); INSERT INTO d.t VALUES (2, REPEAT('x', 3000000))",
+    );
+    let home = Fountain::new();
+    let pairs = keys(&["start_without_point=beginning", "max_event_bytes=1MiB"]);
+    let output = home.run(&run_arguments(&home, &server, &pairs), PATIENCE);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let told: Vec<&str> = output.stderr.lines().filter(|line| line.contains("EVENT_TOO_LARGE")).collect();
+    assert!(told.len() == 1 && told[0].contains("max_event_bytes"), "{}", output.stderr);
 }
 
 /// The most memory that a process has had, in KiB.

@@ -24,7 +24,6 @@ const EAGER: &[&str] = &[
     "mysql_ssl_mode=disabled",
     "data_source_try_interval=10ms",
     "repeat_resource_interval=50ms",
-    "pack_max_bytes=64KiB",
 ];
 
 /// Cuts for each kind of server, spread over as many passes over its binlog as they last.
@@ -104,6 +103,7 @@ fn cut_everywhere(kind: Kind, options: &[&str], extra: &[&str], sink: &str, seed
 
     let mut dice = Dice(seed);
     let proxy = Proxy::start(server.port());
+    proxy.pieces(1 + dice.below(9000) as usize);
     proxy.plan((0..CUTS).map(|_| {
         let reach = [60, 700, 6_000, 60_000, size][dice.below(5) as usize];
         Fault::Cut(dice.below(reach) as usize)
@@ -135,12 +135,12 @@ fn cut_everywhere(kind: Kind, options: &[&str], extra: &[&str], sink: &str, seed
 
 #[test]
 fn cut_everywhere_mysql56_position_files() {
-    cut_everywhere(Kind::Mysql56, &["--binlog-checksum=NONE"], &[], "file", 1);
+    cut_everywhere(Kind::Mysql56, &["--binlog-checksum=NONE"], &["pack_max_bytes=64KiB"], "file", 1);
 }
 
 #[test]
 fn cut_everywhere_mysql97_gtid_stdout() {
-    cut_everywhere(Kind::Mysql97, GTID, &[], "stdout", 2);
+    cut_everywhere(Kind::Mysql97, GTID, &["pack_max_bytes=64KiB"], "stdout", 2);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn cut_everywhere_mysql97_compressed_files() {
     cut_everywhere(
         Kind::Mysql97,
         &options,
-        &["binlog_dump_strategy=position", "dispatch_transaction=true"],
+        &["binlog_dump_strategy=position", "dispatch_transaction=true", "pack_max_bytes=64KiB"],
         "file",
         3,
     );
@@ -157,5 +157,64 @@ fn cut_everywhere_mysql97_compressed_files() {
 
 #[test]
 fn cut_everywhere_mariadb_stdout() {
-    cut_everywhere(Kind::Mariadb, &[], &["dispatch_transaction=true"], "stdout", 4);
+    // Most packs are a single line.
+    cut_everywhere(Kind::Mariadb, &[], &["dispatch_transaction=true", "pack_max_bytes=300"], "stdout", 4);
+}
+
+/// Bytes that change on the way, which the events' checksums show: the shard stops or reads them again, and whatever
+/// comes out is right.
+fn changed_bytes(kind: Kind, options: &[&str], seed: u64) {
+    let Some(server) = Server::start_private(kind, options) else { return };
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY, v varchar(200)) ENGINE=InnoDB");
+    let mut session = server.session();
+    for id in 0..100 {
+        session.sql(&format!("INSERT INTO d.t VALUES ({},REPEAT('x',{})),({},'y')", 2 * id, id, 2 * id + 1));
+    }
+    let pairs = [EAGER, &["mysql_replication_socket_so_timeout=1s", "mysql_heartbeat_period=200ms"]].concat();
+    let calm = Fountain::new();
+    assert_eq!(run_until(&calm, &server, "end", &keys(&pairs)).code, 0);
+    let expected: Vec<Value> = parse(&data(&calm.home().join("data"))).iter().map(without_server).collect();
+
+    let mut dice = Dice(seed);
+    let proxy = Proxy::start(server.port());
+    proxy.plan(
+        (0..FLIPS).map(|_| Fault::Flip(dice.below([300, 3_000, 20_000][dice.0 as usize % 3]) as usize)),
+    );
+    let mut codes = Vec::new();
+    while proxy.planned() > 0 {
+        let home = Fountain::new();
+        let mut arguments = run_arguments_through(&home, &server, proxy.port(), &keys(&pairs));
+        arguments.extend(["--until", "end"].map(str::to_owned));
+        loop {
+            let output = home.run(&arguments, PATIENCE);
+            let delivered: Vec<Value> =
+                parse(&data(&home.home().join("data"))).iter().map(without_server).collect();
+            assert!(!output.stderr.contains("panicked"), "{kind} seed {seed}: {}", output.stderr);
+            assert!(expected.starts_with(&delivered), "{kind} seed {seed}: {} lines", delivered.len());
+            codes.push(output.code);
+            match output.code {
+                0 => break assert_eq!(delivered.len(), expected.len(), "{kind} seed {seed}"),
+                code => assert_eq!(code, 1, "{}", output.stderr),
+            }
+        }
+    }
+    assert!(codes.contains(&1), "{kind}: not one of the changes was told");
+}
+
+/// Changed bytes for each kind of server.
+const FLIPS: usize = 30;
+
+#[test]
+fn changed_bytes_mysql56() {
+    changed_bytes(Kind::Mysql56, &["--binlog-checksum=CRC32"], 5);
+}
+
+#[test]
+fn changed_bytes_mysql97() {
+    changed_bytes(Kind::Mysql97, GTID, 6);
+}
+
+#[test]
+fn changed_bytes_mariadb() {
+    changed_bytes(Kind::Mariadb, &["--binlog-checksum=CRC32"], 7);
 }

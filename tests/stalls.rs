@@ -154,6 +154,31 @@ fn a_killed_dump_is_asked_for_again() {
     }
 }
 
+/// What the server says against a dump is understood, however the network cuts it up. (It refuses a position that is
+/// not the start of an event only when it reads there.)
+#[test]
+fn a_refusal_that_comes_in_pieces() {
+    for kind in Kind::ALL {
+        let Some(server) = Server::start_private(kind, &[]) else { continue };
+        create(&server);
+        let (file, _) = server.binlog_end();
+        let start = [format!("mysql_binlogdump_filename={file}"), "mysql_binlogdump_position=9".to_owned()];
+        let proxy = Proxy::start(server.port());
+        for piece in [15, 16, 21] {
+            proxy.pieces(piece);
+            let home = Fountain::new();
+            let pairs = keys(&[&start[0], &start[1], "mysql_ssl_mode=disabled", "sink=null"]);
+            let output = home.run(&run_arguments_through(&home, &server, proxy.port(), &pairs), PATIENCE);
+            assert_eq!(output.code, 1, "{kind} {piece}: {}", output.stderr);
+            assert!(
+                output.stderr.contains("BAD_EVENT") && output.stderr.contains("1236"),
+                "{kind} {piece}: {}",
+                output.stderr
+            );
+        }
+    }
+}
+
 /// Two processes with one id contend for the stream: it is said so, and rows come all the same.
 #[test]
 fn a_second_replica_with_our_id() {

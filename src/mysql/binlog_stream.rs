@@ -212,16 +212,24 @@ impl BinlogStream {
         })
     }
 
-    /// The header of an event says how long it is: a giant is refused before its bytes are here.
+    /// The header of an event says how long it is: a giant is refused before its bytes are here, and one whose packet
+    /// has another length is not waited for.
     fn check_announced_size(&self) -> Result<(), SourceError> {
-        let mut r = Reader::new(self.connection.link.frames.partial());
-        let size = r.skip(1 + 9, "OK byte, event header").and_then(|()| r.u32("event size"));
-        match size {
-            Ok(size) if size as usize > self.connection.link.config.max_event_bytes => {
-                Err(self.too_large(size as usize))
+        let frames = &self.connection.link.frames;
+        let mut r = Reader::new(frames.partial());
+        let header = r.u8("OK byte").and_then(|kind| r.skip(9, "event header").map(|()| kind));
+        let (Ok(OK), Ok(size)) = (header, r.u32("event size")) else {
+            // Not that much of it is here yet, or it is no event.
+            return Ok(());
+        };
+        let size = size as usize;
+        match frames.announced() {
+            Some(length) if length != size.saturating_add(1) => {
+                let cause = format!("an event of {size} bytes in a packet of {length}");
+                Err(SourceError::protocol(self.place(), "binlog stream", &cause))
             }
-            // Not that much of it is here yet.
-            Ok(_) | Err(_) => Ok(()),
+            _ if size > self.connection.link.config.max_event_bytes => Err(self.too_large(size)),
+            Some(_) | None => Ok(()),
         }
     }
 

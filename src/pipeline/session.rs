@@ -93,6 +93,8 @@ pub fn source_fault(shard: &str, error: &SourceError) -> Fault {
     let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_else(String::new);
     let cure = match error.kind() {
         ErrorKind::Retry | ErrorKind::Stopped => Cure::Retry,
+        // Our own limit: no server can change its mind about that.
+        ErrorKind::Refused if error.code() == Code::EventTooLarge => Cure::Stop,
         ErrorKind::Refused => Cure::Refused,
     };
     let text = format!("shard={shard} source={} {}{advice}", error.place(), error.text());

@@ -177,6 +177,11 @@ impl FrameBuf {
         }
     }
 
+    /// How long the payload of an unfinished packet will be; none while further frames may follow.
+    pub fn announced(&self) -> Option<usize> {
+        matches!(self.stage, Stage::Frame { last: true }).then_some(self.packet.len())
+    }
+
     /// Whether bytes lie here that belong to no packet handed out so far.
     pub fn has_bytes(&self) -> bool {
         match self.stage {

@@ -35,6 +35,8 @@ pub enum Fault {
     Cut(usize),
     /// The connection stays and nothing comes any more.
     Stall(usize),
+    /// One bit of the next byte changes.
+    Flip(usize),
 }
 
 /// A running proxy. Its connections end when it is dropped.
@@ -60,6 +62,8 @@ struct Shared {
     keeps: AtomicBool,
     /// Counts the calls of `cut_all`.
     cuts: AtomicUsize,
+    /// The most that a server's words are forwarded in at once.
+    piece: AtomicUsize,
 }
 
 impl Proxy {
@@ -78,6 +82,7 @@ impl Proxy {
             said: Mutex::default(),
             keeps: AtomicBool::new(false),
             cuts: AtomicUsize::new(0),
+            piece: AtomicUsize::new(64 * 1024),
         });
         let theirs = Arc::clone(&shared);
         let accepting = std::thread::spawn(move || accept(&listener, &theirs));
@@ -115,6 +120,11 @@ impl Proxy {
     /// Whether new connections are taken and left without a word.
     pub fn mute(&self, mute: bool) {
         self.shared.mute.store(mute, Ordering::SeqCst);
+    }
+
+    /// Forwards what servers say in pieces of so many bytes.
+    pub fn pieces(&self, size: usize) {
+        self.shared.piece.store(size, Ordering::SeqCst);
     }
 
     /// Ends every connection that is open now.
@@ -240,11 +250,12 @@ impl Connection {
     fn forward_answers(&self, mut server: TcpStream, mut client: TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
         while let Some(bytes) = self.next(&mut server, &mut buffer) {
-            let passes = self.passes(bytes.len());
+            let passes = self.passes(bytes);
             if self.shared.keeps.load(Ordering::SeqCst) {
                 lock(&self.shared.said).extend_from_slice(&bytes[..passes]);
             }
-            if client.write_all(&bytes[..passes]).is_err() {
+            let piece = self.shared.piece.load(Ordering::SeqCst);
+            if bytes[..passes].chunks(piece).any(|piece| client.write_all(piece).is_err()) {
                 break;
             }
             let reached = *lock(&self.fault);
@@ -261,15 +272,26 @@ impl Connection {
         self.end(&client, &server);
     }
 
-    /// How many of so many bytes come before the fault.
-    fn passes(&self, count: usize) -> usize {
-        match &mut *lock(&self.fault) {
+    /// How many of these bytes come before the fault; a flip happens here.
+    fn passes(&self, bytes: &mut [u8]) -> usize {
+        let mut fault = lock(&self.fault);
+        match &mut *fault {
             Some(Fault::Cut(left) | Fault::Stall(left)) => {
-                let passes = count.min(*left);
+                let passes = bytes.len().min(*left);
                 *left -= passes;
                 passes
             }
-            None => count,
+            Some(Fault::Flip(left)) => {
+                match bytes.get_mut(*left) {
+                    Some(byte) => {
+                        *byte ^= 0x10;
+                        *fault = None;
+                    }
+                    None => *left -= bytes.len(),
+                }
+                bytes.len()
+            }
+            None => bytes.len(),
         }
     }
 
