@@ -142,6 +142,7 @@ fn encryption_as_configured() {
             assert_eq!(parse(&output.stdout)[2]["after"]["v"], MARKER, "{context}");
             let encrypted = mode != "disabled" && offers_tls;
             assert_eq!(proxy.heard(MARKER.as_bytes()), !encrypted, "{context}");
+            assert!(output.stderr.contains(if encrypted { "TLSv1_3" } else { "not encrypted" }), "{context}");
         }
     }
 }

@@ -232,12 +232,13 @@ impl Producer {
     fn stream(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Fault> {
         let Ready { session, dump } = ready;
         log::info!(
-            "shard={} source={} connected: {} {}, server_id {}, reading {}",
+            "shard={} source={} connected: {} {}, server_id {}, {}, reading {}",
             self.shard.name,
             session.server,
             session.facts.flavor(),
             session.facts.version(),
             session.facts.server_id(),
+            session.connection.tls_version().unwrap_or_else(|| "not encrypted".to_owned()),
             dump.described
         );
         let connected = Connected { server: session.server.clone(), identity: session.identity() };
