@@ -5,7 +5,7 @@ use crate::pack::json::write_string;
 use crate::schema::plan::TablePlan;
 
 /// The constant text of one table's lines.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Template {
     /// `{"op":"insert","database":"shop","table":"orders",` for insert, update, delete.
     heads: [Vec<u8>; 3],
