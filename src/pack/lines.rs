@@ -201,12 +201,11 @@ fn write_partial_image<'a>(
     Ok(())
 }
 
+/// Writes `,"name":`, without the comma at the start of an image.
 #[inline]
 fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
-    if out.len() > start {
-        out.push(b',');
-    }
-    out.extend_from_slice(name);
+    let comma = usize::from(out.len() == start);
+    out.extend_from_slice(name.get(comma..).unwrap_or(name));
 }
 
 impl LineWriter {
