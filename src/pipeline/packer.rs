@@ -76,7 +76,8 @@ impl Packer {
             Ok(Message::Batch(_)) if self.void => {}
             Ok(Message::Batch(batch)) => self.take(batch)?,
             Ok(Message::Connected(connected)) => {
-                self.builder.connected_to(&connected.server);
+                let same = connected.identity == self.delivery.identity;
+                self.builder.connected_to(&connected.server, same);
                 self.delivery.connected_to(connected);
             }
             Ok(Message::Interrupted { answer }) => {
