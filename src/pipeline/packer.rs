@@ -21,8 +21,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-/// How long the packer sleeps at most when it holds nothing; the sink's own clock work is done in between.
+/// How long the packer sleeps at most when it holds nothing.
 const IDLE_TICK: Duration = Duration::from_millis(200);
+
+/// How often the sink may look at the clock, busy or not.
+const SINK_TICK: Duration = Duration::from_secs(1);
 
 /// When packs go out.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +45,7 @@ pub struct Packer {
     pub delivery: Delivery,
     pub rhythm: PackRhythm,
     pub last_send: Instant,
+    pub last_tick: Instant,
     /// What comes is void until the stream begins anew.
     pub void: bool,
     /// Tells the producer to read the transaction anew in which it resumed.
@@ -88,11 +92,15 @@ impl Packer {
                     log::debug!("shard={} the producer left before it was told where to read on", self.shard);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => self.delivery.tick()?,
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 self.flush()?;
                 return Ok(Step::Finished);
             }
+        }
+        if self.last_tick.elapsed() >= SINK_TICK {
+            self.last_tick = Instant::now();
+            self.delivery.tick()?;
         }
         if self.builder.has_finished_lines() && self.last_send.elapsed() >= self.rhythm.timeout {
             self.flush()?;
