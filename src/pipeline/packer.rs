@@ -101,6 +101,7 @@ impl Packer {
         if self.last_tick.elapsed() >= SINK_TICK {
             self.last_tick = Instant::now();
             self.delivery.tick()?;
+            self.move_point();
         }
         if self.builder.has_finished_lines() && self.last_send.elapsed() >= self.rhythm.timeout {
             self.flush()?;
@@ -144,10 +145,15 @@ impl Packer {
             }
             self.last_send = Instant::now();
         }
-        if !self.builder.is_streaming() {
+        self.move_point();
+        Ok(())
+    }
+
+    /// Where no row waits, filtered transactions, heartbeats and rotations move the point too.
+    fn move_point(&mut self) {
+        if !self.builder.has_finished_lines() && !self.builder.is_streaming() {
             self.delivery.moved_to(self.builder.frontier(), self.builder.next_seq());
         }
-        Ok(())
     }
 
     /// The transaction in which we resumed is another one than the point speaks of: all of it is delivered, once more
