@@ -5,12 +5,13 @@
 //! columns of certain types (`Optional_metadata_fields` in MySQL's `rows_event.cpp`); here they are dealt out
 //! to the columns.
 
-use crate::binlog::column_type;
 use crate::binlog::error::BinlogError;
 use crate::binlog::event_type::TABLE_MAP_EVENT;
+use crate::binlog::format_description::Flavor;
 use crate::binlog::table_map::TableMapEvent;
 use crate::codec::CodecError;
 use crate::codec::Reader;
+use crate::column::type_code;
 
 /// Types of the fields (`Optional_metadata_field_type`).
 mod field {
@@ -86,7 +87,7 @@ impl TableMetadata {
 
 struct Builder {
     real_types: Vec<u8>,
-    flavor: crate::binlog::format_description::Flavor,
+    flavor: Flavor,
     built: TableMetadata,
 }
 
@@ -97,10 +98,10 @@ impl Builder {
             field::DEFAULT_CHARSET => self.default_charset("DEFAULT_CHARSET", Self::is_character, value),
             field::COLUMN_CHARSET => self.column_charset("COLUMN_CHARSET", Self::is_character, value),
             field::COLUMN_NAME => self.names(value),
-            field::SET_STR_VALUE => self.labels("SET_STR_VALUE", column_type::SET, value),
-            field::ENUM_STR_VALUE => self.labels("ENUM_STR_VALUE", column_type::ENUM, value),
+            field::SET_STR_VALUE => self.labels("SET_STR_VALUE", type_code::SET, value),
+            field::ENUM_STR_VALUE => self.labels("ENUM_STR_VALUE", type_code::ENUM, value),
             field::GEOMETRY_TYPE => {
-                self.numbers("GEOMETRY_TYPE", column_type::GEOMETRY, value, |column, number| {
+                self.numbers("GEOMETRY_TYPE", type_code::GEOMETRY, value, |column, number| {
                     column.geometry_type = Some(number);
                 })
             }
@@ -114,7 +115,7 @@ impl Builder {
             }
             field::COLUMN_VISIBILITY => self.visibility(value),
             field::VECTOR_DIMENSIONALITY => {
-                self.numbers("VECTOR_DIMENSIONALITY", column_type::VECTOR, value, |column, number| {
+                self.numbers("VECTOR_DIMENSIONALITY", type_code::VECTOR, value, |column, number| {
                     column.vector_dimensions = Some(number);
                 })
             }
@@ -123,11 +124,11 @@ impl Builder {
     }
 
     fn is_character(&self, real_type: u8) -> bool {
-        column_type::has_charset(real_type, self.flavor)
+        has_charset(real_type, self.flavor)
     }
 
     fn is_enum_or_set(&self, real_type: u8) -> bool {
-        matches!(real_type, column_type::ENUM | column_type::SET)
+        matches!(real_type, type_code::ENUM | type_code::SET)
     }
 
     /// Indexes of the columns that a field is about.
@@ -149,7 +150,7 @@ impl Builder {
 
     /// A bit for each numeric column, the first in the highest bit of the first byte; set: unsigned.
     fn signedness(&mut self, value: &mut Reader<'_>) -> Result<(), BinlogError> {
-        let columns = self.chosen(column_type::has_sign);
+        let columns = self.chosen(has_sign);
         let bits = high_bits("SIGNEDNESS", columns.len(), value)?;
         for (column, unsigned) in columns.into_iter().zip(bits) {
             self.column(column)?.unsigned = Some(unsigned);
@@ -314,6 +315,25 @@ fn check_count(what: &'static str, expected: usize, got: usize) -> Result<(), Bi
     match expected == got {
         true => Ok(()),
         false => Err(BinlogError::Count { event_type: TABLE_MAP_EVENT, what, expected, got }),
+    }
+}
+
+/// Whether SIGNEDNESS has a bit for such a column (`has_signedess_information_type` in MySQL's
+/// `sql/field_common_properties.h`). YEAR has one on both servers, BIT and the temporal types have none.
+fn has_sign(real_type: u8) -> bool {
+    use type_code::*;
+    matches!(real_type, DECIMAL | TINY | SHORT | LONG | INT24 | LONGLONG | FLOAT | DOUBLE | YEAR | NEWDECIMAL)
+}
+
+/// Whether DEFAULT_CHARSET and COLUMN_CHARSET count such a column. ENUM and SET have lists of their own.
+fn has_charset(real_type: u8, flavor: Flavor) -> bool {
+    use type_code::*;
+    match real_type {
+        VARCHAR | VAR_STRING | STRING | TINY_BLOB..=BLOB => true,
+        VECTOR => flavor == Flavor::MySql,
+        // MariaDB's GEOMETRY is a BLOB with the character set binary.
+        GEOMETRY | BLOB_COMPRESSED | VARCHAR_COMPRESSED => flavor == Flavor::MariaDb,
+        _ => false,
     }
 }
 
