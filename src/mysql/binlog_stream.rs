@@ -123,6 +123,12 @@ impl BinlogStream {
         self.connection.link.frames.has_packet()
     }
 
+    /// Whether everything that the server has sent so far has been handed out: no whole event is left in the buffer, and
+    /// nothing lies in the socket.
+    pub fn is_drained(&mut self) -> bool {
+        !self.has_buffered_event() && !self.connection.link.has_pending()
+    }
+
     /// The next event, waited for at most `wait`. An error ends the stream.
     pub fn poll(&mut self, wait: Duration) -> Result<Poll<'_>, SourceError> {
         if !self.advance()? && !self.await_event(wait)? {

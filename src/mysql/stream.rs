@@ -5,6 +5,10 @@ use super::config::SourceConfig;
 use super::error::SourceError;
 use crate::code::Code;
 use crate::stop::Stop;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::event::poll;
 use rustls::ClientConnection;
 use rustls::StreamOwned;
 use socket2::Domain;
@@ -136,6 +140,18 @@ impl Stream {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Received::Closed),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a read would bring something at once.
+    pub(super) fn has_pending(&mut self) -> io::Result<bool> {
+        if let Channel::Tls(tls) = &mut self.channel {
+            let state = tls.conn.process_new_packets().map_err(io::Error::other)?;
+            if state.plaintext_bytes_to_read() > 0 {
+                return Ok(true);
+            }
+        }
+        let mut readable = [PollFd::new(self.tcp(), PollFlags::IN)];
+        Ok(poll(&mut readable, Some(&Timespec::default()))? > 0)
     }
 
     /// Sends all of `bytes`.

@@ -51,6 +51,9 @@ use std::time::Duration;
 /// How long a read waits before stop and the rest are looked at.
 const POLL_TICK: Duration = Duration::from_millis(200);
 
+/// How long rows in hand wait for the rest of an event of which a part has come.
+const HALF_EVENT_PATIENCE: Duration = Duration::from_millis(5);
+
 /// What a producer is made of, before it knows where to begin.
 pub struct Producer {
     pub shard: ShardConfig,
@@ -324,7 +327,13 @@ impl Streaming<'_> {
             if self.channels.read_anew.swap(false, Ordering::AcqRel) {
                 return Err(self.fault(producer, ChangeError::again("the transaction is read anew")));
             }
-            let wait = if producer.stop.requested() { Duration::ZERO } else { POLL_TICK };
+            let wait = match self.batch.is_empty() {
+                _ if producer.stop.requested() => Duration::ZERO,
+                true => POLL_TICK,
+                // The rest of an event is on its way; rows in hand do not wait long for it.
+                false => HALF_EVENT_PATIENCE,
+            };
+            let mut idle = false;
             match self.stream.poll(wait).map_err(|error| source_fault(&producer.shard.name, &error))? {
                 Poll::Event(bytes) => {
                     let mut link = Link { channels: self.channels, executed: self.executed.as_mut() };
@@ -340,7 +349,7 @@ impl Streaming<'_> {
                         return self.failed(producer, error);
                     }
                 }
-                Poll::Idle => {}
+                Poll::Idle => idle = true,
                 Poll::End => {
                     let text = "the server ended the stream; it shuts down, or another replica has our id";
                     return Err(self.fault(
@@ -353,8 +362,8 @@ impl Streaming<'_> {
             if let Err(error) = self.check_file_created() {
                 return Err(self.fault(producer, error));
             }
-            let drained = !self.stream.has_buffered_event();
-            if (drained || self.batch.is_full()) && !self.hand_over(drained) {
+            let drained = self.stream.is_drained();
+            if (drained || idle || self.batch.is_full()) && !self.hand_over(drained) {
                 return Ok(Ended::PackerGone);
             }
             if let Some(ended) = self.over(producer) {
