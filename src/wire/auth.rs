@@ -4,7 +4,9 @@
 //! The password itself is sent only inside TLS, or encrypted with the server's RSA key.
 
 use super::handshake::trim_nonce;
+use super::response::ERR;
 use super::response::ErrPacket;
+use super::response::OK;
 use crate::codec::CodecError;
 use crate::codec::Reader;
 use aws_lc_rs::rsa::OAEP_SHA1_MGF1SHA1;
@@ -17,10 +19,8 @@ use sha1::Sha1;
 use sha2::Sha256;
 use std::fmt;
 
-const OK: u8 = 0x00;
 const MORE: u8 = 0x01;
 const SWITCH: u8 = 0xfe;
-const ERR: u8 = 0xff;
 
 /// After the scramble: the server remembered it, or needs the password.
 const FAST_OK: u8 = 3;

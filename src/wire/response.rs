@@ -8,11 +8,13 @@ use crate::codec::put_lenenc;
 use crate::codec::put_lenenc_bytes;
 use std::fmt;
 
-const OK: u8 = 0x00;
+/// The first byte of an OK packet.
+pub const OK: u8 = 0x00;
 const NULL: u8 = 0xfb;
 const LOCAL_INFILE: u8 = 0xfb;
 const EOF: u8 = 0xfe;
-const ERR: u8 = 0xff;
+/// The first byte of an ERR packet.
+pub const ERR: u8 = 0xff;
 /// MYSQL_TYPE_VAR_STRING: every column of a result set that [`encode_result_set`] makes.
 const VAR_STRING: u8 = 253;
 /// A result set's memory beside its bytes: what a column or a value costs even when empty.
