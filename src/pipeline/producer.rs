@@ -176,8 +176,7 @@ impl Producer {
         let mut session = Session::open(&self.shard.name, config, &self.stop)?;
         let dump = start::plan(&self.shard, &mut session, resume.cloned())?;
         if let (None, Some(until)) = (&self.target, &self.until) {
-            let by_gtid = dump.resume.frontier.gtid_set.is_some();
-            self.target = Some(Target::fix(until, &self.shard.name, &mut session, by_gtid)?);
+            self.target = Some(Target::fix(until, &self.shard.name, &mut session, &dump)?);
         }
         Ok(Ready { session, dump })
     }
@@ -251,7 +250,7 @@ impl Producer {
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
                 created: dump.resume.frontier.file_created,
-                by_gtid: dump.resume.frontier.gtid_set.is_some(),
+                by_gtid: holes == Holes::Transactions,
             }),
             stream,
             server,
