@@ -314,15 +314,19 @@ impl PackBuilder {
     /// The connection broke: gives up what is not finished and tells where to read on.
     pub fn interrupted(&mut self) -> (Frontier, Option<Inside>) {
         match self.open.take() {
-            Some(open) if open.streamed && open.leave_out.is_none() => {
+            // A break before the transaction came again: nothing has changed since the last one.
+            Some(open) if self.resume.is_some() => self.open = Some(open),
+            // A break among rows that are left out: what was held of them at the last one still is.
+            Some(mut open) if open.leave_out.is_some() => {
+                self.resume = open.leave_out.take();
+                self.open = Some(open);
+            }
+            Some(open) if open.streamed => {
                 // What is held of it counts as delivered: it stays in the buffer and goes out with the rest.
                 self.resume = Some(Inside { rows: open.ordinal, crc32: open.runs.value() });
                 self.open = Some(open);
             }
-            Some(open) => {
-                self.cut_back(open.held);
-                self.resume = open.leave_out;
-            }
+            Some(open) => self.cut_back(open.held),
             None => {}
         }
         (self.frontier.clone(), self.resume.clone())
