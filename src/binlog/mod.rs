@@ -37,7 +37,7 @@ pub mod statement;
 pub mod table_map;
 pub mod table_metadata;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod walk_tests;
 pub mod xa;
