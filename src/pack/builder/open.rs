@@ -154,8 +154,10 @@ impl Open {
 
     #[inline]
     fn advance(&mut self, kind: RowsKind, plan: &Arc<TablePlan>, count: u64) {
-        self.position = Position { rows: self.position.rows + count, steps: 0 };
-        self.runs.add(kind, plan, count);
+        if count > 0 {
+            self.position = Position { rows: self.position.rows + count, steps: 0 };
+            self.runs.add(kind, plan, count);
+        }
     }
 
     /// A step that is no row has been taken; its line, if it has one, has been written.

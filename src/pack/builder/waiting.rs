@@ -99,11 +99,6 @@ impl Waiting {
         start
     }
 
-    /// Whether there are lines before this border.
-    pub fn has_lines_before(&self, border: Border) -> bool {
-        border > self.sent
-    }
-
     /// Notes the place of the line that was counted last.
     #[inline]
     pub fn note(&mut self, line: &LinePlace) {
