@@ -17,7 +17,7 @@ secret      -
 config      code secret schema::filter
 wire        code codec
 column      code codec
-binlog      code codec
+binlog      code codec column
 schema      code codec binlog column
 change      code codec binlog column schema
 sync_point  code codec binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition

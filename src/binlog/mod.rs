@@ -11,7 +11,6 @@
 )]
 
 pub mod checksum;
-pub mod column_type;
 pub mod control;
 pub mod decoder;
 pub mod error;

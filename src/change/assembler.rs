@@ -85,6 +85,7 @@ pub struct Assembler<D> {
     rest: Option<Place>,
     /// The last format description: the file it stands in, and when that was begun (seconds since 1970).
     file_created: Option<(Arc<str>, u32)>,
+    ended: Option<Gtid>,
     /// Row events of watched tables handed on so far, and transactions begun.
     rows_events: u64,
     transactions: u64,
@@ -117,6 +118,7 @@ impl<D: Definitions> Assembler<D> {
             announced: None,
             rest: None,
             file_created: None,
+            ended: None,
             rows_events: 0,
             transactions: 0,
         }
@@ -140,6 +142,11 @@ impl<D: Definitions> Assembler<D> {
     /// Row events of watched tables so far.
     pub fn rows_events(&self) -> u64 {
         self.rows_events
+    }
+
+    /// The GTID of the transaction that ended with the last event, once.
+    pub fn take_ended(&mut self) -> Option<Gtid> {
+        self.ended.take()
     }
 
     /// Transactions begun so far.
@@ -382,6 +389,7 @@ impl<D: Definitions> Assembler<D> {
     fn end(&mut self, outcome: Outcome, at: At<'_>, batch: &mut Batch) {
         self.ensure_begun(at, batch);
         let gtid = self.transaction.take().and_then(|transaction| transaction.gtid);
+        self.ended = gtid;
         let next = self.place(at.next);
         self.rest = Some(next.clone());
         batch.items.push(Item::End(End {

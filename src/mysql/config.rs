@@ -1,5 +1,6 @@
 //! What a connection needs to know. Plain fields: where the values come from is the configuration's business.
 
+use crate::config::place;
 use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,16 +80,12 @@ impl SourceConfig {
 
     /// `host:port`, an IPv6 address in brackets: how messages call the server.
     pub fn place(&self) -> String {
-        match self.bare_host() {
-            host if host.contains(':') => format!("[{host}]:{}", self.port),
-            host => format!("{host}:{}", self.port),
-        }
+        place::address(&self.host, self.port)
     }
 
     /// The host without the brackets of an IPv6 address.
     pub(super) fn bare_host(&self) -> &str {
-        let inner = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        inner.unwrap_or(&self.host)
+        place::bare_host(&self.host)
     }
 }
 
@@ -127,18 +124,5 @@ impl TlsMode {
             Self::VerifyCa => "verify_ca",
             Self::VerifyIdentity => "verify_identity",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_written_as_people_write_them() {
-        let place = |host| SourceConfig::new(host, 3306, "u", Secret::default()).place();
-        assert_eq!(place("db1"), "db1:3306");
-        assert_eq!(place("::1"), "[::1]:3306");
-        assert_eq!(place("[::1]"), "[::1]:3306");
     }
 }

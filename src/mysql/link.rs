@@ -146,6 +146,12 @@ impl Link {
         }
     }
 
+    /// Whether a read would bring something at once.
+    pub(super) fn has_pending(&mut self) -> bool {
+        // A socket that cannot be asked has failed: the next read says how.
+        self.stream.has_pending().unwrap_or(false)
+    }
+
     /// The account as far as it is known.
     pub(super) fn known_account(&self) -> String {
         self.account.clone().unwrap_or_else(|| format!("'{}'@'…'", self.config.user))

@@ -17,6 +17,7 @@ use crate::schema::row::NullBits;
 use crate::schema::row::RowError;
 use crate::schema::row::RowImages;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Templates kept at most; beyond that the table is new anyway in a server with so many.
 const MAX_TEMPLATES: usize = 20_000;
@@ -34,7 +35,9 @@ pub struct LiveFields {
 pub struct LineWriter {
     options: JsonOptions,
     live: Option<LiveFields>,
-    templates: HashMap<u64, Template>,
+    templates: HashMap<u64, Arc<Template>>,
+    /// The template of the event's table.
+    template: Arc<Template>,
     /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
     event_tail: Vec<u8>,
 }
@@ -198,17 +201,16 @@ fn write_partial_image<'a>(
     Ok(())
 }
 
+/// Writes `,"name":`, without the comma at the start of an image.
 #[inline]
 fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
-    if out.len() > start {
-        out.push(b',');
-    }
-    out.extend_from_slice(name);
+    let comma = usize::from(out.len() == start);
+    out.extend_from_slice(name.get(comma..).unwrap_or(name));
 }
 
 impl LineWriter {
     pub fn new(options: JsonOptions, live: Option<LiveFields>) -> Self {
-        Self { options, live, templates: HashMap::new(), event_tail: Vec::new() }
+        Self { options, live, templates: HashMap::new(), template: Arc::default(), event_tail: Vec::new() }
     }
 
     /// From now on the lines come from another server of the shard.
@@ -220,12 +222,11 @@ impl LineWriter {
 
     /// Prepares what all rows of an event share.
     pub fn begin_rows(&mut self, rows: &Rows, transaction: &Begin) {
-        if !self.templates.contains_key(&rows.plan.id) {
-            if self.templates.len() >= MAX_TEMPLATES {
-                self.templates.clear();
-            }
-            self.templates.insert(rows.plan.id, Template::new(&rows.plan));
+        if self.templates.len() >= MAX_TEMPLATES {
+            self.templates.clear();
         }
+        let template = self.templates.entry(rows.plan.id);
+        self.template = Arc::clone(template.or_insert_with(|| Arc::new(Template::new(&rows.plan))));
         self.begin_event(transaction, &rows.place, rows.server_id, rows.timestamp);
     }
 
@@ -266,7 +267,7 @@ impl LineWriter {
         rows: &mut RowsReader<'_>,
         numbers: LineNumbers,
     ) -> Result<(), RowError> {
-        let Some(template) = self.templates.get(&rows.images.plan.id) else { return Ok(()) };
+        let template = &self.template;
         let start = out.len();
         out.extend_from_slice(template.head(rows.images.kind));
         if let Err(error) = rows.write_images(out, &template.columns, self.options) {

@@ -21,8 +21,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-/// How long the packer sleeps at most when it holds nothing; the sink's own clock work is done in between.
+/// How long the packer sleeps at most when it holds nothing.
 const IDLE_TICK: Duration = Duration::from_millis(200);
+
+/// How often the sink may look at the clock, busy or not.
+const SINK_TICK: Duration = Duration::from_secs(1);
 
 /// When packs go out.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +45,7 @@ pub struct Packer {
     pub delivery: Delivery,
     pub rhythm: PackRhythm,
     pub last_send: Instant,
+    pub last_tick: Instant,
     /// What comes is void until the stream begins anew.
     pub void: bool,
     /// Tells the producer to read the transaction anew in which it resumed.
@@ -76,7 +80,8 @@ impl Packer {
             Ok(Message::Batch(_)) if self.void => {}
             Ok(Message::Batch(batch)) => self.take(batch)?,
             Ok(Message::Connected(connected)) => {
-                self.builder.connected_to(&connected.server);
+                let same = connected.identity == self.delivery.identity;
+                self.builder.connected_to(&connected.server, same);
                 self.delivery.connected_to(connected);
             }
             Ok(Message::Interrupted { answer }) => {
@@ -87,11 +92,16 @@ impl Packer {
                     log::debug!("shard={} the producer left before it was told where to read on", self.shard);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => self.delivery.tick()?,
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 self.flush()?;
                 return Ok(Step::Finished);
             }
+        }
+        if self.last_tick.elapsed() >= SINK_TICK {
+            self.last_tick = Instant::now();
+            self.delivery.tick()?;
+            self.move_point();
         }
         if self.builder.has_finished_lines() && self.last_send.elapsed() >= self.rhythm.timeout {
             self.flush()?;
@@ -135,10 +145,15 @@ impl Packer {
             }
             self.last_send = Instant::now();
         }
-        if !self.builder.is_streaming() {
+        self.move_point();
+        Ok(())
+    }
+
+    /// Where no row waits, filtered transactions, heartbeats and rotations move the point too.
+    fn move_point(&mut self) {
+        if !self.builder.has_finished_lines() && !self.builder.is_streaming() {
             self.delivery.moved_to(self.builder.frontier(), self.builder.next_seq());
         }
-        Ok(())
     }
 
     /// The transaction in which we resumed is another one than the point speaks of: all of it is delivered, once more

@@ -15,7 +15,6 @@ use crate::change::assembler::Assembler;
 use crate::change::assembler::AssemblerOptions;
 use crate::change::assembler::HandOver;
 use crate::change::batch::Batch;
-use crate::change::batch::Item;
 use crate::change::error::ChangeError;
 use crate::code::Code;
 use crate::config::ShardConfig;
@@ -50,6 +49,9 @@ use std::time::Duration;
 
 /// How long a read waits before stop and the rest are looked at.
 const POLL_TICK: Duration = Duration::from_millis(200);
+
+/// How long rows in hand wait for the rest of an event of which a part has come.
+const HALF_EVENT_PATIENCE: Duration = Duration::from_millis(5);
 
 /// What a producer is made of, before it knows where to begin.
 pub struct Producer {
@@ -174,8 +176,7 @@ impl Producer {
         let mut session = Session::open(&self.shard.name, config, &self.stop)?;
         let dump = start::plan(&self.shard, &mut session, resume.cloned())?;
         if let (None, Some(until)) = (&self.target, &self.until) {
-            let by_gtid = dump.resume.frontier.gtid_set.is_some();
-            self.target = Some(Target::fix(until, &self.shard.name, &mut session, by_gtid)?);
+            self.target = Some(Target::fix(until, &self.shard.name, &mut session, &dump)?);
         }
         Ok(Ready { session, dump })
     }
@@ -249,7 +250,7 @@ impl Producer {
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
                 created: dump.resume.frontier.file_created,
-                by_gtid: dump.resume.frontier.gtid_set.is_some(),
+                by_gtid: holes == Holes::Transactions,
             }),
             stream,
             server,
@@ -324,10 +325,16 @@ impl Streaming<'_> {
             if self.channels.read_anew.swap(false, Ordering::AcqRel) {
                 return Err(self.fault(producer, ChangeError::again("the transaction is read anew")));
             }
-            let wait = if producer.stop.requested() { Duration::ZERO } else { POLL_TICK };
+            let wait = match self.batch.is_empty() {
+                _ if producer.stop.requested() => Duration::ZERO,
+                true => POLL_TICK,
+                // The rest of an event is on its way; rows in hand do not wait long for it.
+                false => HALF_EVENT_PATIENCE,
+            };
+            let mut idle = false;
             match self.stream.poll(wait).map_err(|error| source_fault(&producer.shard.name, &error))? {
                 Poll::Event(bytes) => {
-                    let mut link = Link { channels: self.channels, executed: self.executed.as_mut() };
+                    let mut link = Link { channels: self.channels };
                     let taken = take_event(
                         bytes,
                         &mut self.decoder,
@@ -339,8 +346,11 @@ impl Streaming<'_> {
                     if let Err(error) = taken {
                         return self.failed(producer, error);
                     }
+                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended()) {
+                        executed.add(&gtid);
+                    }
                 }
-                Poll::Idle => {}
+                Poll::Idle => idle = true,
                 Poll::End => {
                     let text = "the server ended the stream; it shuts down, or another replica has our id";
                     return Err(self.fault(
@@ -353,8 +363,8 @@ impl Streaming<'_> {
             if let Err(error) = self.check_file_created() {
                 return Err(self.fault(producer, error));
             }
-            let drained = !self.stream.has_buffered_event();
-            if (drained || self.batch.is_full()) && !self.hand_over(drained) {
+            let drained = self.stream.is_drained();
+            if (drained || idle || self.batch.is_full()) && !self.hand_over(drained) {
                 return Ok(Ended::PackerGone);
             }
             if let Some(ended) = self.over(producer) {
@@ -381,8 +391,7 @@ impl Streaming<'_> {
             return true;
         }
         self.batch.drained = drained;
-        let mut link = Link { channels: self.channels, executed: self.executed.as_mut() };
-        link.hand_over(&mut self.batch).is_ok()
+        Link { channels: self.channels }.hand_over(&mut self.batch).is_ok()
     }
 
     /// What was read before an error is delivered before the shard stops or reads on.
@@ -447,28 +456,13 @@ fn take_event(
 /// The way to the packer.
 struct Link<'a> {
     channels: &'a Channels,
-    executed: Option<&'a mut GtidSet>,
 }
 
 impl HandOver for Link<'_> {
     fn hand_over(&mut self, batch: &mut Batch) -> Result<(), ChangeError> {
         let mut full = self.channels.spare.try_recv().unwrap_or_default();
         std::mem::swap(batch, &mut full);
-        if let Some(executed) = &mut self.executed {
-            note_executed(executed, &full);
-        }
         let sent = self.channels.messages.send(Message::Batch(full));
         sent.map_err(|_| ChangeError::again("the packer has gone"))
-    }
-}
-
-/// Adds the transactions that end in a batch.
-fn note_executed(executed: &mut GtidSet, batch: &Batch) {
-    for item in &batch.items {
-        if let Item::End(end) = item
-            && let Some(gtid) = &end.gtid
-        {
-            executed.add(gtid);
-        }
     }
 }

@@ -56,6 +56,9 @@ pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &St
     let opened = Opened::open(config, shard)?;
     let mut producer = producer(config, shard, until, stop)?;
     let resume = opened.standing.resume(&shard.name)?;
+    if matches!(shard.sink, SinkConfig::File(_)) {
+        opened.standing.warn_of_missing_packs(&shard.name);
+    }
     let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
     let started = opened.start_epoch(shard, &ready)?;
     started.run(config, shard, producer, ready, stop)
@@ -189,6 +192,20 @@ impl Standing {
             .is_none_or(|record| (pack.epoch, pack.sequence) > (record.epoch, record.sequence))
     }
 
+    /// A sink that keeps packs should hold the one that the stored point followed.
+    fn warn_of_missing_packs(&self, shard: &str) {
+        let held = self.pack.as_ref().map_or((0, 0), |pack| (pack.epoch, pack.sequence));
+        if let Some(record) = self.record.as_ref().filter(|r| r.sequence > 0 && held < (r.epoch, r.sequence))
+        {
+            log::warn!(
+                "shard={shard} the sink's folder holds nothing of pack {}/{}, behind which the stored point stands: files were \
+                 taken away, or it is another folder; going on at the stored point",
+                record.epoch,
+                record.sequence
+            );
+        }
+    }
+
     fn last_epoch(&self) -> u64 {
         let stored = self.record.as_ref().map_or(0, |record| record.epoch);
         stored.max(self.pack.as_ref().map_or(0, |pack| pack.epoch))
@@ -252,6 +269,7 @@ impl Started {
             },
             rhythm: PackRhythm { timeout: shard.packs.timeout, eager: shard.packs.eager },
             last_send: Instant::now(),
+            last_tick: Instant::now(),
             void: false,
             read_anew: Arc::clone(&read_anew),
         };

@@ -121,6 +121,7 @@ impl Planning<'_> {
         let mut resume = resume;
         if !is_same_server(&resume.identity, &self.session.identity()) {
             // Another server's files say nothing about ours.
+            resume.frontier.place = no_place_yet();
             resume.frontier.file_created = 0;
         }
         let described = format!("behind the GTID set {}", shown(&ours));
@@ -182,8 +183,15 @@ impl Planning<'_> {
                 ),
             ));
         }
-        self.check_position(&resume.frontier.place)?;
         let Place { file, pos } = &resume.frontier.place;
+        if file.is_empty() {
+            return Err(self.refused(
+                Code::PointForeign,
+                "the stored point is a GTID set without a file and position: nothing was read behind it yet; go on by GTID \
+                 (binlog_dump_strategy=auto and gtid_mode=ON on the server)",
+            ));
+        }
+        self.check_position(&resume.frontier.place)?;
         let described = format!("at {file}:{pos}");
         Ok(Dump { request: DumpRequest::Position { file: file.to_string(), pos: *pos }, resume, described })
     }
@@ -292,15 +300,7 @@ impl Planning<'_> {
     }
 
     fn by_gtid(&mut self, set: GtidSet) -> Result<Dump, Fault> {
-        let end =
-            BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
-        // The place is a shadow of the set here: it is right from the first event on.
-        let frontier = Frontier {
-            place: Place { file: end.file.into(), pos: 4 },
-            file_created: 0,
-            gtid_set: Some(set),
-            ts_ms: 0,
-        };
+        let frontier = Frontier { place: no_place_yet(), file_created: 0, gtid_set: Some(set), ts_ms: 0 };
         self.resume_by_gtid(Resume { identity: self.session.identity(), frontier, inside: None })
     }
 
@@ -309,6 +309,11 @@ impl Planning<'_> {
             Frontier { place: Place { file: file.into(), pos }, file_created: 0, gtid_set: None, ts_ms: 0 };
         self.resume_by_position(Resume { identity: self.session.identity(), frontier, inside: None })
     }
+}
+
+/// A GTID set says nothing about files: the first event tells where its transactions lie on this server.
+fn no_place_yet() -> Place {
+    Place { file: "".into(), pos: 0 }
 }
 
 fn is_same_server(one: &ServerIdentity, other: &ServerIdentity) -> bool {

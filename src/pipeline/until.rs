@@ -5,9 +5,11 @@ use crate::binlog::GtidSet;
 use crate::change::batch::Place;
 use crate::code::Code;
 use crate::mysql::binlog_index::BinlogEnd;
+use crate::mysql::binlog_stream::DumpRequest;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::session::Session;
 use crate::pipeline::session::source_fault;
+use crate::pipeline::start::Dump;
 
 /// `--until`, as given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +30,12 @@ pub enum Target {
 }
 
 impl Target {
-    /// Asks the server where its end is, if that is what is meant. `by_gtid`: how far we are is known as a set.
-    pub fn fix(until: &Until, shard: &str, session: &mut Session, by_gtid: bool) -> Result<Self, Fault> {
+    /// Asks the server where its end is, if that is what is meant. A set can be waited for when how far we are is known
+    /// as a set, also while the dump itself goes by position.
+    pub fn fix(until: &Until, shard: &str, session: &mut Session, dump: &Dump) -> Result<Self, Fault> {
         match until {
             Until::Position(position) => Ok(Self::Position(position.clone())),
-            Until::Gtid(set) if by_gtid => Ok(Self::Gtid(set.clone())),
+            Until::Gtid(set) if dump.resume.frontier.gtid_set.is_some() => Ok(Self::Gtid(set.clone())),
             Until::Gtid(_) => Err(Fault::stop(
                 Code::Usage,
                 format!(
@@ -42,6 +45,7 @@ impl Target {
             Until::End => {
                 let end = BinlogEnd::ask(&mut session.connection, &session.facts);
                 let end = end.map_err(|error| source_fault(shard, &error))?;
+                let by_gtid = matches!(dump.request, DumpRequest::Gtid { .. });
                 match end.gtid_executed.as_deref().map(str::parse).filter(|_| by_gtid) {
                     Some(Ok(set)) => Ok(Self::Gtid(set)),
                     Some(Err(error)) => Err(Fault::refused(

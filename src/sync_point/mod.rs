@@ -98,7 +98,8 @@ pub struct PointRecord {
 /// everything that cannot be read or makes no sense is an error.
 ///
 /// `save` returns once the record is durable; a crash at any time leaves the old record or the new one. It refuses a
-/// record whose (epoch, sequence) is lower than that of the record last loaded or saved: points never go back quietly.
+/// record whose (epoch, sequence) or `seq_reserved` is lower than that of the record last loaded or saved, and one
+/// without a point over one with a point: nothing goes back quietly.
 pub trait SyncPointStore: Send {
     fn load(&mut self) -> Result<Option<PointRecord>, StoreError>;
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError>;

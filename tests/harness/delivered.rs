@@ -40,13 +40,23 @@ pub fn run_until(home: &Fountain, server: &Server, until: &str, extra: &[&str]) 
 
 /// The arguments of `fountain run` against one server with the file sink, unless `extra`, which stands behind, names another.
 pub fn run_arguments(home: &Fountain, server: &Server, extra: &[&str]) -> Vec<String> {
+    run_arguments_through(home, server, server.port(), extra)
+}
+
+/// As `run_arguments`, through a proxy on that port.
+pub fn run_arguments_through(home: &Fountain, server: &Server, port: u16, extra: &[&str]) -> Vec<String> {
     let mut arguments = vec!["run".to_owned()];
-    arguments.extend(server.shard_arguments(0, home.home()));
+    arguments.extend(server.shard_arguments_through(0, home.home(), port));
     if !extra.iter().any(|argument| argument.starts_with("sink=")) {
         arguments.extend(["-D", "sink=file"].map(str::to_owned));
     }
     arguments.extend(extra.iter().map(|argument| (*argument).to_owned()));
     arguments
+}
+
+/// Keys as `-D` arguments.
+pub fn keys<'a>(pairs: &[&'a str]) -> Vec<&'a str> {
+    pairs.iter().flat_map(|pair| ["-D", *pair]).collect()
 }
 
 /// `fountain cat`, whatever it comes to.

@@ -70,11 +70,12 @@ impl Kind {
         }
     }
 
-    /// The kind whose package holds the mysqlbinlog for this kind's files, and that program's name.
+    /// The kind whose package holds the mysqlbinlog for this kind's files, and that program's name. MySQL 9.7's leaves
+    /// out the last row of a 5.6 event when that row is NULL in (almost) all columns; MariaDB's prints it.
     fn mysqlbinlog(self) -> (Kind, &'static str) {
         match self {
-            Kind::Mysql56 | Kind::Mysql97 => (Kind::Mysql97, "mysqlbinlog-9.7"),
-            Kind::Mariadb => (Kind::Mariadb, "mariadb-binlog"),
+            Kind::Mysql97 => (Kind::Mysql97, "mysqlbinlog-9.7"),
+            Kind::Mysql56 | Kind::Mariadb => (Kind::Mariadb, "mariadb-binlog"),
         }
     }
 
@@ -88,6 +89,16 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
+}
+
+/// One line of `SHOW BINLOG EVENTS`.
+#[derive(Debug, Clone)]
+pub struct LoggedEvent {
+    pub pos: u64,
+    /// `Write_rows`, `Query`, …
+    pub kind: String,
+    pub end: u64,
+    pub info: String,
 }
 
 /// A running server; its process ends and its data directory goes when this is dropped, also by a panic.
@@ -164,11 +175,16 @@ impl Server {
 
     /// The `-D` arguments that point shard N at this server, the password as a file `folder/password`.
     pub fn shard_arguments(&self, shard: u32, folder: &Path) -> Vec<String> {
+        self.shard_arguments_through(shard, folder, self.port)
+    }
+
+    /// As `shard_arguments`, through a proxy on that port.
+    pub fn shard_arguments_through(&self, shard: u32, folder: &Path, port: u16) -> Vec<String> {
         let password_file = folder.join("password");
         fs::write(&password_file, REPLICA.1).expect("cannot write the password file");
         let pairs = [
             format!("mysql_shard_{shard}_server={}", self.host),
-            format!("mysql_shard_{shard}_port={}", self.port),
+            format!("mysql_shard_{shard}_port={port}"),
             format!("mysql_username={}", REPLICA.0),
             format!("mysql_password_file={}", path_text(&password_file)),
         ];
@@ -258,6 +274,21 @@ impl Server {
         let rows = self.select(&format!("SHOW {word} STATUS"));
         let text = |column: usize| rows[0][column].clone().expect("a file and a position are never NULL");
         (text(0), text(1).parse().expect("a position is a number"))
+    }
+
+    /// The events of a binlog file from a position on, as the server itself lists them.
+    pub fn binlog_events(&self, file: &str, from: u64) -> Vec<LoggedEvent> {
+        let text = |row: &Row, column: usize| row[column].clone().expect("this column is never NULL");
+        let number = |row: &Row, column: usize| text(row, column).parse().expect("a number");
+        let rows = self.select(&format!("SHOW BINLOG EVENTS IN '{file}' FROM {from}"));
+        rows.iter()
+            .map(|row| LoggedEvent {
+                pos: number(row, 1),
+                kind: text(row, 2),
+                end: number(row, 4),
+                info: text(row, 5),
+            })
+            .collect()
     }
 
     /// The transactions that the server has executed, as it prints them.

@@ -45,7 +45,6 @@ use crate::change::batch::Begin;
 use crate::change::batch::End;
 use crate::change::batch::Item;
 use crate::change::batch::Outcome;
-use crate::change::batch::Place;
 use crate::change::batch::RollbackTo;
 use crate::change::batch::Rows;
 use crate::change::batch::Sql;
@@ -109,9 +108,13 @@ impl PackBuilder {
         }
     }
 
-    /// From now on the lines come from another server of the shard.
-    pub fn connected_to(&mut self, server: &str) {
+    /// From now on the lines come from this server. The file in which we stand is known by its age only on the server
+    /// that it came from.
+    pub fn connected_to(&mut self, server: &str, same_server: bool) {
         self.lines.connected_to(server);
+        if !same_server {
+            self.frontier.file_created = 0;
+        }
     }
 
     /// Lines wait that could go out now.

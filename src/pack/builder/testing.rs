@@ -10,6 +10,7 @@ use crate::binlog::Gtid;
 use crate::binlog::GtidSet;
 use crate::binlog::RowsKind;
 use crate::change::batch::Passed;
+use crate::change::batch::Place;
 use crate::change::batch::SqlOp;
 use crate::change::batch::TransactionGtid;
 use crate::column::ColumnFormat;

@@ -2,6 +2,7 @@
 
 use super::testing::*;
 use super::*;
+use crate::change::batch::Place;
 
 fn log(words: &str) -> Log {
     Log::new(Naming::Mysql, words)

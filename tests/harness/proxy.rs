@@ -1,0 +1,283 @@
+//! A TCP proxy between fountain and a server that cuts, stalls and delays connections where a test wants it.
+//!
+//! Faults are counted from the dump command on: what comes before is the login. It sees that command only in
+//! connections without TLS.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::io::Read;
+use std::io::Write;
+use std::net::Shutdown;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often waiting threads look whether something has changed.
+const TICK: Duration = Duration::from_millis(5);
+/// A packet's header: length 3, sequence 1. A command's sequence is 0.
+const SEQUENCE: usize = 3;
+const COMMAND: usize = 4;
+const COM_BINLOG_DUMP: u8 = 0x12;
+const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
+
+/// What happens to a stream after so many bytes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The connection ends.
+    Cut(usize),
+    /// The connection stays and nothing comes any more.
+    Stall(usize),
+}
+
+/// A running proxy. Its connections end when it is dropped.
+pub struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    target: u16,
+    over: AtomicBool,
+    /// Nothing is forwarded while this is set.
+    stalled: AtomicBool,
+    /// Connections are taken and nothing is ever said on them.
+    mute: AtomicBool,
+    /// One for each stream, in order; streams behind the last are left alone.
+    faults: Mutex<VecDeque<Fault>>,
+    /// Streams (dump commands) begun so far.
+    streams: AtomicUsize,
+    /// Everything that the servers have said.
+    said: Mutex<Vec<u8>>,
+    keeps: AtomicBool,
+    /// Counts the calls of `cut_all`.
+    cuts: AtomicUsize,
+}
+
+impl Proxy {
+    /// Listens on a free port and forwards to `target` on this machine.
+    pub fn start(target: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        listener.set_nonblocking(true).expect("a listener that does not block");
+        let shared = Arc::new(Shared {
+            target,
+            over: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
+            faults: Mutex::default(),
+            streams: AtomicUsize::new(0),
+            said: Mutex::default(),
+            keeps: AtomicBool::new(false),
+            cuts: AtomicUsize::new(0),
+        });
+        let theirs = Arc::clone(&shared);
+        let accepting = std::thread::spawn(move || accept(&listener, &theirs));
+        Proxy { port, shared, accepting: Some(accepting) }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// One fault for each stream to come.
+    pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
+        lock(&self.shared.faults).extend(faults);
+    }
+
+    /// Faults that no stream has met yet.
+    pub fn planned(&self) -> usize {
+        lock(&self.shared.faults).len()
+    }
+
+    /// Streams begun so far.
+    pub fn streams(&self) -> usize {
+        self.shared.streams.load(Ordering::SeqCst)
+    }
+
+    /// Stops forwarding, on all connections and in both directions, until `resume`.
+    pub fn stall(&self) {
+        self.shared.stalled.store(true, Ordering::SeqCst);
+    }
+
+    pub fn resume(&self) {
+        self.shared.stalled.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether new connections are taken and left without a word.
+    pub fn mute(&self, mute: bool) {
+        self.shared.mute.store(mute, Ordering::SeqCst);
+    }
+
+    /// Ends every connection that is open now.
+    pub fn cut_all(&self) {
+        self.shared.cuts.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Keeps what the servers say from now on.
+    pub fn keep(&self) {
+        self.shared.keeps.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a server has said these bytes, in the clear, since `keep`.
+    pub fn heard(&self, bytes: &[u8]) -> bool {
+        lock(&self.shared.said).windows(bytes.len()).any(|window| window == bytes)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.accepting.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the proxy panicked");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut connections = Vec::new();
+    while !shared.over.load(Ordering::SeqCst) {
+        match listener.accept() {
+            Ok((client, _)) => {
+                let shared = Arc::clone(shared);
+                connections.push(std::thread::spawn(move || serve(client, &shared)));
+            }
+            Err(_) => std::thread::sleep(TICK),
+        }
+    }
+    for connection in connections {
+        connection.join().expect("a connection of the proxy panicked");
+    }
+}
+
+/// One connection: this thread forwards what the client says, another one what the server says.
+fn serve(client: TcpStream, shared: &Arc<Shared>) {
+    client.set_nonblocking(false).expect("a stream that blocks");
+    let connection = Arc::new(Connection {
+        shared: Arc::clone(shared),
+        cuts: shared.cuts.load(Ordering::SeqCst),
+        ended: AtomicBool::new(false),
+        fault: Mutex::new(None),
+    });
+    while shared.mute.load(Ordering::SeqCst) && !connection.over() {
+        std::thread::sleep(TICK);
+    }
+    // A server that is down shows as a connection that ends at once.
+    let Ok(server) = TcpStream::connect(("127.0.0.1", shared.target)) else { return };
+    for stream in [&client, &server] {
+        stream.set_read_timeout(Some(TICK)).expect("a read timeout");
+        stream.set_nodelay(true).expect("no delay");
+    }
+    let (to_client, from_server) =
+        (client.try_clone().expect("a handle"), server.try_clone().expect("a handle"));
+    let other = Arc::clone(&connection);
+    let back = std::thread::spawn(move || other.forward_answers(from_server, to_client));
+    connection.forward_requests(client, server);
+    back.join().expect("a connection of the proxy panicked");
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    /// How often `cut_all` had been called when it began.
+    cuts: usize,
+    ended: AtomicBool,
+    /// Set when the dump command passes; the bytes left until it happens.
+    fault: Mutex<Option<Fault>>,
+}
+
+impl Connection {
+    fn over(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+            || self.shared.over.load(Ordering::SeqCst)
+            || self.shared.cuts.load(Ordering::SeqCst) != self.cuts
+    }
+
+    /// The next bytes; none when the connection is over.
+    fn next<'a>(&self, from: &mut TcpStream, buffer: &'a mut [u8]) -> Option<&'a mut [u8]> {
+        let mut count = 0;
+        while !self.over() && count == 0 {
+            match from.read(buffer) {
+                Ok(0) => return None,
+                Ok(read) => count = read,
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return None,
+            }
+        }
+        while !self.over() && self.shared.stalled.load(Ordering::SeqCst) {
+            std::thread::sleep(TICK);
+        }
+        (!self.over()).then(|| &mut buffer[..count])
+    }
+
+    fn forward_requests(&self, mut client: TcpStream, mut server: TcpStream) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Some(bytes) = self.next(&mut client, &mut buffer) {
+            let command = bytes.get(COMMAND).filter(|_| bytes[SEQUENCE] == 0);
+            if matches!(command, Some(&COM_BINLOG_DUMP | &COM_BINLOG_DUMP_GTID)) {
+                self.shared.streams.fetch_add(1, Ordering::SeqCst);
+                *lock(&self.fault) = lock(&self.shared.faults).pop_front();
+            }
+            if server.write_all(bytes).is_err() {
+                break;
+            }
+        }
+        self.end(&client, &server);
+    }
+
+    fn forward_answers(&self, mut server: TcpStream, mut client: TcpStream) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Some(bytes) = self.next(&mut server, &mut buffer) {
+            let passes = self.passes(bytes.len());
+            if self.shared.keeps.load(Ordering::SeqCst) {
+                lock(&self.shared.said).extend_from_slice(&bytes[..passes]);
+            }
+            if client.write_all(&bytes[..passes]).is_err() {
+                break;
+            }
+            let reached = *lock(&self.fault);
+            match reached {
+                Some(Fault::Cut(0)) => break,
+                Some(Fault::Stall(0)) => {
+                    while !self.over() {
+                        std::thread::sleep(TICK);
+                    }
+                }
+                Some(_) | None => {}
+            }
+        }
+        self.end(&client, &server);
+    }
+
+    /// How many of so many bytes come before the fault.
+    fn passes(&self, count: usize) -> usize {
+        match &mut *lock(&self.fault) {
+            Some(Fault::Cut(left) | Fault::Stall(left)) => {
+                let passes = count.min(*left);
+                *left -= passes;
+                passes
+            }
+            None => count,
+        }
+    }
+
+    fn end(&self, client: &TcpStream, server: &TcpStream) {
+        self.ended.store(true, Ordering::SeqCst);
+        for stream in [client, server] {
+            // Either side may have gone already.
+            drop(stream.shutdown(Shutdown::Both));
+        }
+    }
+}
