@@ -204,8 +204,10 @@ impl Producer {
             }
             log::warn!("{}; reconnecting", broken.fault);
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
-            // At once after a stream that worked; a server that drops every stream is not stormed.
-            let pause = if broken.progress { Duration::ZERO } else { self.shard.data_source_try_interval };
+            // At once after a stream that worked; a server that drops every stream is not stormed, nor one for which we
+            // contend with another replica of our id.
+            let at_once = broken.progress && broken.fault.code != Code::ReplicaIdClash;
+            let pause = if at_once { Duration::ZERO } else { self.shard.data_source_try_interval };
             if self.stop.wait(pause) {
                 return Ok(Ended::Stopped);
             }

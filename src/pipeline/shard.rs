@@ -282,7 +282,14 @@ impl Started {
         let packed = packer.join().unwrap_or_else(|_panic| {
             Err(Fault::stop(Code::Internal, format!("shard={name} the packer thread panicked")))
         });
-        packed.and(streamed)
+        match packed {
+            // Nothing is lost by it: no point is ahead of what was delivered.
+            Err(fault) if fault.code == Code::Stopped => {
+                log::warn!("{fault}");
+                Ok(Ended::Stopped)
+            }
+            other => other.and(streamed),
+        }
     }
 }
 
