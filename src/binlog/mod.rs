@@ -36,7 +36,7 @@ pub mod statement;
 pub mod table_map;
 pub mod table_metadata;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod walk_tests;
 pub mod xa;

@@ -93,7 +93,9 @@ impl BinlogStream {
         connection.start_streaming();
         let limit = connection.link.config.max_event_bytes.saturating_add(1);
         connection.link.frames.set_limit(limit);
-        Ok(Self { connection, announced_checksum, silent_since: None, under_way: false, bytes_received: 0 })
+        // By position nothing is searched for.
+        let under_way = matches!(request, DumpRequest::Position { .. });
+        Ok(Self { connection, announced_checksum, silent_since: None, under_way, bytes_received: 0 })
     }
 
     /// The checksum algorithm that we told the server to expect of it (`CRC32`, `NONE`); none for servers older than

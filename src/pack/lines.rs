@@ -328,6 +328,62 @@ impl LineWriter {
         self.begin_event(transaction, event.place, event.server_id, event.timestamp);
         self.end_line(out, numbers);
     }
+
+    /// A line about delivery itself, which stands for no event.
+    pub fn write_gap(&self, out: &mut Vec<u8>, gap: &Gap<'_>, seq: Option<u64>) {
+        out.extend_from_slice(b"{\"op\":\"gap\",\"from\":");
+        gap.from.write(out);
+        out.extend_from_slice(b",\"to\":");
+        gap.to.write(out);
+        out.extend_from_slice(b",\"reason\":");
+        json::write_string(out, gap.reason);
+        if let Some(live) = &self.live {
+            out.extend_from_slice(b",\"shard\":");
+            json::write_string(out, &live.shard);
+            out.extend_from_slice(b",\"server\":");
+            json::write_string(out, &live.server);
+        }
+        if let Some(seq) = seq {
+            out.extend_from_slice(b",\"seq\":");
+            put_number(out, seq);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// What a `gap` line says: behind `from` delivery goes on at `to`.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap<'a> {
+    pub from: GapPlace<'a>,
+    pub to: GapPlace<'a>,
+    pub reason: &'a str,
+}
+
+/// A place in front of a row of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct GapPlace<'a> {
+    pub gtid: Option<&'a str>,
+    /// Where the transaction starts.
+    pub place: &'a Place,
+    pub row: u64,
+}
+
+impl GapPlace<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        if let Some(gtid) = self.gtid {
+            out.extend_from_slice(b"\"gtid\":");
+            json::write_string(out, gtid);
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"file\":");
+        json::write_string(out, &self.place.file);
+        out.extend_from_slice(b",\"pos\":");
+        put_number(out, self.place.pos);
+        out.extend_from_slice(b",\"row\":");
+        put_number(out, self.row);
+        out.push(b'}');
+    }
 }
 
 /// The event that a `begin`, `commit` or `rollback` line stands for.

@@ -6,12 +6,12 @@
 use crate::change::batch::Batch;
 use crate::code::Code;
 use crate::pack::builder::BuildError;
+use crate::pack::builder::Changed;
 use crate::pack::builder::PackBuilder;
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::message::Message;
 use crate::pipeline::message::ReadOn;
-use crate::sync_point::Inside;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::RecvTimeoutError;
 use crossbeam_channel::Sender;
@@ -121,7 +121,7 @@ impl Packer {
         let outcome = self.builder.accept(&batch, &mut self.delivery);
         match outcome {
             Ok(()) => {}
-            Err(BuildError::Changed { expected, got }) => self.read_anew(&expected, got),
+            Err(BuildError::Changed(changed)) => self.read_anew(&changed),
             Err(error) => return Err(self.fault(error)),
         }
         if self.delivery.packs() != sent_before {
@@ -158,9 +158,9 @@ impl Packer {
 
     /// The transaction in which we resumed is another one than the point speaks of: all of it is delivered, once more
     /// where it was delivered in part. The rest of the broken reading is void until the producer has begun anew.
-    fn read_anew(&mut self, expected: &Inside, got: u32) {
-        log::warn!("{}; all of it is delivered", changed_text(&self.shard, expected, got));
-        self.builder.forget_resume();
+    fn read_anew(&mut self, changed: &Changed) {
+        log::warn!("shard={} {changed}; all from there on is delivered", self.shard);
+        self.builder.deliver_anew(changed);
         self.void = true;
         self.read_anew.store(true, Ordering::Release);
     }
@@ -170,9 +170,10 @@ impl Packer {
         let shard = &self.shard;
         match error {
             BuildError::Output(fault) => fault,
-            BuildError::Changed { expected, got } => {
-                Fault::stop(Code::PointForeign, changed_text(shard, &expected, got))
+            BuildError::Changed(changed) => {
+                Fault::stop(Code::PointForeign, format!("shard={shard} {changed}"))
             }
+            BuildError::Refused(refusal) => Fault::stop(refusal.code, format!("shard={shard} {refusal}")),
             BuildError::Row(bad) => {
                 let fault = Fault::stop(
                     bad.code(),
@@ -185,12 +186,4 @@ impl Packer {
             }
         }
     }
-}
-
-fn changed_text(shard: &str, expected: &Inside, got: u32) -> String {
-    format!(
-        "shard={shard} the transaction that was delivered in part is not the one that comes now: the checksum over its first \
-         {} rows is {got:08x}, expected {:08x}",
-        expected.rows, expected.crc32
-    )
 }

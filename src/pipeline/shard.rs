@@ -8,7 +8,7 @@ use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::TransactionConfig;
 use crate::pack::builder::PackBuilder;
-use crate::pack::builder::PackLimits;
+use crate::pack::builder::PackRules;
 use crate::pack::header::PackHeader;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
@@ -282,21 +282,29 @@ impl Started {
         let packed = packer.join().unwrap_or_else(|_panic| {
             Err(Fault::stop(Code::Internal, format!("shard={name} the packer thread panicked")))
         });
-        packed.and(streamed)
+        match packed {
+            // Nothing is lost by it: no point is ahead of what was delivered.
+            Err(fault) if fault.code == Code::Stopped => {
+                log::warn!("{fault}");
+                Ok(Ended::Stopped)
+            }
+            other => other.and(streamed),
+        }
     }
 }
 
 fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
     let live = LiveFields { shard: shard.name.clone(), server: ready.session.server.clone() };
-    let limits = PackLimits {
+    let rules = PackRules {
         max_bytes: usize::try_from(shard.packs.max_bytes).unwrap_or(usize::MAX),
         max_lines: shard.packs.max_rows.unwrap_or(u64::MAX).min(shard.memq_limit),
         transaction_lines: shard.transactions.dispatch_transaction,
+        gap_lines: shard.transactions.dispatch_gap,
     };
     let resume = &ready.dump.resume;
     let json = JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String };
     let lines = LineWriter::new(json, Some(live));
-    PackBuilder::new(lines, limits, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
+    PackBuilder::new(lines, rules, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
 }
 
 fn save_rhythm(config: &Config) -> SaveRhythm {
