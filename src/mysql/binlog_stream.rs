@@ -124,10 +124,9 @@ impl BinlogStream {
         self.connection.link.frames.has_packet()
     }
 
-    /// Whether everything that the server has sent so far has been handed out: no whole event is left in the buffer, and
-    /// nothing lies in the socket.
-    pub fn is_drained(&mut self) -> bool {
-        !self.has_buffered_event() && !self.connection.link.has_pending()
+    /// Whether nothing more is here now, neither in the buffer nor on the socket.
+    pub fn is_drained(&self) -> bool {
+        !self.has_buffered_event() && !self.connection.link.has_bytes_waiting()
     }
 
     /// The next event, waited for at most `wait`. An error ends the stream.

@@ -148,9 +148,8 @@ impl Link {
     }
 
     /// Whether a read would bring something at once.
-    pub(super) fn has_pending(&mut self) -> bool {
-        // A socket that cannot be asked has failed: the next read says how.
-        self.stream.has_pending().unwrap_or(false)
+    pub(super) fn has_bytes_waiting(&self) -> bool {
+        self.stream.has_bytes_waiting()
     }
 
     /// The account as far as it is known.

@@ -270,6 +270,7 @@ impl Started {
             rhythm: PackRhythm { timeout: shard.packs.timeout, eager: shard.packs.eager },
             last_send: Instant::now(),
             last_tick: Instant::now(),
+            behind: false,
             void: false,
             read_anew: Arc::clone(&read_anew),
         };
