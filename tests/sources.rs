@@ -488,9 +488,10 @@ fn all_comes_by_gtid(server: &Server, config: &SourceConfig, facts: &ServerFacts
         }
         Flavor::MariaDb => DumpRequest::MariadbGtid { position: executed },
     };
-    assert_eq!(read(&mut stream(config, &nothing_new), |came| came.heartbeats > 0).unwrap().rows().len(), 0);
+    let mut stream = stream(config, &nothing_new);
+    assert_eq!(read(&mut stream, |came| came.heartbeats > 0).unwrap().rows().len(), 0);
     // A server that can tell its whole position does so: it skips what we have, maybe more than 4 GiB of it.
-    let exact = heartbeat_at(server.binlog_end(), &mut stream(config, &nothing_new));
+    let exact = heartbeat_at(server.binlog_end(), &mut stream);
     assert_eq!(exact, server.kind() == Kind::Mysql97);
 }
 
@@ -513,8 +514,21 @@ fn heartbeat_at(place: (String, u64), stream: &mut BinlogStream) -> bool {
     panic!("no heartbeat came");
 }
 
+/// Waits until the server counts so many streams. It notices that one is gone when it next sends a heartbeat, and MySQL
+/// 5.6 ends just one other stream of a replica, which may be such a dead one.
+fn wait_for_streams(server: &Server, count: &str) {
+    let began = Instant::now();
+    let sql = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+    while server.value(sql) != count {
+        assert!(began.elapsed() < PATIENCE, "not {count} streams: {}", server.value(sql));
+        std::thread::sleep(SECOND / 10);
+    }
+}
+
 fn two_streams_of_one_replica(server: &Server, config: &SourceConfig, from: &DumpRequest) {
+    wait_for_streams(server, "0");
     let old = stream(config, from);
+    wait_for_streams(server, "1");
     let mut new = stream(config, from);
     // 5.6 ends the old stream without a reason.
     match (server.kind(), end_of(old)) {

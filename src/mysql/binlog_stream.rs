@@ -93,7 +93,9 @@ impl BinlogStream {
         connection.start_streaming();
         let limit = connection.link.config.max_event_bytes.saturating_add(1);
         connection.link.frames.set_limit(limit);
-        Ok(Self { connection, announced_checksum, silent_since: None, under_way: false, bytes_received: 0 })
+        // By position nothing is searched for.
+        let under_way = matches!(request, DumpRequest::Position { .. });
+        Ok(Self { connection, announced_checksum, silent_since: None, under_way, bytes_received: 0 })
     }
 
     /// The checksum algorithm that we told the server to expect of it (`CRC32`, `NONE`); none for servers older than
@@ -122,10 +124,9 @@ impl BinlogStream {
         self.connection.link.frames.has_packet()
     }
 
-    /// Whether everything that the server has sent so far has been handed out: no whole event is left in the buffer, and
-    /// nothing lies in the socket.
-    pub fn is_drained(&mut self) -> bool {
-        !self.has_buffered_event() && !self.connection.link.has_pending()
+    /// Whether nothing more is here now, neither in the buffer nor on the socket.
+    pub fn is_drained(&self) -> bool {
+        !self.has_buffered_event() && !self.connection.link.has_bytes_waiting()
     }
 
     /// The next event, waited for at most `wait`. An error ends the stream.

@@ -1,5 +1,7 @@
 //! What a connection needs to know. Plain fields: where the values come from is the configuration's business.
 
+/// `mysql_ssl_mode`: whether and how a connection is encrypted.
+pub use crate::config::SslMode as TlsMode;
 use crate::config::place;
 use crate::secret::Secret;
 use std::path::PathBuf;
@@ -90,7 +92,7 @@ impl SourceConfig {
 }
 
 /// Whether and how the connection is encrypted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     pub mode: TlsMode,
     /// The certificates that vouch for the server's, in PEM form; for `VerifyCa` and `VerifyIdentity` alone.
@@ -100,29 +102,8 @@ pub struct TlsConfig {
     pub key: Option<PathBuf>,
 }
 
-/// `mysql_ssl_mode`, in the words of MySQL's own client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TlsMode {
-    Disabled,
-    /// Encrypted where the server offers it and the handshake works, else plain.
-    #[default]
-    Preferred,
-    /// Encrypted, whoever the server is.
-    Required,
-    /// Encrypted, and the server's certificate comes from the CA.
-    VerifyCa,
-    /// As `VerifyCa`, and the certificate names the host.
-    VerifyIdentity,
-}
-
-impl TlsMode {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::Preferred => "preferred",
-            Self::Required => "required",
-            Self::VerifyCa => "verify_ca",
-            Self::VerifyIdentity => "verify_identity",
-        }
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self { mode: TlsMode::Preferred, ca: None, cert: None, key: None }
     }
 }

@@ -18,6 +18,7 @@ use super::stream::connect;
 use super::tls::HandshakeError;
 use super::tls::Tls;
 use crate::code::Code;
+use crate::config::Choice;
 use crate::stop::Stop;
 use crate::wire::auth::AuthError;
 use crate::wire::auth::AuthStep;
@@ -147,9 +148,8 @@ impl Link {
     }
 
     /// Whether a read would bring something at once.
-    pub(super) fn has_pending(&mut self) -> bool {
-        // A socket that cannot be asked has failed: the next read says how.
-        self.stream.has_pending().unwrap_or(false)
+    pub(super) fn has_bytes_waiting(&self) -> bool {
+        self.stream.has_bytes_waiting()
     }
 
     /// The account as far as it is known.
@@ -190,7 +190,7 @@ impl Link {
             }
             let text = format!(
                 "the server offers no TLS, and mysql_ssl_mode={} asks for it",
-                self.config.tls.mode.name()
+                self.config.tls.mode.word()
             );
             return Err(SourceError::refused(Code::Tls, &self.place, text).into());
         }

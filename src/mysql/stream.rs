@@ -144,15 +144,14 @@ impl Stream {
     }
 
     /// Whether a read would bring something at once.
-    pub(super) fn has_pending(&mut self) -> io::Result<bool> {
-        if let Channel::Tls(tls) = &mut self.channel {
-            let state = tls.conn.process_new_packets().map_err(io::Error::other)?;
-            if state.plaintext_bytes_to_read() > 0 {
-                return Ok(true);
-            }
-        }
-        let mut readable = [PollFd::new(self.tcp(), PollFlags::IN)];
-        Ok(poll(&mut readable, Some(&Timespec::default()))? > 0)
+    pub(super) fn has_bytes_waiting(&self) -> bool {
+        let decrypted = match &self.channel {
+            Channel::Tcp(_) => false,
+            Channel::Tls(tls) => !tls.conn.wants_read(),
+        };
+        // A socket that cannot be asked is one whose next read tells why.
+        let at_once = Timespec::default();
+        decrypted || poll(&mut [PollFd::new(self.tcp(), PollFlags::IN)], Some(&at_once)) != Ok(0)
     }
 
     /// Sends all of `bytes`.
@@ -398,7 +397,14 @@ mod tests {
         let mut stream = Stream::plain(tcp);
         let mut byte = [0; 1];
         assert_eq!(stream.receive(&mut byte, Duration::ZERO).unwrap(), Received::Nothing);
-        drop(listener.accept().unwrap());
+        assert!(!stream.has_bytes_waiting());
+        let mut peer = listener.accept().unwrap().0;
+        peer.write_all(b"ab").unwrap();
+        assert_eq!(stream.receive(&mut byte, TICK).unwrap(), Received::Bytes(1));
+        assert!(stream.has_bytes_waiting());
+        assert_eq!(stream.receive(&mut byte, TICK).unwrap(), Received::Bytes(1));
+        assert!(!stream.has_bytes_waiting());
+        drop(peer);
         assert_eq!(stream.receive(&mut byte, TICK).unwrap(), Received::Closed);
     }
 

@@ -11,6 +11,7 @@ use super::error::SourceError;
 use super::stream::Deadline;
 use super::stream::is_timeout;
 use crate::code::Code;
+use crate::config::Choice;
 use crate::stop::Stop;
 use rustls::CertificateError;
 use rustls::ClientConfig;
@@ -194,10 +195,10 @@ fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn S
         (Some(_), false) => {
             return Err(format!(
                 "mysql_ssl_ca has no effect with mysql_ssl_mode={}; set verify_ca or verify_identity, or leave it out",
-                tls.mode.name()
+                tls.mode.word()
             ));
         }
-        (None, true) => return Err(format!("mysql_ssl_mode={} needs mysql_ssl_ca", tls.mode.name())),
+        (None, true) => return Err(format!("mysql_ssl_mode={} needs mysql_ssl_ca", tls.mode.word())),
         (Some(ca), true) => ca,
     };
     let mut roots = RootCertStore::empty();

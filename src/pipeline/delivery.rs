@@ -1,5 +1,6 @@
 //! One shard's packs on their way to the sink: headers, retries, and the point that follows each acknowledgement.
 
+use crate::code::Code;
 use crate::pack::builder::FinishedPack;
 use crate::pack::builder::Frontier;
 use crate::pack::builder::PackOutput;
@@ -9,6 +10,7 @@ use crate::pack::header::PackHeader;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::message::Connected;
 use crate::pipeline::saver::Saver;
+use crate::sink::Hope;
 use crate::sink::Sink;
 use crate::sink::SinkError;
 use crate::stop::Stop;
@@ -56,7 +58,7 @@ impl Delivery {
     /// Lets the sink do what is due by the clock.
     pub fn tick(&mut self) -> Result<(), Fault> {
         match self.sink.tick(Instant::now()) {
-            Err(error) if !error.retryable => Err(self.sink_fault(&error)),
+            Err(error) if !error.is_retryable() => Err(self.sink_fault(&error)),
             // The next pack meets the same trouble and waits it out.
             Err(_) | Ok(()) => Ok(()),
         }
@@ -130,18 +132,35 @@ impl Delivery {
                     }
                     return Ok(());
                 }
-                Err(error) if error.retryable && !self.give_up => {
+                Err(error) if self.waits_out(error.hope) => {
                     if !waiting {
-                        let fault = self.sink_fault(&error);
-                        log::error!("{fault}; waiting_for_sink, trying again every second");
+                        self.tell_waiting(&error);
                     }
                     waiting = true;
-                    if self.stop.wait(SINK_RETRY_PAUSE) {
+                    // Half a pack cannot be left behind: its rest is tried as long as stop_timeout_ms allows.
+                    if self.stop.wait(SINK_RETRY_PAUSE) && !self.sink.owes_rest() {
                         return Err(self.stopped());
                     }
                 }
                 Err(error) => return Err(self.sink_fault(&error)),
             }
+        }
+    }
+
+    /// With `--until` a sink that fails ends the run; one that is merely slow does not.
+    fn waits_out(&self, hope: Hope) -> bool {
+        match hope {
+            Hope::Slow => true,
+            Hope::Later => !self.give_up,
+            Hope::None => false,
+        }
+    }
+
+    fn tell_waiting(&self, error: &SinkError) {
+        let fault = self.sink_fault(error);
+        match error.hope {
+            Hope::Slow => log::warn!("{fault}; waiting_for_sink"),
+            Hope::Later | Hope::None => log::error!("{fault}; waiting_for_sink, trying again every second"),
         }
     }
 
@@ -151,10 +170,10 @@ impl Delivery {
 
     fn stopped(&self) -> Fault {
         let text = format!(
-            "shard={} stopped while a pack could not be delivered; its rows are read again at the next start",
+            "shard={} a pack could not be delivered before the stop; its rows are read again at the next start",
             self.shard
         );
-        Fault::stop(crate::code::Code::SinkFailed, text)
+        Fault::stop(Code::Stopped, text)
     }
 }
 

@@ -3,6 +3,9 @@
 //! A pack goes out when it is full, when the producer's socket is drained (`pack_eager`), or when the last one went out
 //! `pack_timeout_ms` ago. The packer owns the shard's outcome: an error in decoding or delivery stops the shard.
 
+#[cfg(test)]
+mod tests;
+
 use crate::change::batch::Batch;
 use crate::code::Code;
 use crate::pack::builder::BuildError;
@@ -44,8 +47,11 @@ pub struct Packer {
     pub builder: PackBuilder,
     pub delivery: Delivery,
     pub rhythm: PackRhythm,
+    /// When a pack went out last, or the point moved without one.
     pub last_send: Instant,
     pub last_tick: Instant,
+    /// Something has come since then.
+    pub behind: bool,
     /// What comes is void until the stream begins anew.
     pub void: bool,
     /// Tells the producer to read the transaction anew in which it resumed.
@@ -101,22 +107,22 @@ impl Packer {
         if self.last_tick.elapsed() >= SINK_TICK {
             self.last_tick = Instant::now();
             self.delivery.tick()?;
-            self.move_point();
         }
-        if self.builder.has_finished_lines() && self.last_send.elapsed() >= self.rhythm.timeout {
+        if self.behind && self.last_send.elapsed() >= self.rhythm.timeout {
             self.flush()?;
         }
         Ok(Step::Went)
     }
 
     fn patience(&self) -> Duration {
-        match self.builder.has_finished_lines() {
+        match self.behind {
             true => self.rhythm.timeout.saturating_sub(self.last_send.elapsed()),
             false => IDLE_TICK,
         }
     }
 
     fn take(&mut self, mut batch: Batch) -> Result<(), Fault> {
+        self.behind = true;
         let sent_before = self.delivery.packs();
         let outcome = self.builder.accept(&batch, &mut self.delivery);
         match outcome {
@@ -138,22 +144,19 @@ impl Packer {
         Ok(())
     }
 
+    /// Sends what is finished; without any line the point moves all the same.
     fn flush(&mut self) -> Result<(), Fault> {
-        if self.builder.has_finished_lines() {
-            if let Err(error) = self.builder.flush(&mut self.delivery) {
-                return Err(self.fault(error));
-            }
-            self.last_send = Instant::now();
+        if self.builder.has_finished_lines()
+            && let Err(error) = self.builder.flush(&mut self.delivery)
+        {
+            return Err(self.fault(error));
         }
-        self.move_point();
-        Ok(())
-    }
-
-    /// Where no row waits, filtered transactions, heartbeats and rotations move the point too.
-    fn move_point(&mut self) {
-        if !self.builder.has_finished_lines() && !self.builder.is_streaming() {
+        self.last_send = Instant::now();
+        self.behind = false;
+        if !self.builder.is_streaming() {
             self.delivery.moved_to(self.builder.frontier(), self.builder.next_seq());
         }
+        Ok(())
     }
 
     /// The transaction in which we resumed is another one than the point speaks of: all of it is delivered, once more

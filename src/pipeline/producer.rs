@@ -50,6 +50,9 @@ use std::time::Duration;
 /// How long a read waits before stop and the rest are looked at.
 const POLL_TICK: Duration = Duration::from_millis(200);
 
+/// Streams that bring nothing are begun anew after at most so many times `data_source_try_interval`.
+const LONGEST_BACK_OFF: u32 = 20;
+
 /// How long rows in hand wait for the rest of an event of which a part has come.
 const HALF_EVENT_PATIENCE: Duration = Duration::from_millis(5);
 
@@ -184,28 +187,31 @@ impl Producer {
     /// Streams until it is over for good.
     pub fn run(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Fault> {
         let mut ready = ready;
-        let mut barren = 0;
+        let mut barren: u32 = 0;
         loop {
             let identity = ready.session.identity();
             let broken = match self.stream(ready, channels) {
                 Ok(ended) => return Ok(ended),
                 Err(broken) => broken,
             };
+            barren = if broken.progress { 0 } else { barren.saturating_add(1) };
             let give_up = match broken.fault.cure {
                 Cure::Stop => true,
                 Cure::Refused => self.until.is_some() || !self.seen_row,
-                Cure::Retry => {
-                    barren = if broken.progress { 0 } else { barren + 1 };
-                    self.until.is_some() && barren > self.shard.sources.len()
-                }
+                Cure::Retry => self.until.is_some() && barren as usize > self.shard.sources.len(),
             };
             if give_up {
                 return Err(broken.fault);
             }
             log::warn!("{}; reconnecting", broken.fault);
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
-            // At once after a stream that worked; a server that drops every stream is not stormed.
-            let pause = if broken.progress { Duration::ZERO } else { self.shard.data_source_try_interval };
+            // At once after a stream that worked; a server that drops every stream is not stormed, nor one for which we
+            // contend with another replica of our id.
+            let at_once = broken.progress && broken.fault.code != Code::ReplicaIdClash;
+            let pause = match at_once {
+                true => Duration::ZERO,
+                false => self.shard.data_source_try_interval * barren.clamp(1, LONGEST_BACK_OFF),
+            };
             if self.stop.wait(pause) {
                 return Ok(Ended::Stopped);
             }
@@ -297,8 +303,9 @@ impl Unproven {
         if *self.file == *file {
             return self.created == created;
         }
-        let at = |file: &str| BinlogPosition::new(file, 0);
-        self.by_gtid && at(file) > at(&self.file)
+        // Files of another base name (`log_bin` was changed) do not compare.
+        let order = BinlogPosition::new(file, 0).partial_cmp(&BinlogPosition::new(&*self.file, 0));
+        self.by_gtid && order != Some(std::cmp::Ordering::Less)
     }
 }
 

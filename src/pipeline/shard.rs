@@ -270,6 +270,7 @@ impl Started {
             rhythm: PackRhythm { timeout: shard.packs.timeout, eager: shard.packs.eager },
             last_send: Instant::now(),
             last_tick: Instant::now(),
+            behind: false,
             void: false,
             read_anew: Arc::clone(&read_anew),
         };
@@ -282,7 +283,14 @@ impl Started {
         let packed = packer.join().unwrap_or_else(|_panic| {
             Err(Fault::stop(Code::Internal, format!("shard={name} the packer thread panicked")))
         });
-        packed.and(streamed)
+        match packed {
+            // Nothing is lost by it: no point is ahead of what was delivered.
+            Err(fault) if fault.code == Code::Stopped => {
+                log::warn!("{fault}");
+                Ok(Ended::Stopped)
+            }
+            other => other.and(streamed),
+        }
     }
 }
 

@@ -34,6 +34,11 @@ pub trait Sink: Send {
     /// again (after other calls of `tick`), and must be before any other; where the sink can tell, it comes out once.
     fn deliver(&mut self, pack: &Pack<'_>) -> Result<(), SinkError>;
 
+    /// Whether a part of a pack is out that can be neither taken back nor left as it is: its rest has to follow.
+    fn owes_rest(&self) -> bool {
+        false
+    }
+
     /// The last whole pack that this sink holds, after it has mended what a crash left; none from a sink that keeps
     /// nothing, and from an empty one.
     fn standing(&mut self) -> Result<Option<PackHeader>, SinkError> {
@@ -61,17 +66,36 @@ pub trait Sink: Send {
 pub struct SinkError {
     pub code: Code,
     pub text: String,
-    /// May pass by itself (a full disk, a reader that is slow): to be tried again. Otherwise it needs a person.
-    pub retryable: bool,
+    pub hope: Hope,
+}
+
+/// What can be expected of a sink that has not taken a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hope {
+    /// It works and takes its time: a reader that is slow.
+    Slow,
+    /// It fails, and that may pass by itself: a full disk.
+    Later,
+    /// It needs a person.
+    None,
 }
 
 impl SinkError {
+    pub fn slow(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), hope: Hope::Slow }
+    }
+
     pub fn retryable(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), retryable: true }
+        Self { code, text: text.into(), hope: Hope::Later }
     }
 
     pub fn fatal(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), retryable: false }
+        Self { code, text: text.into(), hope: Hope::None }
+    }
+
+    /// Whether the same pack may be tried again.
+    pub fn is_retryable(&self) -> bool {
+        self.hope != Hope::None
     }
 }
 

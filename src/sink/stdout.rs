@@ -116,7 +116,7 @@ impl SharedOutput {
 
         let mut queue = self.queue();
         if let Err(error) = &delivered
-            && !error.retryable
+            && !error.is_retryable()
         {
             queue.dead = Some(error.clone());
         }
@@ -147,10 +147,17 @@ impl SharedOutput {
                 queue.shards.retain(|waiting| waiting != shard);
                 let text =
                     format!("stdout: shard {first} is still writing a pack: the reader is slow or stopped");
-                return Err(SinkError::retryable(Code::SinkFailed, text));
+                return Err(SinkError::slow(Code::SinkFailed, text));
             }
             queue = self.freed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Whether this shard has a pack out in part.
+    fn owes_rest(&self, shard: &str) -> bool {
+        let queue = self.queue();
+        let first = queue.dead.is_none() && queue.shards.front().is_some_and(|first| first == shard);
+        first && self.writer.lock().unwrap_or_else(PoisonError::into_inner).begun.is_some()
     }
 
     /// A shard ends. If it leaves half a pack behind, the output ends there for all.
@@ -216,7 +223,7 @@ impl Writer {
                     "stdout: its reader is slow or stopped: it has taken {written} of the {} bytes of a pack",
                     rows.len()
                 );
-                return Err(SinkError::retryable(Code::SinkFailed, text));
+                return Err(SinkError::slow(Code::SinkFailed, text));
             }
             match self.output.write(rest.get(..self.piece).unwrap_or(rest)) {
                 Ok(count) => {
@@ -288,6 +295,10 @@ impl StdoutSink {
 impl Sink for StdoutSink {
     fn deliver(&mut self, pack: &Pack<'_>) -> Result<(), SinkError> {
         self.shared.deliver(pack)
+    }
+
+    fn owes_rest(&self) -> bool {
+        self.shared.owes_rest(&self.shard)
     }
 
     fn close(&mut self) -> Result<(), SinkError> {
@@ -374,11 +385,11 @@ mod tests {
         let mut sink = StdoutSink::over(Arc::clone(&shared), "a");
         let mut other = StdoutSink::over(Arc::clone(&shared), "b");
         let error = sink.deliver(&pack).unwrap_err();
-        assert!(error.retryable && error.text.contains("slow or stopped"), "{error}");
+        assert!(error.is_retryable() && error.text.contains("slow or stopped"), "{error}");
         let (other_header, other_rows) = &packs("b", 1, 1)[0];
         let other_pack = Pack { header: other_header, rows: other_rows };
         let error = other.deliver(&other_pack).unwrap_err();
-        assert!(error.retryable && error.text.contains("shard a"), "{error}");
+        assert!(error.is_retryable() && error.text.contains("shard a"), "{error}");
 
         let expected = [&rows[..], other_rows].concat();
         let length = expected.len();
@@ -387,7 +398,7 @@ mod tests {
             reader.read_exact(&mut text).map(|()| text)
         });
         while let Err(error) = sink.deliver(&pack) {
-            assert!(error.retryable, "{error}");
+            assert!(error.is_retryable(), "{error}");
         }
         other.deliver(&other_pack).unwrap();
         assert_eq!(reading.join().unwrap().unwrap(), expected);
@@ -399,10 +410,10 @@ mod tests {
         let (_reader, shared) = pipe(Duration::from_millis(5));
         let (header, rows) = large_pack("a");
         let mut sink = StdoutSink::over(Arc::clone(&shared), "a");
-        assert!(sink.deliver(&Pack { header: &header, rows: &rows }).unwrap_err().retryable);
+        assert!(sink.deliver(&Pack { header: &header, rows: &rows }).unwrap_err().is_retryable());
         let next = PackHeader { sequence: 2, ..header };
         let error = sink.deliver(&Pack { header: &next, rows: &rows }).unwrap_err();
-        assert_eq!((error.code, error.retryable), (Code::Internal, false));
+        assert_eq!((error.code, error.is_retryable()), (Code::Internal, false));
     }
 
     #[test]
@@ -411,11 +422,11 @@ mod tests {
         let (header, rows) = large_pack("a");
         let mut sink = StdoutSink::over(Arc::clone(&shared), "a");
         assert!(sink.deliver(&Pack { header: &header, rows: &rows }).is_err());
-        assert!(!sink.close().unwrap_err().retryable);
+        assert!(!sink.close().unwrap_err().is_retryable());
         let mut other = StdoutSink::over(shared, "b");
         let (header, rows) = &packs("b", 1, 1)[0];
         let error = other.deliver(&Pack { header, rows }).unwrap_err();
-        assert!(!error.retryable && error.text.contains("in the middle"), "{error}");
+        assert!(!error.is_retryable() && error.text.contains("in the middle"), "{error}");
     }
 
     #[test]
@@ -436,6 +447,6 @@ mod tests {
         let mut sink = StdoutSink::over(Arc::new(SharedOutput::new(full.into()).unwrap()), "a");
         let (header, rows) = &packs("a", 1, 1)[0];
         let error = sink.deliver(&Pack { header, rows }).unwrap_err();
-        assert!(error.retryable && error.text.contains("No space left"), "{error}");
+        assert!(error.is_retryable() && error.text.contains("No space left"), "{error}");
     }
 }

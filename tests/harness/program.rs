@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Child;
+use std::process::ChildStdout;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
@@ -69,6 +70,13 @@ impl Fountain {
         self.spawn(arguments).wait(timeout)
     }
 
+    /// As `spawn`, with stdout left to the caller.
+    pub fn spawn_unread<S: AsRef<str>>(&self, arguments: &[S]) -> (Running, ChildStdout) {
+        let mut command = self.command();
+        command.args(arguments.iter().map(AsRef::as_ref));
+        Running::start_unread(command)
+    }
+
     /// Starts the program; it is killed when the result is dropped.
     pub fn spawn<S: AsRef<str>>(&self, arguments: &[S]) -> Running {
         let mut command = self.command();
@@ -108,6 +116,16 @@ impl Running {
         let stdout = Collected::new(child.stdout.take().expect("the pipe asked for above"));
         let stderr = Collected::new(child.stderr.take().expect("the pipe asked for above"));
         Running { child, what, stdout, stderr }
+    }
+
+    /// Starts any command whose stdout is left to the caller, to be read or not.
+    pub fn start_unread(mut command: Command) -> (Running, ChildStdout) {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let what = format!("{command:?}");
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {what}: {e}"));
+        let unread = child.stdout.take().expect("the pipe asked for above");
+        let stderr = Collected::new(child.stderr.take().expect("the pipe asked for above"));
+        (Running { child, what, stdout: Collected::new(std::io::empty()), stderr }, unread)
     }
 
     pub fn pid(&self) -> u32 {

@@ -231,7 +231,7 @@ fn a_header_broken_in_the_middle_of_the_open_file_is_an_error() {
         fs::write(&path, bytes).unwrap();
         let before = rows_on_disk(temp.path());
         let error = open(temp.path()).standing().unwrap_err();
-        assert_eq!((error.code, error.retryable), (Code::SinkBroken, false), "{offset}: {error}");
+        assert_eq!((error.code, error.is_retryable()), (Code::SinkBroken, false), "{offset}: {error}");
         assert_eq!(rows_on_disk(temp.path()), before);
     }
 }

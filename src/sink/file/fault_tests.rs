@@ -122,7 +122,7 @@ fn persist(mut attempt: impl FnMut() -> Result<(), SinkError>, what: &str) {
     for _ in 0..40 {
         match attempt() {
             Ok(()) => return,
-            Err(error) => assert!(error.retryable, "{what}: {error}"),
+            Err(error) => assert!(error.is_retryable(), "{what}: {error}"),
         }
     }
     panic!("{what}: never worked");

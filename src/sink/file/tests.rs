@@ -126,7 +126,7 @@ fn the_same_pack_again_comes_out_once_and_any_other_disorder_is_refused() {
     let other_shard = in_packs("other", 1, packs[2].0.crc32, vec![lines(8, 1); 4]);
     for wrong in [&packs[1], &packs[4], &other_rows[3], &other_epoch[3], &other_shard[3]] {
         let error = deliver(&mut sink, std::slice::from_ref(wrong)).unwrap_err();
-        assert_eq!((error.code, error.retryable), (Code::Internal, false));
+        assert_eq!((error.code, error.is_retryable()), (Code::Internal, false));
     }
     deliver(&mut sink, &packs[3..]).unwrap();
     assert_eq!(rows_in(temp.path()), concatenated(&packs));
@@ -249,7 +249,7 @@ fn too_little_free_space_is_waited_for() {
     let mut sink = FileSink::open(config, SHARD).unwrap();
     sink.begin_epoch(1).unwrap();
     let error = deliver(&mut sink, &packs).unwrap_err();
-    assert!(error.retryable && error.text.contains("file_min_free_bytes"), "{error}");
+    assert!(error.is_retryable() && error.text.contains("file_min_free_bytes"), "{error}");
     assert!(file_names(temp.path()).is_empty());
     sink.config.min_free_bytes = 1;
     deliver(&mut sink, &packs).unwrap();
@@ -264,7 +264,7 @@ fn a_file_removed_under_the_sink_is_noticed() {
         let mut sink = sink_with(&dir, &packs[..2]);
         fs::remove_file(dir.join(format!("producer00-00000001-00000001.jsonl.{suffix}"))).unwrap();
         let error = deliver(&mut sink, &packs[2..]).unwrap_err();
-        assert_eq!((error.code, error.retryable), (Code::SinkBroken, false));
+        assert_eq!((error.code, error.is_retryable()), (Code::SinkBroken, false));
         drop(sink);
         let mut sink = FileSink::open(config(&dir), SHARD).unwrap();
         assert_eq!(sink.standing().unwrap_err().code, Code::SinkBroken);
@@ -312,7 +312,7 @@ fn what_no_crash_does_is_an_error() {
     assert_eq!(tampered(|_| {}), Ok(Some(whole.clone())));
     let broken = |what: &str, tamper: &dyn Fn(&Path)| {
         let error = tampered(tamper).expect_err(what);
-        assert_eq!((error.code, error.retryable), (Code::SinkBroken, false), "{what}: {error}");
+        assert_eq!((error.code, error.is_retryable()), (Code::SinkBroken, false), "{what}: {error}");
         assert!(error.text.contains("producer00-0000000"), "{error}");
     };
     for n in [1, 2, 3, 4] {
