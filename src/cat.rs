@@ -67,12 +67,11 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
     // Whatever went wrong, the rows before it are printed.
     let unfinished = cat.finish();
     outcome?;
-    match unfinished? {
-        true => log::warn!(
+    if unfinished? {
+        log::warn!(
             "{}: the last transaction has no end in this file; its rows are printed",
             files.last().map_or(Path::new("").display(), |path| path.display())
-        ),
-        false => {}
+        );
     }
     Ok(())
 }

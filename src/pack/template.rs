@@ -34,7 +34,7 @@ impl Template {
         Self {
             heads: [head("insert"), head("update"), head("delete")],
             columns: columns.collect(),
-            key: plan.key.as_deref().map(key_text).unwrap_or_else(Vec::new),
+            key: plan.key.as_deref().map(key_text).unwrap_or_default(),
         }
     }
 

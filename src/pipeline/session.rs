@@ -78,7 +78,7 @@ pub fn source_config(
 
 /// A source's error, in the shard's name.
 pub fn source_fault(shard: &str, error: &SourceError) -> Fault {
-    let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_else(String::new);
+    let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
     let cure = match error.kind() {
         ErrorKind::Retry | ErrorKind::Stopped => Cure::Retry,
         ErrorKind::Refused => Cure::Refused,

@@ -116,7 +116,7 @@ impl Planning<'_> {
     }
 
     fn resume_by_gtid(&mut self, resume: Resume) -> Result<Dump, Fault> {
-        let ours = resume.frontier.gtid_set.clone().unwrap_or_else(GtidSet::new);
+        let ours = resume.frontier.gtid_set.clone().unwrap_or_default();
         self.check_sets(&ours)?;
         let mut resume = resume;
         if !is_same_server(&resume.identity, &self.session.identity()) {

@@ -100,7 +100,7 @@ impl<'a> LoggedTable<'a> {
     pub fn walking_plan(&self) -> Result<TablePlan, ResolveError> {
         let mut columns = Vec::with_capacity(self.types.len());
         for (index, (type_code, metadata)) in self.types.iter().enumerate() {
-            let format = ColumnFormat::new(&ColumnSpec::new(*type_code, *metadata));
+            let format = ColumnFormat::walking(&ColumnSpec::new(*type_code, *metadata));
             let name = ordinal_name(index);
             let format = format.map_err(|error| self.column_error(&name, &error))?;
             columns.push(PlannedColumn { name, format });
