@@ -53,6 +53,8 @@ pub use crate::pipeline::producer::Ended as ShardEnded;
 
 /// Runs one shard until a stop, `--until`, or a fault.
 pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop) -> Result<Ended, Fault> {
+    // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
+    let stop = &stop.child();
     let opened = Opened::open(config, shard)?;
     let mut producer = producer(config, shard, until, stop)?;
     let resume = opened.standing.resume(&shard.name)?;
@@ -304,7 +306,13 @@ impl Started {
             read_anew: Arc::clone(&read_anew),
         };
         let thread = std::thread::Builder::new().name(format!("packer-{name}"));
-        let packer = thread.spawn(move || packer.run()).map_err(internal)?;
+        let bell = Bell(stop.clone());
+        let packer = thread
+            .spawn(move || {
+                let _rings_at_the_end = bell;
+                packer.run()
+            })
+            .map_err(internal)?;
         let channels = Channels { messages, spare, read_anew };
         let streamed = producer.run(ready, &channels);
         // Without its producer the packer delivers what it has and ends.
@@ -320,6 +328,15 @@ impl Started {
             }
             other => other.and(streamed),
         }
+    }
+}
+
+/// Tells the producer that the packer has ended, also by a panic.
+struct Bell(Stop);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.request();
     }
 }
 
