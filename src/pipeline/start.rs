@@ -47,6 +47,11 @@ impl Resume {
         };
         Ok(Self { identity: point.server.clone(), frontier, inside: point.inside.clone() })
     }
+
+    /// Whether it is another place than that one, from which reading began.
+    pub fn is_behind(&self, began: &Resume) -> bool {
+        self.frontier.place != began.frontier.place || self.inside != began.inside
+    }
 }
 
 /// A dump that may be asked for.
