@@ -414,6 +414,8 @@ server_options() { # KIND DATADIR PORT [OPTION…]
         --datadir="$datadir" --port="$port" --bind-address=127.0.0.1 --skip-name-resolve
         # Relative to the data directory: an absolute path may be longer than the 107 bytes that a socket may have.
         --socket=mysqld.sock --pid-file="$datadir/mysqld.pid" --log-error="$datadir/error.log"
+        # A killed server's temporary files would else stay, and a later one of the same pid trip over them.
+        --tmpdir="$datadir"
         --server-id=1 --log-bin=binlog --binlog-format=ROW --sync-binlog=0 --innodb-flush-log-at-trx-commit=2
         --innodb-buffer-pool-size=64M --innodb-use-native-aio=OFF --max-allowed-packet=64M
         --performance-schema=OFF --secure-file-priv=

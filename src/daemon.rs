@@ -16,6 +16,8 @@ use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -66,8 +68,13 @@ struct ShardThread {
 }
 
 impl ShardThread {
+    /// A panic is a defect of ours and this shard's end; the others go on.
     fn run(self) -> Result<ShardEnded, Fault> {
-        shard::run(&self.config, &self.shard, self.until, &self.stop)
+        let Self { config, shard, until, stop } = self;
+        let run = AssertUnwindSafe(|| shard::run(&config, &shard, until, &stop));
+        catch_unwind(run).unwrap_or_else(|_told_by_the_panic_itself| {
+            Err(Fault::stop(Code::Internal, format!("shard={} its thread panicked", shard.name)))
+        })
     }
 }
 

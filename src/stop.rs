@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,7 +23,8 @@ pub struct Stop {
 struct Shared {
     /// Read on hot paths; set only with `gate` held, so that no sleeper misses it.
     requested: AtomicBool,
-    gate: Mutex<()>,
+    /// The flags below this one.
+    gate: Mutex<Vec<Weak<Shared>>>,
     raised: Condvar,
 }
 
@@ -30,13 +33,33 @@ impl Stop {
         Self::default()
     }
 
+    /// A flag of its own that is raised with this one too, but not the other way round: one shard can be stopped alone.
+    pub fn child(&self) -> Stop {
+        let child = Stop::new();
+        let mut gate = self.gate();
+        if self.requested() {
+            child.request();
+        }
+        gate.retain(|other| other.strong_count() > 0);
+        gate.push(Arc::downgrade(&child.shared));
+        child
+    }
+
     /// Asks everybody who holds this flag to stop, and wakes those who wait on it.
     pub fn request(&self) {
-        // Nothing is kept under the lock, so a holder that panicked left nothing half done.
-        let gate = self.shared.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.gate();
         self.shared.requested.store(true, Ordering::Release);
+        let children = std::mem::take(&mut *gate);
         drop(gate);
         self.shared.raised.notify_all();
+        for shared in children.iter().filter_map(Weak::upgrade) {
+            Stop { shared }.request();
+        }
+    }
+
+    /// Each list of children is whole at every moment: a holder that panicked left nothing half done.
+    fn gate(&self) -> MutexGuard<'_, Vec<Weak<Shared>>> {
+        self.shared.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a stop has been asked for.
@@ -50,7 +73,7 @@ impl Stop {
             // A time beyond the clock's range: a year at a time will do.
             return self.wait(Duration::from_secs(365 * 24 * 3600));
         };
-        let mut gate = self.shared.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.gate();
         while !self.requested() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -78,5 +101,18 @@ mod tests {
         assert!(sleeper.join().unwrap());
         assert!(began.elapsed() < Duration::from_secs(30));
         assert!(stop.requested() && stop.wait(Duration::ZERO) && stop.wait(Duration::MAX));
+    }
+
+    #[test]
+    fn a_request_reaches_children_and_not_parents() {
+        let stop = Stop::new();
+        let (one, other) = (stop.child(), stop.child());
+        one.request();
+        assert!(one.requested() && !stop.requested() && !other.requested());
+        let grandchild = other.child();
+        let sleeper = std::thread::spawn(move || grandchild.wait(Duration::from_secs(60)));
+        stop.request();
+        assert!(other.requested() && stop.child().requested());
+        assert!(sleeper.join().unwrap());
     }
 }

@@ -148,7 +148,7 @@ fn whole_session(config: &SourceConfig, stop: &Stop) -> SourceError {
     let work = || -> Result<(), SourceError> {
         let mut connection = Connection::open(config, stop)?;
         ServerFacts::probe(&mut connection)?;
-        let mut stream = BinlogStream::start(connection, &request())?;
+        let mut stream = BinlogStream::start(connection, &DumpRequest::Gtid { set: vec![0; 8] })?;
         while stream.poll(SECOND)? != Poll::End {
             if stop.requested() {
                 return Ok(());
@@ -179,6 +179,23 @@ fn each_stage_that_stalls_ends_in_time() {
         assert_eq!((error.code(), error.kind()), (code, ErrorKind::Retry), "{error}");
         assert!(error.to_string().contains(words), "{error}");
     }
+}
+
+/// Only a stream by GTID begins with a search of the server's files.
+#[test]
+fn a_stream_by_position_has_no_time_to_search() {
+    let server = FakeServer::start(Script::default());
+    let mut stream = stream_with(&hurried(&server), &Stop::new()).unwrap();
+    let error = within(2 * SECOND, || {
+        loop {
+            match stream.poll(SECOND) {
+                Ok(poll) => assert_eq!(poll, Poll::Idle),
+                Err(error) => break error,
+            }
+        }
+    });
+    assert_eq!(error.code(), Code::Stalled);
+    assert!(error.to_string().contains("silent for 1s"), "{error}");
 }
 
 #[test]

@@ -19,6 +19,15 @@ pub trait Definitions {
     /// The table as it is defined; `None` when it does not exist there.
     fn definition(&mut self, database: &str, table: &str) -> Result<Option<TableDefinition>, ChangeError>;
 
+    /// Another definition, for a table that was altered: asked for when the first one does not fit the rows.
+    fn second_definition(
+        &mut self,
+        _database: &str,
+        _table: &str,
+    ) -> Result<Option<TableDefinition>, ChangeError> {
+        Ok(None)
+    }
+
     /// Nobody knows the table and the event does not say everything: an error, or rows without names are good enough.
     fn missing(&mut self, database: &str, table: &str) -> Result<(), ChangeError>;
 }
@@ -89,7 +98,15 @@ impl<D: Definitions> Tables<D> {
         if definition.is_none() {
             self.definitions.missing(logged.database(), logged.table())?;
         }
-        Ok(logged.plan(definition.as_ref())?)
+        match logged.plan(definition.as_ref()) {
+            Err(error) if error.code == Code::SchemaDiff => {
+                let second = self.definitions.second_definition(logged.database(), logged.table())?;
+                // Where neither fits, the first one's difference is what there is to tell.
+                let plan = second.and_then(|definition| logged.plan(Some(&definition)).ok());
+                plan.ok_or_else(|| error.into())
+            }
+            plan => Ok(plan?),
+        }
     }
 
     /// The table that rows name by its id.

@@ -168,7 +168,7 @@ choices! {
         /// The shard stops.
         Stop "stop",
         /// The statement is delivered.
-        Deliver "deliver" later
+        Deliver "deliver"
     }
 
     /// `dispatch_ddl`: which DDL is delivered.

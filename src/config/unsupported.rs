@@ -12,7 +12,7 @@ use crate::config::problem::Origin;
 use crate::config::problem::Problem;
 
 /// What `cat` looks at, besides keys that are whole in this version.
-static CAT_KEYS: [&Key; 2] = [&keys::OUTPUT_FORMAT, &keys::STATEMENT_DML];
+static CAT_KEYS: [&Key; 1] = [&keys::OUTPUT_FORMAT];
 
 /// One problem for each place that asks `cat` for something of a later version.
 pub fn for_cat(config: &Config) -> Vec<Problem> {

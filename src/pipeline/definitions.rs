@@ -12,6 +12,7 @@ use crate::mysql::error::SourceError;
 use crate::schema::definition::TableDefinition;
 use crate::schema::file::SchemaFile;
 use crate::stop::Stop;
+use std::collections::HashSet;
 
 /// The definitions that a schema file gives, and behind it those of one server.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct KnownDefinitions {
     server: Option<ServerDefinitions>,
     /// A table that nobody knows stops the stream; else its columns go without names.
     strict: bool,
+    /// Tables of which it was told that nobody knows them.
+    told: HashSet<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -33,13 +36,13 @@ impl KnownDefinitions {
     /// For a stream: the server it comes from.
     pub fn for_stream(file: Option<SchemaFile>, source: SourceConfig, stop: Stop) -> Self {
         let server = Some(ServerDefinitions { source, stop, connection: None });
-        Self { file, server, strict: true }
+        Self { file, server, strict: true, told: HashSet::new() }
     }
 
     /// For files: a server, if one is named.
     pub fn for_files(file: Option<SchemaFile>, server: Option<(SourceConfig, Stop)>) -> Self {
         let server = server.map(|(source, stop)| ServerDefinitions { source, stop, connection: None });
-        Self { file, server, strict: false }
+        Self { file, server, strict: false, told: HashSet::new() }
     }
 }
 
@@ -54,6 +57,19 @@ impl Definitions for KnownDefinitions {
         }
     }
 
+    /// A table that was altered in between has two definitions: the file knows the one, the server the other.
+    fn second_definition(
+        &mut self,
+        database: &str,
+        table: &str,
+    ) -> Result<Option<TableDefinition>, ChangeError> {
+        let in_file = self.file.as_ref().is_some_and(|file| file.table(database, table).is_some());
+        match &mut self.server {
+            Some(server) if in_file => server.ask(database, table).map_err(change_error),
+            Some(_) | None => Ok(None),
+        }
+    }
+
     fn missing(&mut self, database: &str, table: &str) -> Result<(), ChangeError> {
         match &self.server {
             Some(server) if self.strict => Err(ChangeError::new(
@@ -64,6 +80,7 @@ impl Definitions for KnownDefinitions {
                     server.source.place()
                 ),
             )),
+            Some(_) | None if !self.told.insert((database.to_owned(), table.to_owned())) => Ok(()),
             Some(_) | None => {
                 log::warn!(
                     "{database}.{table}: no definition is known: columns are called @1, @2, …, integers are signed, strings \

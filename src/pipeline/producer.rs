@@ -98,12 +98,6 @@ pub struct Ready {
     pub dump: Dump,
 }
 
-/// A stream broke, having brought something or not.
-struct Broken {
-    fault: Fault,
-    progress: bool,
-}
-
 impl Producer {
     /// Connects, repeating whole rounds over the sources as long as that may help. `Ok(None)`: a stop was asked for.
     pub fn connect(&mut self, resume: Option<&Resume>) -> Result<Option<Ready>, Fault> {
@@ -115,7 +109,7 @@ impl Producer {
                 Err(fault) => {
                     let hopeless = match fault.cure {
                         Cure::Stop => true,
-                        Cure::Refused => self.until.is_some() || !self.seen_row,
+                        Cure::Refused => self.is_final_refusal(),
                         Cure::Retry => self.until.is_some(),
                     };
                     if hopeless {
@@ -189,11 +183,13 @@ impl Producer {
         let mut ready = ready;
         let mut barren: u32 = 0;
         loop {
+            let began = ready.dump.resume.clone();
             let identity = ready.session.identity();
-            let broken = match self.stream(ready, channels) {
+            let fault = match self.stream(ready, channels) {
                 Ok(ended) => return Ok(ended),
-                Err(broken) => broken,
+                Err(fault) => fault,
             };
+<<<<<<< HEAD
             barren = if broken.progress { 0 } else { barren.saturating_add(1) };
             let give_up = match broken.fault.cure {
                 Cure::Stop => true,
@@ -202,9 +198,13 @@ impl Producer {
             };
             if give_up {
                 return Err(broken.fault);
+=======
+            if fault.cure == Cure::Stop || fault.cure == Cure::Refused && self.is_final_refusal() {
+                return Err(fault);
+>>>>>>> build-live
             }
-            log::warn!("{}; reconnecting", broken.fault);
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
+<<<<<<< HEAD
             // At once after a stream that worked; a server that drops every stream is not stormed, nor one for which we
             // contend with another replica of our id.
             let at_once = broken.progress && broken.fault.code != Code::ReplicaIdClash;
@@ -213,6 +213,13 @@ impl Producer {
                 false => self.shard.data_source_try_interval * barren.clamp(1, LONGEST_BACK_OFF),
             };
             if self.stop.wait(pause) {
+=======
+            barren = if resume.is_behind(&began) { 0 } else { barren + 1 };
+            if self.until.is_some() && barren > self.shard.sources.len() {
+                return Err(fault);
+            }
+            if self.stop.wait(self.pause_after(&fault, barren)) {
+>>>>>>> build-live
                 return Ok(Ended::Stopped);
             }
             match self.connect(Some(&resume))? {
@@ -222,7 +229,34 @@ impl Producer {
         }
     }
 
-    fn stream(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Broken> {
+    /// Nobody waits for a server to change its mind before the first row, or with an end in sight.
+    fn is_final_refusal(&self) -> bool {
+        self.until.is_some() || !self.seen_row
+    }
+
+    /// Tells why a stream broke. The next one is asked for at once if the last one brought us on; a server that drops
+    /// every stream is not stormed, nor one for which we contend with another replica of our id.
+    fn pause_after(&self, fault: &Fault, barren: usize) -> Duration {
+        if self.stop.requested() {
+            return Duration::ZERO;
+        }
+        match fault.cure {
+            Cure::Retry if barren == 0 && fault.code != Code::ReplicaIdClash => {
+                log::warn!("{fault}; reconnecting");
+                Duration::ZERO
+            }
+            Cure::Retry => {
+                log::warn!("{fault}; reconnecting");
+                self.shard.data_source_try_interval
+            }
+            Cure::Refused | Cure::Stop => {
+                log::error!("{fault}; trying again every {:?}", self.shard.repeat_resource_interval);
+                self.shard.repeat_resource_interval
+            }
+        }
+    }
+
+    fn stream(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Fault> {
         let Ready { session, dump } = ready;
         log::info!(
             "shard={} source={} connected: {} {}, server_id {}, reading {}",
@@ -239,14 +273,13 @@ impl Producer {
         }
         let definitions =
             KnownDefinitions::for_stream(self.schema_file.clone(), session.config.clone(), self.stop.clone());
-        let broken = |fault| Broken { fault, progress: false };
         let server = session.server.clone();
         let holes = match &dump.request {
             DumpRequest::Position { .. } => Holes::Events,
             DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => Holes::Transactions,
         };
         let stream = BinlogStream::start(session.connection, &dump.request)
-            .map_err(|error| broken(source_fault(&self.shard.name, &error)))?;
+            .map_err(|error| source_fault(&self.shard.name, &error))?;
         let place = &dump.resume.frontier.place;
         let mut streaming = Streaming {
             decoder: Decoder::new(announced(&stream)),
@@ -262,11 +295,10 @@ impl Producer {
             server,
             batch: channels.spare.try_recv().unwrap_or_default(),
             channels,
-            progress: false,
         };
         let outcome = streaming.follow(self);
         self.seen_row |= streaming.assembler.rows_events() > 0;
-        outcome.map_err(|fault| Broken { fault, progress: streaming.progress })
+        outcome
     }
 }
 
@@ -322,8 +354,6 @@ struct Streaming<'a> {
     unproven: Option<Unproven>,
     batch: Batch,
     channels: &'a Channels,
-    /// An event of a transaction has come.
-    progress: bool,
 }
 
 impl Streaming<'_> {
@@ -366,7 +396,6 @@ impl Streaming<'_> {
                     ));
                 }
             }
-            self.progress |= self.assembler.transactions() > 0;
             if let Err(error) = self.check_file_created() {
                 return Err(self.fault(producer, error));
             }
@@ -411,7 +440,12 @@ impl Streaming<'_> {
 
     fn fault(&self, producer: &Producer, error: ChangeError) -> Fault {
         let ChangeError { code, text, retry } = error;
-        let cure = if retry { Cure::Retry } else { Cure::Stop };
+        let cure = match code {
+            _ if retry => Cure::Retry,
+            // The definition's server says no; the stream itself is sound.
+            Code::RightMissing | Code::AccessDenied => Cure::Refused,
+            _ => Cure::Stop,
+        };
         let (file, pos) = (self.assembler.file(), self.tracker.position());
         Fault {
             code,

@@ -3,10 +3,8 @@
 use crate::code::Code;
 use crate::config::ShardConfig;
 use crate::config::SourceOptions;
-use crate::config::SslMode;
 use crate::mysql::config::SourceConfig;
 use crate::mysql::config::TlsConfig;
-use crate::mysql::config::TlsMode;
 use crate::mysql::connection::Connection;
 use crate::mysql::error::ErrorKind;
 use crate::mysql::error::SourceError;
@@ -60,7 +58,7 @@ pub fn source_config(
     let (cert, key) = source.ssl.identity.clone().unzip();
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     Ok(SourceConfig {
-        tls: TlsConfig { mode: tls_mode(source.ssl.mode), ca: source.ssl.ca.clone(), cert, key },
+        tls: TlsConfig { mode: source.ssl.mode, ca: source.ssl.ca.clone(), cert, key },
         connect_timeout: source.connect_timeout,
         so_timeout: source.so_timeout,
         heartbeat_period: source.heartbeat_period,
@@ -76,16 +74,6 @@ pub fn source_config(
         max_event_bytes: bytes(shard.max_event_bytes),
         ..SourceConfig::new(&source.host, source.port, &source.user, password)
     })
-}
-
-fn tls_mode(mode: SslMode) -> TlsMode {
-    match mode {
-        SslMode::Disabled => TlsMode::Disabled,
-        SslMode::Preferred => TlsMode::Preferred,
-        SslMode::Required => TlsMode::Required,
-        SslMode::VerifyCa => TlsMode::VerifyCa,
-        SslMode::VerifyIdentity => TlsMode::VerifyIdentity,
-    }
 }
 
 /// A source's error, in the shard's name.

@@ -53,11 +53,13 @@ pub use crate::pipeline::producer::Ended as ShardEnded;
 
 /// Runs one shard until a stop, `--until`, or a fault.
 pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop) -> Result<Ended, Fault> {
+    // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
+    let stop = &stop.child();
     let opened = Opened::open(config, shard)?;
     let mut producer = producer(config, shard, until, stop)?;
     let resume = opened.standing.resume(&shard.name)?;
     if matches!(shard.sink, SinkConfig::File(_)) {
-        opened.standing.warn_of_missing_packs(&shard.name);
+        opened.standing.tell_of_missing_packs(&shard.name);
     }
     let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
     let started = opened.start_epoch(shard, &ready)?;
@@ -129,6 +131,8 @@ struct Opened {
 struct Standing {
     record: Option<PointRecord>,
     pack: Option<PackHeader>,
+    /// Whole packs that the sink had to cut off.
+    packs_cut_off: u64,
 }
 
 impl Opened {
@@ -140,7 +144,8 @@ impl Opened {
         let pack = sink
             .standing()
             .map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
-        Ok(Self { store, sink, standing: Standing { record, pack } })
+        let packs_cut_off = sink.packs_cut_off();
+        Ok(Self { store, sink, standing: Standing { record, pack, packs_cut_off } })
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
@@ -163,7 +168,7 @@ impl Opened {
             epoch,
             sequence: 0,
             next_seq,
-            seq_reserved: next_seq + SEQ_RESERVE,
+            seq_reserved: self.standing.seq_reserved().max(next_seq + SEQ_RESERVE),
             saved_ms: now_ms(),
             point: Some(point),
         };
@@ -181,28 +186,54 @@ impl Standing {
         let stored = self.record.as_ref().and_then(|record| record.point.as_ref());
         let point = match &self.pack {
             Some(pack) if self.pack_is_newer(pack) => Some(&pack.point),
+            None if self.packs_cut_off > 0
+                && self.record.as_ref().is_some_and(|record| record.sequence > 0) =>
+            {
+                return Err(Fault::stop(
+                    Code::SinkBroken,
+                    format!(
+                        "shard={shard} the disk lost all packs of this epoch, which it had acknowledged, and nothing tells where \
+                         they began; restore the sink's folder, or remove its files and the stored point to start anew"
+                    ),
+                ));
+            }
             _ => stored,
         };
         point.map(|point| Resume::from_point(shard, point)).transpose()
     }
 
+    /// Acknowledged packs that the sink then had to cut off count as never delivered: the pack before them decides.
     fn pack_is_newer(&self, pack: &PackHeader) -> bool {
-        self.record
-            .as_ref()
-            .is_none_or(|record| (pack.epoch, pack.sequence) > (record.epoch, record.sequence))
+        self.record.as_ref().is_none_or(|record| {
+            let lost = self.packs_cut_off > 0 && pack.epoch == record.epoch;
+            lost || (pack.epoch, pack.sequence) > (record.epoch, record.sequence)
+        })
+    }
+
+    /// Line numbers up to here may have been handed out.
+    fn seq_reserved(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.seq_reserved)
     }
 
     /// A sink that keeps packs should hold the one that the stored point followed.
-    fn warn_of_missing_packs(&self, shard: &str) {
+    fn tell_of_missing_packs(&self, shard: &str) {
         let held = self.pack.as_ref().map_or((0, 0), |pack| (pack.epoch, pack.sequence));
-        if let Some(record) = self.record.as_ref().filter(|r| r.sequence > 0 && held < (r.epoch, r.sequence))
-        {
-            log::warn!(
-                "shard={shard} the sink's folder holds nothing of pack {}/{}, behind which the stored point stands: files were \
-                 taken away, or it is another folder; going on at the stored point",
-                record.epoch,
-                record.sequence
-            );
+        let Some(record) = self.record.as_ref().filter(|r| r.sequence > 0 && held < (r.epoch, r.sequence))
+        else {
+            return;
+        };
+        let missing =
+            format!("pack {}/{}, behind which the stored point stands", record.epoch, record.sequence);
+        match self.packs_cut_off {
+            0 => log::warn!(
+                "shard={shard} the sink's folder holds nothing of {missing}: files were taken away, or it is another folder; \
+                 going on at the stored point"
+            ),
+            lost => log::error!(
+                "{} shard={shard} {lost} packs were lost that the disk had acknowledged, {missing}, among them; going on behind \
+                 the last whole pack, so their rows are delivered again",
+                Code::SinkBroken
+            ),
         }
     }
 
@@ -275,7 +306,13 @@ impl Started {
             read_anew: Arc::clone(&read_anew),
         };
         let thread = std::thread::Builder::new().name(format!("packer-{name}"));
-        let packer = thread.spawn(move || packer.run()).map_err(internal)?;
+        let bell = Bell(stop.clone());
+        let packer = thread
+            .spawn(move || {
+                let _rings_at_the_end = bell;
+                packer.run()
+            })
+            .map_err(internal)?;
         let channels = Channels { messages, spare, read_anew };
         let streamed = producer.run(ready, &channels);
         // Without its producer the packer delivers what it has and ends.
@@ -291,6 +328,15 @@ impl Started {
             }
             other => other.and(streamed),
         }
+    }
+}
+
+/// Tells the producer that the packer has ended, also by a panic.
+struct Bell(Stop);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.0.request();
     }
 }
 

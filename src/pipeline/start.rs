@@ -47,6 +47,11 @@ impl Resume {
         };
         Ok(Self { identity: point.server.clone(), frontier, inside: point.inside.clone() })
     }
+
+    /// Whether it is another place than that one, from which reading began.
+    pub fn is_behind(&self, began: &Resume) -> bool {
+        self.frontier.place != began.frontier.place || self.inside != began.inside
+    }
 }
 
 /// A dump that may be asked for.
@@ -272,7 +277,10 @@ impl Planning<'_> {
         let end =
             BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
         match by_gtid {
-            true => self.by_gtid_text(&end.gtid_executed.unwrap_or_else(String::new)),
+            true => match end.gtid_executed {
+                Some(executed) => self.by_gtid_text(&executed),
+                None => Err(self.refused(Code::Protocol, "the server does not tell its gtid_executed")),
+            },
             false => self.by_position(&end.file, end.pos),
         }
     }

@@ -45,6 +45,12 @@ pub trait Sink: Send {
         Ok(None)
     }
 
+    /// Whole packs that the mending before `standing` had to cut off. One that was acknowledged is among them when the disk
+    /// lost what it had promised to keep.
+    fn packs_cut_off(&self) -> u64 {
+        0
+    }
+
     /// Packs of a new epoch follow. A sink that keeps epochs refuses one that does not rise.
     fn begin_epoch(&mut self, _epoch: u64) -> Result<(), SinkError> {
         Ok(())

@@ -135,7 +135,7 @@ group! { READING "Reading the binlog"
     XA_HOLD_MAX_BYTES = Key::new("xa_hold_max_bytes", Shard, Kind::Size(MIB, TIB),
         "Most bytes of prepared XA transactions that are held until they commit.").default("64MiB").later();
     SCHEMA_FILE = Key::new("schema_file", Shard, Kind::Path,
-        "Table definitions for rows that neither the binlog nor the server can explain.").later();
+        "Table definitions, one table a line as JSON, for rows that neither the binlog nor the server can explain.");
 }
 
 group! { FOLDERS "Folders and the stop; relative folders are meant from $FOUNTAIN_HOME"
