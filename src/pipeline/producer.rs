@@ -189,37 +189,15 @@ impl Producer {
                 Ok(ended) => return Ok(ended),
                 Err(fault) => fault,
             };
-<<<<<<< HEAD
-            barren = if broken.progress { 0 } else { barren.saturating_add(1) };
-            let give_up = match broken.fault.cure {
-                Cure::Stop => true,
-                Cure::Refused => self.until.is_some() || !self.seen_row,
-                Cure::Retry => self.until.is_some() && barren as usize > self.shard.sources.len(),
-            };
-            if give_up {
-                return Err(broken.fault);
-=======
             if fault.cure == Cure::Stop || fault.cure == Cure::Refused && self.is_final_refusal() {
                 return Err(fault);
->>>>>>> build-live
             }
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
-<<<<<<< HEAD
-            // At once after a stream that worked; a server that drops every stream is not stormed, nor one for which we
-            // contend with another replica of our id.
-            let at_once = broken.progress && broken.fault.code != Code::ReplicaIdClash;
-            let pause = match at_once {
-                true => Duration::ZERO,
-                false => self.shard.data_source_try_interval * barren.clamp(1, LONGEST_BACK_OFF),
-            };
-            if self.stop.wait(pause) {
-=======
-            barren = if resume.is_behind(&began) { 0 } else { barren + 1 };
-            if self.until.is_some() && barren > self.shard.sources.len() {
+            barren = if resume.is_behind(&began) { 0 } else { barren.saturating_add(1) };
+            if self.until.is_some() && barren as usize > self.shard.sources.len() {
                 return Err(fault);
             }
             if self.stop.wait(self.pause_after(&fault, barren)) {
->>>>>>> build-live
                 return Ok(Ended::Stopped);
             }
             match self.connect(Some(&resume))? {
@@ -236,7 +214,7 @@ impl Producer {
 
     /// Tells why a stream broke. The next one is asked for at once if the last one brought us on; a server that drops
     /// every stream is not stormed, nor one for which we contend with another replica of our id.
-    fn pause_after(&self, fault: &Fault, barren: usize) -> Duration {
+    fn pause_after(&self, fault: &Fault, barren: u32) -> Duration {
         if self.stop.requested() {
             return Duration::ZERO;
         }
@@ -247,7 +225,7 @@ impl Producer {
             }
             Cure::Retry => {
                 log::warn!("{fault}; reconnecting");
-                self.shard.data_source_try_interval
+                self.shard.data_source_try_interval * barren.clamp(1, LONGEST_BACK_OFF)
             }
             Cure::Refused | Cure::Stop => {
                 log::error!("{fault}; trying again every {:?}", self.shard.repeat_resource_interval);
