@@ -50,8 +50,9 @@ pub enum Statement {
     Ddl(Ddl),
     /// Changes rows, logged as a statement.
     Dml,
-    /// `DELETE FROM t` and nothing more. Servers log it when they find a MEMORY table empty after a restart
-    /// (`open_table_entry_fini` in sql/sql_base.cc), whatever the format of the binlog.
+    /// `DELETE FROM t` and nothing more. Outside of BEGIN it is the server's own: before 8.0 they log it when they find a
+    /// MEMORY table empty after a restart, whatever the format of the binlog; newer ones log TRUNCATE
+    /// (`open_table_entry_fini` in sql/sql_base.cc).
     DeleteAll(TableName),
     /// Changes accounts or rights. Its text can hold passwords or their hashes and never leaves.
     Account,
@@ -190,7 +191,7 @@ pub fn may_hold_password(sql: Sql<'_>) -> bool {
     std::iter::from_fn(|| tokens.next()).any(|token| token.is_word("IDENTIFIED") || token.is_word("PASSWORD"))
 }
 
-/// The beginning of a statement for people, as digests print it: values stand in no message, so there is `?` in the place of
+/// The beginning of a statement for people, on one line: values stand in no message, so there is `?` in the place of
 /// strings and numbers.
 pub fn without_values(sql: Sql<'_>) -> String {
     const LONGEST: usize = 120;
@@ -201,7 +202,8 @@ pub fn without_values(sql: Sql<'_>) -> String {
             text.push_str(" …");
             break;
         }
-        if !text.is_empty() && !text.ends_with('.') && token != Token::Mark('.') {
+        let glued = matches!(token, Token::Mark('.' | ',' | ';' | ')'));
+        if !glued && !text.is_empty() && !text.ends_with(['.', '(', '@']) {
             text.push(' ');
         }
         match token {

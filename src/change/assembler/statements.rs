@@ -62,18 +62,14 @@ impl<D: Definitions> Assembler<D> {
             Statement::ReleaseSavepoint | Statement::XaEnd => self.borders.pass(at, batch),
             Statement::Ddl(ddl) => {
                 let changes = status.mariadb_gtid_flags.unwrap_or(0) & (START_ALTER | ROLLBACK_ALTER) == 0;
-                if changes && self.delivers_ddl(&ddl) {
-                    self.deliver_text(SqlOp::Ddl, sql, at, batch);
-                }
-                self.borders.end_if_alone(at, batch);
+                self.ddl(&ddl, sql, changes, at, batch);
             }
-            Statement::Dml => self.statement_dml(sql, at, batch)?,
-            Statement::DeleteAll(name) if self.options.filter.watches(&name.database, &name.table) => {
-                self.statement_dml(sql, at, batch)?;
+            // Sessions that log statements do so between BEGIN and COMMIT.
+            Statement::DeleteAll(table) if !self.borders.is_open() => {
+                self.ddl(&Ddl::Tables(vec![table]), sql, true, at, batch);
             }
-            Statement::DeleteAll(_) | Statement::Account | Statement::Harmless => {
-                self.borders.end_if_alone(at, batch);
-            }
+            Statement::Dml | Statement::DeleteAll(_) => self.statement_dml(sql, at, batch)?,
+            Statement::Account | Statement::Harmless => self.borders.end_if_alone(at, batch),
             Statement::Nothing if self.borders.is_open() || self.borders.is_outside() => {
                 self.borders.pass(at, batch);
             }
@@ -82,6 +78,13 @@ impl<D: Definitions> Assembler<D> {
             Statement::Unknown => self.unknown_statement(sql, at, batch)?,
         }
         Ok(())
+    }
+
+    fn ddl(&mut self, ddl: &Ddl, sql: Sql<'_>, changes: bool, at: At<'_>, batch: &mut Batch) {
+        if changes && self.delivers_ddl(ddl) {
+            self.deliver_text(SqlOp::Ddl, sql, at, batch);
+        }
+        self.borders.end_if_alone(at, batch);
     }
 
     fn delivers_ddl(&self, ddl: &Ddl) -> bool {

@@ -451,7 +451,7 @@ fn a_transaction_that_begins_inside_another_one_is_an_error() {
 fn changes_logged_as_statements_stop_or_are_delivered() {
     let deliver = || AssemblerOptions { statement_dml: StatementDml::Deliver, ..options() };
     let events = [gtid(1), query("BEGIN"), query("INSERT INTO t VALUES ('secret')"), xid()];
-    check_error(MYSQL, options(), &events, Code::Statement, ": INSERT INTO t VALUES ( ? ); log rows");
+    check_error(MYSQL, options(), &events, Code::Statement, ": INSERT INTO t VALUES (?); log rows");
     check(
         MYSQL,
         deliver(),
@@ -472,13 +472,27 @@ fn changes_logged_as_statements_stop_or_are_delivered() {
     }
 }
 
-/// After a restart a server logs that it found a MEMORY table empty, as a statement.
+/// After a restart 5.6 logs that it found a MEMORY table empty as a statement, newer servers as TRUNCATE.
 #[test]
-fn a_memory_table_that_is_not_watched_stops_nobody() {
-    let events = |table: &str| [gtid(1), query(&format!("DELETE FROM `d`.`{table}`"))];
-    check(MYSQL, options(), &events("u"), &format!("begin #0 {NAME}:1, Commit #2 {NAME}:1"));
-    check_error(MYSQL, options(), &events("t"), Code::Statement, "DELETE FROM `d`.`t`");
-    check_error(MYSQL, options(), &[query("DELETE FROM `d`.`u` WHERE a=1")], Code::Statement, "WHERE");
+fn a_memory_table_that_a_restart_has_emptied_is_truncated() {
+    let emptied = |table: &str| query(&format!("DELETE FROM `d`.`{table}`"));
+    check(
+        MYSQL,
+        options(),
+        &[gtid(1), emptied("t"), emptied("u")],
+        &format!("begin #0 {NAME}:1, ddl #1 DELETE FROM `d`.`t`, Commit #2 {NAME}:1, begin #2, Commit #3"),
+    );
+    // What a session logs stands between BEGIN and COMMIT, and may have done more than it says (triggers, foreign keys).
+    for event in [emptied("t"), emptied("u")] {
+        check_error(MYSQL, options(), &[query("BEGIN"), event], Code::Statement, ": DELETE FROM");
+    }
+    check_error(
+        MYSQL,
+        options(),
+        &[query("DELETE FROM u WHERE 1")],
+        Code::Statement,
+        ": DELETE FROM u WHERE ?",
+    );
 }
 
 #[test]

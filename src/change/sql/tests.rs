@@ -75,7 +75,7 @@ fn rows_changed_by_statements_are_seen_behind_comments() {
 }
 
 #[test]
-fn a_memory_table_that_a_restart_has_emptied() {
+fn tables_that_are_emptied_row_by_row() {
     let table = |database: &str| TableName { database: database.into(), table: "m`1".into() };
     assert_eq!(class("DELETE FROM `shop`.`m``1`"), Statement::DeleteAll(table("shop")));
     assert_eq!(class("DELETE FROM `m``1` ;"), Statement::DeleteAll(table("d")));
@@ -293,7 +293,7 @@ fn nonsense_is_unknown_and_never_panics() {
 fn messages_hold_no_values() {
     assert_eq!(
         without_values(sql("insert into `shop`.t (a,b) values (1,'secret'),(0xff,\"x\")\n-- end")),
-        "insert into `shop`.t ( a , b ) values ( ? , ? ) , ( ? , ? )"
+        "insert into `shop`.t (a, b) values (?, ?), (?, ?)"
     );
     let long = without_values(sql(&format!("UPDATE t SET {}a=1", "abcdefgh=9,".repeat(99))));
     assert!(long.ends_with(" …") && long.len() < 160, "{long}");
