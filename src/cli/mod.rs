@@ -21,6 +21,7 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::config::Problem;
 use crate::config::Request;
+use crate::logging::one_line;
 use args::ConfArgs;
 use args::Invocation;
 use std::io;
@@ -35,7 +36,10 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // When standard error is gone too, the exit code is all that is left to tell it.
-            let told = failure.lines.iter().try_for_each(|line| writeln!(io::stderr(), "{line}"));
+            let told = failure
+                .lines
+                .iter()
+                .try_for_each(|line| writeln!(io::stderr(), "{}", one_line(line.clone())));
             ExitCode::from(if told.is_err() { failure.exit.max(1) } else { failure.exit })
         }
     }
