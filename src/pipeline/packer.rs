@@ -99,6 +99,11 @@ impl Packer {
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) if self.void => {
+                let text =
+                    "ended before a transaction could be read anew; nothing is lost, the next run reads it";
+                return Err(Fault::stop(Code::PointForeign, format!("shard={} {text}", self.shard)));
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 self.flush()?;
                 return Ok(Step::Finished);
