@@ -48,8 +48,11 @@ pub fn run(config: Config, only: Option<&str>, until: &HashMap<String, Until>) -
         };
         let spawned = std::thread::Builder::new().name(format!("producer-{}", shard.name)).spawn(move || {
             let name = thread.shard.name.clone();
+            let outcome = catch_unwind(AssertUnwindSafe(|| thread.run())).unwrap_or_else(|_panic| {
+                Err(Fault::stop(Code::Internal, format!("shard={name} its thread panicked")))
+            });
             // Nobody listens any more only when the program is ending.
-            drop(report.send(ShardOutcome { shard: name, outcome: thread.run() }));
+            drop(report.send(ShardOutcome { shard: name, outcome }));
         });
         spawned.map_err(|error| {
             Failure::failed(Code::Internal, format!("shard={} no thread: {error}", shard.name))
@@ -97,9 +100,8 @@ fn wait_for_all(
                 tell(&ended);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            // A thread that panicked drops its sender without a word.
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Failure::failed(Code::Internal, "a shard's thread panicked"));
+                return Err(Failure::failed(Code::Internal, "a shard's thread has gone without a word"));
             }
         }
         if stop.requested() {

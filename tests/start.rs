@@ -107,7 +107,9 @@ fn without_a_point() {
 /// Stopped by SIGTERM after each row, with rotations and a restart of the server in between.
 #[test]
 fn a_stopped_run_is_gone_on_with() {
-    for (kind, options, way) in WAYS {
+    for (kind, options, way) in
+        WAYS.iter().filter(|(kind, options, _)| *kind != Kind::Mysql97 || !options.is_empty())
+    {
         let Some(mut server) = Server::start_private(*kind, options) else { continue };
         let way = strategy(way);
         create(&server);

@@ -34,7 +34,20 @@ impl Target {
     /// as a set, also while the dump itself goes by position.
     pub fn fix(until: &Until, shard: &str, session: &mut Session, dump: &Dump) -> Result<Self, Fault> {
         match until {
-            Until::Position(position) => Ok(Self::Position(position.clone())),
+            Until::Position(position) => {
+                let end = Self::end_of(shard, session)?;
+                // Files of another name are of another log: this one would be waited for in vain.
+                match position.partial_cmp(&BinlogPosition::new(end.file.as_str(), end.pos)) {
+                    Some(_) => Ok(Self::Position(position.clone())),
+                    None => Err(Fault::stop(
+                        Code::Usage,
+                        format!(
+                            "shard={shard} source={} --until {position}: the server never has such a file, its last one is {}",
+                            session.server, end.file
+                        ),
+                    )),
+                }
+            }
             Until::Gtid(set) if dump.resume.frontier.gtid_set.is_some() => Ok(Self::Gtid(set.clone())),
             Until::Gtid(_) => Err(Fault::stop(
                 Code::Usage,
@@ -43,8 +56,7 @@ impl Target {
                 ),
             )),
             Until::End => {
-                let end = BinlogEnd::ask(&mut session.connection, &session.facts);
-                let end = end.map_err(|error| source_fault(shard, &error))?;
+                let end = Self::end_of(shard, session)?;
                 let by_gtid = matches!(dump.request, DumpRequest::Gtid { .. });
                 match end.gtid_executed.as_deref().map(str::parse).filter(|_| by_gtid) {
                     Some(Ok(set)) => Ok(Self::Gtid(set)),
@@ -59,6 +71,11 @@ impl Target {
                 }
             }
         }
+    }
+
+    fn end_of(shard: &str, session: &mut Session) -> Result<BinlogEnd, Fault> {
+        let end = BinlogEnd::ask(&mut session.connection, &session.facts);
+        end.map_err(|error| source_fault(shard, &error))
     }
 
     /// Whether everything before the target has been read. `executed` is how far we are as a set, where it is known.
