@@ -160,5 +160,5 @@ cat >&2 <<'NEXT'
     CREATE USER 'repl'@'%' IDENTIFIED BY 'the password';
     GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO 'repl'@'%';
 
-# And `fountain check` with the same keys says what else the server lacks, if anything.
+# The server must log rows (log_bin, binlog_format=ROW); fountain says what is missing, if anything.
 NEXT

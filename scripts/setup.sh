@@ -1,9 +1,20 @@
 #!/usr/bin/env bash
 # Looks for the tools that a job takes. As root on Debian and its kin it installs what is missing; otherwise it says
 # what to install.
-#
-# usage: setup.sh build|check|test|bench
 set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+usage: setup.sh build|check|test|bench
+
+Says nothing and exits with 0 when the tools of that job are there.
+
+build   a C compiler (cargo fetches the rest)
+check   what check.sh runs
+test    what test.sh and the servers need
+bench   what bench.sh needs
+USAGE
+}
 
 # tool, Debian packages
 packages_of() {
@@ -17,11 +28,15 @@ packages_of() {
 
 case ${1:-} in
     build) tools='cc' components='' ;;
-    check) tools='cc awk' components='fmt:rustfmt clippy:clippy' ;;
+    check) tools='cc awk shellcheck' components='fmt:rustfmt clippy:clippy' ;;
     test) tools='cc npm flock setsid awk tar' components='' ;;
     bench) tools='cc flock setsid awk tar python3' components='' ;;
+    -h | --help)
+        usage
+        exit
+        ;;
     *)
-        printf 'usage: setup.sh build|check|test|bench\n' >&2
+        usage >&2
         exit 2
         ;;
 esac

@@ -16,8 +16,8 @@ use crate::pack::builder::BuildError;
 use crate::pack::builder::FinishedPack;
 use crate::pack::builder::Frontier;
 use crate::pack::builder::PackBuilder;
-use crate::pack::builder::PackLimits;
 use crate::pack::builder::PackOutput;
+use crate::pack::builder::PackRules;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pipeline::definitions::KnownDefinitions;
@@ -39,8 +39,12 @@ pub struct CatOptions {
 
 /// Decodes the files in their order; a transaction may not span two of them.
 pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<(), Failure> {
-    let limits =
-        PackLimits { max_bytes: PIECE, max_lines: u64::MAX, transaction_lines: options.transaction_lines };
+    let rules = PackRules {
+        max_bytes: PIECE,
+        max_lines: u64::MAX,
+        transaction_lines: options.transaction_lines,
+        gap_lines: false,
+    };
     let max_event_bytes = options.assembler.max_event_bytes;
     let frontier =
         Frontier { place: Place { file: "".into(), pos: 0 }, file_created: 0, gtid_set: None, ts_ms: 0 };
@@ -48,7 +52,7 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
         assembler: Assembler::new(options.assembler, options.definitions, ""),
         batch: Batch::default(),
         printer: Printer {
-            builder: PackBuilder::new(LineWriter::new(options.json, None), limits, frontier, None, None),
+            builder: PackBuilder::new(LineWriter::new(options.json, None), rules, frontier, None, None),
             out: Out(out),
             failure: None,
         },
@@ -63,12 +67,11 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
     // Whatever went wrong, the rows before it are printed.
     let unfinished = cat.finish();
     outcome?;
-    match unfinished? {
-        true => log::warn!(
+    if unfinished? {
+        log::warn!(
             "{}: the last transaction has no end in this file; its rows are printed",
             files.last().map_or(Path::new("").display(), |path| path.display())
-        ),
-        false => {}
+        );
     }
     Ok(())
 }
@@ -159,7 +162,8 @@ fn build_failure(error: BuildError<io::Error>) -> Failure {
     match error {
         BuildError::Row(bad) => Failure::failed(bad.code(), bad),
         BuildError::Output(error) => write_failure(error),
-        BuildError::Changed { .. } => {
+        BuildError::Refused(refusal) => Failure::failed(refusal.code, refusal),
+        BuildError::Changed(_) => {
             Failure::failed(Code::Internal, "a file is never resumed inside a transaction")
         }
     }

@@ -71,8 +71,13 @@ struct ShardThread {
 }
 
 impl ShardThread {
+    /// A panic is a defect of ours and this shard's end; the others go on.
     fn run(self) -> Result<ShardEnded, Fault> {
-        shard::run(&self.config, &self.shard, self.until, &self.stop)
+        let Self { config, shard, until, stop } = self;
+        let run = AssertUnwindSafe(|| shard::run(&config, &shard, until, &stop));
+        catch_unwind(run).unwrap_or_else(|_told_by_the_panic_itself| {
+            Err(Fault::stop(Code::Internal, format!("shard={} its thread panicked", shard.name)))
+        })
     }
 }
 

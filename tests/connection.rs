@@ -20,6 +20,8 @@ use fountain::mysql::SourceConfig;
 use fountain::mysql::SourceError;
 use fountain::mysql::TlsMode;
 use fountain::mysql::binlog_index::BinlogEnd;
+use fountain::mysql::binlog_index::binlog_files;
+use fountain::mysql::binlog_index::gtid_sets;
 use fountain::mysql::catalog::table_definition;
 use fountain::stop::Stop;
 use fountain::wire::capability::CLIENT_DEPRECATE_EOF;
@@ -27,6 +29,7 @@ use fountain::wire::capability::CLIENT_LONG_PASSWORD;
 use fountain::wire::capability::CLIENT_PLUGIN_AUTH;
 use fountain::wire::capability::CLIENT_SSL;
 use fountain::wire::response::ErrPacket;
+use fountain::wire::response::ResultSet;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -145,7 +148,7 @@ fn whole_session(config: &SourceConfig, stop: &Stop) -> SourceError {
     let work = || -> Result<(), SourceError> {
         let mut connection = Connection::open(config, stop)?;
         ServerFacts::probe(&mut connection)?;
-        let mut stream = BinlogStream::start(connection, &request())?;
+        let mut stream = BinlogStream::start(connection, &DumpRequest::Gtid { set: vec![0; 8] })?;
         while stream.poll(SECOND)? != Poll::End {
             if stop.requested() {
                 return Ok(());
@@ -176,6 +179,23 @@ fn each_stage_that_stalls_ends_in_time() {
         assert_eq!((error.code(), error.kind()), (code, ErrorKind::Retry), "{error}");
         assert!(error.to_string().contains(words), "{error}");
     }
+}
+
+/// Only a stream by GTID begins with a search of the server's files.
+#[test]
+fn a_stream_by_position_has_no_time_to_search() {
+    let server = FakeServer::start(Script::default());
+    let mut stream = stream_with(&hurried(&server), &Stop::new()).unwrap();
+    let error = within(2 * SECOND, || {
+        loop {
+            match stream.poll(SECOND) {
+                Ok(poll) => assert_eq!(poll, Poll::Idle),
+                Err(error) => break error,
+            }
+        }
+    });
+    assert_eq!(error.code(), Code::Stalled);
+    assert!(error.to_string().contains("silent for 1s"), "{error}");
 }
 
 #[test]
@@ -515,6 +535,54 @@ fn what_no_retry_would_cure_is_refused_before_a_dump() {
     config.charset = "utf8".into();
     config.server_id = 0;
     assert_eq!(stream_with(&config, &Stop::new()).unwrap_err().code(), Code::Config);
+}
+
+/// One row of these values; none is NULL.
+fn row(values: &[Option<&str>]) -> Act {
+    Act::Rows(ResultSet {
+        columns: values.iter().enumerate().map(|(number, _)| format!("c{number}")).collect(),
+        rows: vec![values.iter().map(|value| value.map(|value| value.as_bytes().to_vec())).collect()],
+    })
+}
+
+/// An empty file name or set would start a stream at the server's first event.
+#[test]
+fn a_place_that_the_server_does_not_tell_is_not_an_empty_one() {
+    let ends = [[None, Some("4")], [Some(""), Some("4")], [Some("b.1"), None], [Some("b.1"), Some("-4")]];
+    for end in ends {
+        let server = FakeServer::start(Script::default().answer("SHOW BINARY LOG STATUS", row(&end)));
+        let mut connection = open(&server).unwrap();
+        let facts = ServerFacts::probe(&mut connection).unwrap();
+        let error = BinlogEnd::ask(&mut connection, &facts).unwrap_err();
+        assert_eq!(error.code(), Code::Protocol, "{end:?}: {error}");
+    }
+    let mariadb = rows(&["Variable_name", "Value"], &[&["server_id", "56"], &["gtid_domain_id", "0"]]);
+    let script = Script::default()
+        .answer("SHOW GLOBAL VARIABLES", mariadb)
+        .answer("SELECT @@global.gtid_binlog_pos", row(&[None]))
+        .answer("SELECT @@global.gtid_executed", row(&[Some(""), None]))
+        .answer("SHOW BINARY LOG STATUS", row(&[Some("b.1"), Some("4")]));
+    let server = FakeServer::start(script);
+    let mut connection = open(&server).unwrap();
+    let facts = ServerFacts::probe(&mut connection).unwrap();
+    let error = BinlogEnd::ask(&mut connection, &facts).unwrap_err();
+    assert_eq!(error.code(), Code::Protocol, "{error}");
+    let error = gtid_sets(&mut connection).unwrap_err();
+    assert_eq!(error.code(), Code::Protocol, "{error}");
+}
+
+#[test]
+fn a_server_that_knows_no_binlog_statements_is_not_asked_for_ever() {
+    let unknown = |sql: &str| Act::Error(ErrPacket::new(1064, "42000", &format!("near '{sql}'")));
+    let script =
+        Script::default().answer("SHOW BINARY LOG", unknown("LOG")).answer("SHOW MASTER", unknown("MASTER"));
+    let server = FakeServer::start(script);
+    let mut connection = open(&server).unwrap();
+    let facts = ServerFacts::probe(&mut connection).unwrap();
+    let error = BinlogEnd::ask(&mut connection, &facts).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::Unsupported, ErrorKind::Refused), "{error}");
+    assert!(error.to_string().contains("near 'MASTER'"), "{error}");
+    assert_eq!(binlog_files(&mut connection).unwrap_err().kind(), ErrorKind::Refused);
 }
 
 #[test]

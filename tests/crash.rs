@@ -40,10 +40,10 @@ impl Load {
                 let values: Vec<String> =
                     (next..next + rows).map(|id| format!("({id},REPEAT('x',{}))", 300 + id % 90)).collect();
                 session.sql(&format!("INSERT INTO crash.t VALUES {}", values.join(",")));
-                if round % 3 == 0 {
+                if round.is_multiple_of(3) {
                     session.sql(&format!("UPDATE crash.t SET v='u' WHERE id={next}"));
                 }
-                if round % 11 == 0 {
+                if round.is_multiple_of(11) {
                     session.sql(&format!("DELETE FROM crash.t WHERE id={next}"));
                 }
                 next += rows;

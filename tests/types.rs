@@ -3,12 +3,15 @@
 mod harness;
 
 use base64::Engine as _;
+use harness::Fountain;
 use harness::Kind;
 use harness::Server;
 use harness::delivered::Delivered;
+use harness::delivered::counts;
 use harness::delivered::row_lines;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// How a column is asked for, and how the answer compares with the delivered value.
 #[derive(Clone, Copy, PartialEq)]
@@ -335,7 +338,7 @@ fn check_image(
 }
 
 fn every_type(kind: Kind, options: &[&str]) {
-    let Some(server) = Server::start(kind, options) else { return };
+    let Some(server) = Server::start_private(kind, options) else { return };
     let columns = columns(kind);
     create_and_fill(&server, kind, &columns);
     let told = ask(&server, &columns);
@@ -367,6 +370,11 @@ fn every_type(kind: Kind, options: &[&str]) {
     }
     assert!(wrong.is_empty(), "{} of the values differ:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!(seen, [told.len(); 3], "each row inserted, updated, deleted once");
+
+    let files = server.binlogs();
+    let paths: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
+    let cat = Delivered::cat(&paths, &server.shard_arguments(0, Fountain::new().home()));
+    assert_eq!(counts(&cat.lines), server.mysqlbinlog_counts(&files), "cat and mysqlbinlog");
 }
 
 #[test]

@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_algebra_agrees_with_plain_sets() {
-        let mut random = Random(42);
+        let mut random = Random::new(42);
         for _ in 0..600 {
             let ((a, model_a), (b, model_b)) = (pair(&mut random), pair(&mut random));
             for (set, model) in [(&a, &model_a), (&b, &model_b)] {
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn text_and_bytes_of_any_set_read_back() {
-        let mut random = Random(7);
+        let mut random = Random::new(7);
         for _ in 0..300 {
             let (set, _) = pair(&mut random);
             assert_eq!(set.to_string().parse::<GtidSet>().unwrap(), set);
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn intervals_of_any_kind_melt() {
-        let mut random = Random(3);
+        let mut random = Random::new(3);
         for _ in 0..400 {
             let (mut set, mut model) = (GtidSet::new(), Model::new());
             for _ in 0..random.below(12) {

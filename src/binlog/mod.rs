@@ -11,7 +11,6 @@
 )]
 
 pub mod checksum;
-pub mod column_type;
 pub mod control;
 pub mod decoder;
 pub mod error;
@@ -37,7 +36,7 @@ pub mod statement;
 pub mod table_map;
 pub mod table_metadata;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod walk_tests;
 pub mod xa;

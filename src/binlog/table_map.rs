@@ -1,6 +1,5 @@
 //! TABLE_MAP_EVENT (19): which table the rows behind it belong to, and how their columns are stored.
 
-use crate::binlog::column_type;
 use crate::binlog::error::BinlogError;
 use crate::binlog::event_type::TABLE_MAP_EVENT;
 use crate::binlog::format_description::Flavor;
@@ -9,6 +8,9 @@ use crate::binlog::rows::read_table_id;
 use crate::binlog::table_metadata::TableMetadata;
 use crate::codec::CodecError;
 use crate::codec::Reader;
+use crate::column::type_code;
+use crate::column::type_code::MetadataError;
+use crate::column::type_code::RealType;
 
 /// Post-header, in wire order: table id 6 (4 before 5.1.4) · flags 2. Body: length 1, database, 0 · length 1,
 /// table, 0 · number of columns (length-encoded) · type codes, one byte each · length of the metadata
@@ -25,7 +27,7 @@ pub struct TableMapEvent<'a> {
     pub flags: u16,
     pub database: &'a [u8],
     pub table: &'a [u8],
-    /// A type code for each column (`column_type`).
+    /// A type code for each column ([`type_code`]).
     pub column_types: &'a [u8],
     /// What the types need beyond their code, column by column.
     pub column_metadata: &'a [u8],
@@ -74,21 +76,15 @@ impl<'a> TableMapEvent<'a> {
         self.column_types.len()
     }
 
-    /// The metadata of each column, 0 where its type has none.
-    ///
-    /// Two bytes are one little-endian number, whatever the type: VARCHAR's length in bytes · BIT's bits
-    /// beyond the last whole byte low, whole bytes high · NEWDECIMAL's precision low, scale high · STRING,
-    /// ENUM and SET: real type low, length in bytes high (`column_type::real_type`). One byte: the bytes of
-    /// the length of a BLOB, JSON or GEOMETRY, the size of a FLOAT or DOUBLE, the fraction digits of a
-    /// temporal type. TYPED_ARRAY: the type code of its elements.
+    /// The metadata of each column, as [`type_code::read_metadata`] reads it.
     pub fn metadata(&self) -> Result<Vec<u16>, BinlogError> {
-        let field = BinlogError::field(TABLE_MAP_EVENT);
-        let mut bytes = Reader::new(self.column_metadata);
+        let mut block = Reader::new(self.column_metadata);
         let mut metadata = Vec::with_capacity(self.column_types.len());
         for (column, type_code) in self.column_types.iter().enumerate() {
-            metadata.push(read_column_metadata(&mut bytes, column, *type_code)?);
+            let read = type_code::read_metadata(*type_code, &mut block);
+            metadata.push(read.map_err(|error| metadata_error(column, error))?);
         }
-        bytes.finish("column metadata").map_err(field)?;
+        block.finish("column metadata").map_err(BinlogError::field(TABLE_MAP_EVENT))?;
         Ok(metadata)
     }
 
@@ -101,7 +97,7 @@ impl<'a> TableMapEvent<'a> {
     /// The type of each column with STRING resolved into what it stands for.
     pub(super) fn real_types(&self, metadata: &[u16]) -> Vec<u8> {
         let columns = self.column_types.iter().zip(metadata);
-        columns.map(|(type_code, metadata)| column_type::real_type(*type_code, *metadata)).collect()
+        columns.map(|(type_code, metadata)| RealType::new(*type_code, *metadata).type_code).collect()
     }
 }
 
@@ -116,25 +112,11 @@ fn name<'a>(bytes: &mut Reader<'a>, what: &'static str) -> Result<&'a [u8], Code
     }
 }
 
-fn read_column_metadata(bytes: &mut Reader<'_>, column: usize, type_code: u8) -> Result<u16, BinlogError> {
-    let field = BinlogError::field(TABLE_MAP_EVENT);
-    let unknown = |type_code| BinlogError::ColumnType { event_type: TABLE_MAP_EVENT, column, type_code };
-    const WHAT: &str = "column metadata";
-    if type_code == column_type::TYPED_ARRAY {
-        let element = bytes.u8(WHAT).map_err(&field)?;
-        // The length of a VARCHAR takes three bytes here (`read_field_metadata` in MySQL's rows_event.cpp).
-        let length = match element {
-            column_type::VARCHAR => 3,
-            element => column_type::metadata_length(element).ok_or_else(|| unknown(element))?,
-        };
-        bytes.skip(length, WHAT).map_err(&field)?;
-        return Ok(element.into());
-    }
-    match column_type::metadata_length(type_code) {
-        Some(0) => Ok(0),
-        Some(1) => bytes.u8(WHAT).map(u16::from).map_err(field),
-        Some(_) => bytes.u16(WHAT).map_err(field),
-        None => Err(unknown(type_code)),
+fn metadata_error(column: usize, error: MetadataError) -> BinlogError {
+    let event_type = TABLE_MAP_EVENT;
+    match error {
+        MetadataError::UnknownType(type_code) => BinlogError::ColumnType { event_type, column, type_code },
+        MetadataError::Bytes(error) => BinlogError::Field { event_type, error },
     }
 }
 
@@ -170,34 +152,12 @@ mod tests {
                 17, 17, 255,
             ];
             assert_eq!(map.column_types, expected_types);
-            let bytes = |first: u8, second: u8| u16::from_le_bytes([first, second]);
+            // DECIMAL(20,6), BIT(13), CHAR(10), VARCHAR(300), BINARY(4), ENUM of one byte, SET of one byte.
+            let (decimal, bit, char, varchar, binary) = (0x1406, 0x0105, 0xfe0a, 900, 0xfe04);
+            let (r#enum, set) = (0xf701, 0xf801);
             let expected = [
-                0,
-                0,
-                0,
-                0,
-                0,
-                4,
-                8,
-                bytes(20, 6),
-                0,
-                bytes(5, 1),
-                bytes(254, 10),
-                900,
-                bytes(254, 4),
-                5,
-                2,
-                3,
-                bytes(247, 1),
-                bytes(248, 1),
-                0,
-                0,
-                3,
-                0,
-                6,
-                0,
-                2,
-                4,
+                0, 0, 0, 0, 0, 4, 8, decimal, 0, bit, char, varchar, binary, 5, 2, 3, r#enum, set, 0, 0, 3,
+                0, 6, 0, 2, 4,
             ];
             assert_eq!(map.metadata().unwrap(), expected);
             assert!(!map.null_bits.get(0) && (1..26).all(|column| map.null_bits.get(column)));

@@ -5,12 +5,13 @@
 //! columns of certain types (`Optional_metadata_fields` in MySQL's `rows_event.cpp`); here they are dealt out
 //! to the columns.
 
-use crate::binlog::column_type;
 use crate::binlog::error::BinlogError;
 use crate::binlog::event_type::TABLE_MAP_EVENT;
+use crate::binlog::format_description::Flavor;
 use crate::binlog::table_map::TableMapEvent;
 use crate::codec::CodecError;
 use crate::codec::Reader;
+use crate::column::type_code;
 
 /// Types of the fields (`Optional_metadata_field_type`).
 mod field {
@@ -86,7 +87,7 @@ impl TableMetadata {
 
 struct Builder {
     real_types: Vec<u8>,
-    flavor: crate::binlog::format_description::Flavor,
+    flavor: Flavor,
     built: TableMetadata,
 }
 
@@ -94,27 +95,29 @@ impl Builder {
     fn field(&mut self, field_type: u8, value: &mut Reader<'_>) -> Result<(), BinlogError> {
         match field_type {
             field::SIGNEDNESS => self.signedness(value),
-            field::DEFAULT_CHARSET => self.default_charset("DEFAULT_CHARSET", Self::is_character, value),
-            field::COLUMN_CHARSET => self.column_charset("COLUMN_CHARSET", Self::is_character, value),
+            field::DEFAULT_CHARSET => self.default_charset("DEFAULT_CHARSET", self.characters(), value),
+            field::COLUMN_CHARSET => self.column_charset("COLUMN_CHARSET", self.characters(), value),
             field::COLUMN_NAME => self.names(value),
-            field::SET_STR_VALUE => self.labels("SET_STR_VALUE", column_type::SET, value),
-            field::ENUM_STR_VALUE => self.labels("ENUM_STR_VALUE", column_type::ENUM, value),
+            field::SET_STR_VALUE => self.labels("SET_STR_VALUE", self.of_type(type_code::SET), value),
+            field::ENUM_STR_VALUE => self.labels("ENUM_STR_VALUE", self.of_type(type_code::ENUM), value),
             field::GEOMETRY_TYPE => {
-                self.numbers("GEOMETRY_TYPE", column_type::GEOMETRY, value, |column, number| {
+                let columns = self.of_type(type_code::GEOMETRY);
+                self.numbers("GEOMETRY_TYPE", columns, value, |column, number| {
                     column.geometry_type = Some(number);
                 })
             }
             field::SIMPLE_PRIMARY_KEY => self.primary_key("SIMPLE_PRIMARY_KEY", false, value),
             field::PRIMARY_KEY_WITH_PREFIX => self.primary_key("PRIMARY_KEY_WITH_PREFIX", true, value),
             field::ENUM_AND_SET_DEFAULT_CHARSET => {
-                self.default_charset("ENUM_AND_SET_DEFAULT_CHARSET", Self::is_enum_or_set, value)
+                self.default_charset("ENUM_AND_SET_DEFAULT_CHARSET", self.enums_and_sets(), value)
             }
             field::ENUM_AND_SET_COLUMN_CHARSET => {
-                self.column_charset("ENUM_AND_SET_COLUMN_CHARSET", Self::is_enum_or_set, value)
+                self.column_charset("ENUM_AND_SET_COLUMN_CHARSET", self.enums_and_sets(), value)
             }
             field::COLUMN_VISIBILITY => self.visibility(value),
             field::VECTOR_DIMENSIONALITY => {
-                self.numbers("VECTOR_DIMENSIONALITY", column_type::VECTOR, value, |column, number| {
+                let columns = self.of_type(type_code::VECTOR);
+                self.numbers("VECTOR_DIMENSIONALITY", columns, value, |column, number| {
                     column.vector_dimensions = Some(number);
                 })
             }
@@ -122,12 +125,16 @@ impl Builder {
         }
     }
 
-    fn is_character(&self, real_type: u8) -> bool {
-        column_type::has_charset(real_type, self.flavor)
+    fn characters(&self) -> Vec<usize> {
+        self.chosen(|real_type| has_charset(real_type, self.flavor))
     }
 
-    fn is_enum_or_set(&self, real_type: u8) -> bool {
-        matches!(real_type, column_type::ENUM | column_type::SET)
+    fn enums_and_sets(&self) -> Vec<usize> {
+        self.chosen(|real_type| matches!(real_type, type_code::ENUM | type_code::SET))
+    }
+
+    fn of_type(&self, real_type: u8) -> Vec<usize> {
+        self.chosen(|other| other == real_type)
     }
 
     /// Indexes of the columns that a field is about.
@@ -149,7 +156,7 @@ impl Builder {
 
     /// A bit for each numeric column, the first in the highest bit of the first byte; set: unsigned.
     fn signedness(&mut self, value: &mut Reader<'_>) -> Result<(), BinlogError> {
-        let columns = self.chosen(column_type::has_sign);
+        let columns = self.chosen(has_sign);
         let bits = high_bits("SIGNEDNESS", columns.len(), value)?;
         for (column, unsigned) in columns.into_iter().zip(bits) {
             self.column(column)?.unsigned = Some(unsigned);
@@ -170,10 +177,9 @@ impl Builder {
     fn default_charset(
         &mut self,
         what: &'static str,
-        is_meant: impl Fn(&Self, u8) -> bool,
+        columns: Vec<usize>,
         value: &mut Reader<'_>,
     ) -> Result<(), BinlogError> {
-        let columns = self.chosen(|real_type| is_meant(self, real_type));
         let default = number(what, value)?;
         let mut collations = vec![default; columns.len()];
         while !value.is_empty() {
@@ -193,37 +199,21 @@ impl Builder {
     fn column_charset(
         &mut self,
         what: &'static str,
-        is_meant: impl Fn(&Self, u8) -> bool,
+        columns: Vec<usize>,
         value: &mut Reader<'_>,
     ) -> Result<(), BinlogError> {
-        let columns = self.chosen(|real_type| is_meant(self, real_type));
-        self.each(what, columns, value, |column, collation| column.collation = Some(collation))
+        self.numbers(what, columns, value, |column, collation| column.collation = Some(collation))
     }
 
-    /// A number for each column of one type.
+    /// A number for each of these columns.
     fn numbers(
-        &mut self,
-        what: &'static str,
-        real_type: u8,
-        value: &mut Reader<'_>,
-        set: impl Fn(&mut ColumnMetadata, u32),
-    ) -> Result<(), BinlogError> {
-        let columns = self.chosen(|other| other == real_type);
-        self.each(what, columns, value, set)
-    }
-
-    fn each(
         &mut self,
         what: &'static str,
         columns: Vec<usize>,
         value: &mut Reader<'_>,
         set: impl Fn(&mut ColumnMetadata, u32),
     ) -> Result<(), BinlogError> {
-        let mut numbers = Vec::new();
-        while !value.is_empty() {
-            numbers.push(number(what, value)?);
-        }
-        check_count(what, columns.len(), numbers.len())?;
+        let numbers = read_all(what, columns.len(), value, |value| read_number(what, value))?;
         for (column, number) in columns.into_iter().zip(numbers) {
             set(self.column(column)?, number);
         }
@@ -233,30 +223,21 @@ impl Builder {
     /// A name for each column, in UTF-8.
     fn names(&mut self, value: &mut Reader<'_>) -> Result<(), BinlogError> {
         const WHAT: &str = "COLUMN_NAME";
-        let mut names = Vec::new();
-        while !value.is_empty() {
-            names.push(read_name(WHAT, value).map_err(BinlogError::field(TABLE_MAP_EVENT))?);
-        }
-        check_count(WHAT, self.built.columns.len(), names.len())?;
+        let names = read_all(WHAT, self.built.columns.len(), value, |value| read_name(WHAT, value))?;
         for (column, name) in self.built.columns.iter_mut().zip(names) {
             column.name = Some(name);
         }
         Ok(())
     }
 
-    /// For each ENUM (or SET) column: number of labels, then each label.
+    /// For each of these ENUM (or SET) columns: number of labels, then each label.
     fn labels(
         &mut self,
         what: &'static str,
-        real_type: u8,
+        columns: Vec<usize>,
         value: &mut Reader<'_>,
     ) -> Result<(), BinlogError> {
-        let columns = self.chosen(|other| other == real_type);
-        let mut lists = Vec::new();
-        while !value.is_empty() {
-            lists.push(read_labels(what, value).map_err(BinlogError::field(TABLE_MAP_EVENT))?);
-        }
-        check_count(what, columns.len(), lists.len())?;
+        let lists = read_all(what, columns.len(), value, |value| read_labels(what, value))?;
         for (column, labels) in columns.into_iter().zip(lists) {
             self.column(column)?.labels = Some(labels);
         }
@@ -297,10 +278,30 @@ fn read_labels(what: &'static str, value: &mut Reader<'_>) -> Result<Vec<Vec<u8>
 }
 
 /// A length-encoded number that fits 32 bits: all that stand in these fields do.
+fn read_number(what: &'static str, value: &mut Reader<'_>) -> Result<u32, CodecError> {
+    let number = value.lenenc(what)?;
+    u32::try_from(number).map_err(|_| value.invalid(what, number))
+}
+
 fn number(what: &'static str, value: &mut Reader<'_>) -> Result<u32, BinlogError> {
-    let read = value.lenenc(what);
-    let narrow = read.and_then(|number| u32::try_from(number).map_err(|_| value.invalid(what, number)));
-    narrow.map_err(BinlogError::field(TABLE_MAP_EVENT))
+    read_number(what, value).map_err(BinlogError::field(TABLE_MAP_EVENT))
+}
+
+/// A field to its end, in which there must be as many entries as `expected`.
+fn read_all<T>(
+    what: &'static str,
+    expected: usize,
+    value: &mut Reader<'_>,
+    read: impl Fn(&mut Reader<'_>) -> Result<T, CodecError>,
+) -> Result<Vec<T>, BinlogError> {
+    let mut entries = Vec::new();
+    while !value.is_empty() {
+        entries.push(read(value).map_err(BinlogError::field(TABLE_MAP_EVENT))?);
+    }
+    match entries.len() == expected {
+        true => Ok(entries),
+        false => Err(BinlogError::Count { event_type: TABLE_MAP_EVENT, what, expected, got: entries.len() }),
+    }
 }
 
 /// `count` bits, the first in the highest bit of the first byte.
@@ -310,10 +311,22 @@ fn high_bits(what: &'static str, count: usize, value: &mut Reader<'_>) -> Result
     Ok(bits.take(count).collect())
 }
 
-fn check_count(what: &'static str, expected: usize, got: usize) -> Result<(), BinlogError> {
-    match expected == got {
-        true => Ok(()),
-        false => Err(BinlogError::Count { event_type: TABLE_MAP_EVENT, what, expected, got }),
+/// Whether SIGNEDNESS has a bit for such a column (`has_signedess_information_type` in MySQL's
+/// `sql/field_common_properties.h`). YEAR has one on both servers, BIT and the temporal types have none.
+fn has_sign(real_type: u8) -> bool {
+    use type_code::*;
+    matches!(real_type, DECIMAL | TINY | SHORT | LONG | INT24 | LONGLONG | FLOAT | DOUBLE | YEAR | NEWDECIMAL)
+}
+
+/// Whether DEFAULT_CHARSET and COLUMN_CHARSET count such a column. ENUM and SET have lists of their own.
+fn has_charset(real_type: u8, flavor: Flavor) -> bool {
+    use type_code::*;
+    match real_type {
+        VARCHAR | VAR_STRING | STRING | TINY_BLOB..=BLOB => true,
+        VECTOR => flavor == Flavor::MySql,
+        // MariaDB's GEOMETRY is a BLOB with the character set binary.
+        GEOMETRY | BLOB_COMPRESSED | VARCHAR_COMPRESSED => flavor == Flavor::MariaDb,
+        _ => false,
     }
 }
 

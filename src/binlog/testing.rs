@@ -1,29 +1,8 @@
 //! What the tests of several modules share: real events, and hand-made ones where no server makes them.
 
 use crate::binlog::file::BinlogFile;
-
-/// Bytes from the hex text that a capture prints.
-pub fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let nibble = |digit: u8| (digit as char).to_digit(16).unwrap() as u8;
-    digits.chunks(2).map(|pair| nibble(pair[0]) << 4 | nibble(pair[1])).collect()
-}
-
-/// A small random number generator (xorshift64*), so that a failing case comes again.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-}
+pub use crate::column::fixtures::Random;
+pub use crate::column::fixtures::hex;
 
 /// An event without checksum around `body`.
 pub fn event(event_type: u8, body: &[u8]) -> Vec<u8> {

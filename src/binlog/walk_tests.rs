@@ -127,7 +127,7 @@ fn unchecked_decoders() -> Vec<Decoder> {
 #[test]
 fn scrambled_events_never_panic() {
     let decoders = unchecked_decoders();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     each_event(|_, _, bytes| {
         for round in 0..150 {
             let mut event = bytes.to_vec();

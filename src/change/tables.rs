@@ -58,10 +58,16 @@ impl<D: Definitions> Tables<D> {
     }
 
     /// Forgets tables when they have become too many. Between transactions: within one, rows still name them.
+    #[inline]
     pub fn trim(&mut self) {
         if self.by_id.len() >= MAX_TABLES {
-            self.by_id.clear();
+            self.forget();
         }
+    }
+
+    /// Forgets all tables: the server has been started anew, and gives the ids it gave before to others.
+    pub fn forget(&mut self) {
+        self.by_id.clear();
     }
 
     /// Takes a TABLE_MAP event.

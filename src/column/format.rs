@@ -102,6 +102,14 @@ impl ColumnFormat {
         Ok(Self { kind: Kind::new(spec, length)?, length, type_code: spec.real_type().type_code })
     }
 
+    /// For values that are walked over and never decoded: a length is all that takes, also of types that this version
+    /// does not decode.
+    pub fn walking(spec: &ColumnSpec) -> Result<Self> {
+        let length = ColumnLength::new(spec)?;
+        let kind = Kind::new(spec, length).unwrap_or(Kind::Bytes { padded: 0 });
+        Ok(Self { kind, length, type_code: spec.real_type().type_code })
+    }
+
     /// The type's name in SQL, for messages.
     pub fn type_name(&self) -> &'static str {
         type_code::name(self.type_code)

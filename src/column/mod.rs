@@ -36,6 +36,4 @@ pub use format::ColumnFormat;
 pub use length::ColumnLength;
 pub use spec::ColumnSpec;
 pub use spec::Declared;
-pub use type_code::metadata_length;
-pub use type_code::read_metadata;
 pub use value::Value;

@@ -46,8 +46,24 @@ pub const VAR_STRING: u8 = 253;
 pub const STRING: u8 = 254;
 pub const GEOMETRY: u8 = 255;
 
-/// How many bytes of the metadata block belong to a column of this type; `None` for a type that fountain does
-/// not know, behind which the rest of the block cannot be told apart.
+/// A column's metadata that cannot be told apart from the next column's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetadataError {
+    /// A type that fountain does not know.
+    UnknownType(u8),
+    /// The block ends inside the column's part.
+    Bytes(CodecError),
+}
+
+impl From<CodecError> for MetadataError {
+    fn from(error: CodecError) -> Self {
+        Self::Bytes(error)
+    }
+}
+
+/// How many bytes of the metadata block belong to a column of this type (`Field::do_save_field_metadata` in
+/// MySQL's `sql/field.cc`); `None` for a type that fountain does not know, and for TYPED_ARRAY, whose metadata
+/// says its own length.
 pub fn metadata_length(type_code: u8) -> Option<usize> {
     match type_code {
         DECIMAL | TINY | SHORT | LONG | NULL | TIMESTAMP | LONGLONG | INT24 | DATE | TIME | DATETIME
@@ -59,21 +75,31 @@ pub fn metadata_length(type_code: u8) -> Option<usize> {
     }
 }
 
-/// Reads one column's metadata out of the block, as the number that [`super::ColumnSpec::metadata`] holds.
+/// Reads one column's metadata out of the block, as the number that [`super::ColumnSpec::metadata`] holds; 0
+/// for a type that has none.
 ///
-/// NEWDECIMAL is `precision << 8 | scale`, STRING, ENUM and SET are `first byte << 8 | second byte` (the
-/// first byte tells the real type), BIT is `whole bytes << 8 | bits left over`, VARCHAR its length in bytes.
-pub fn read_metadata(type_code: u8, block: &mut Reader<'_>) -> Result<u16, CodecError> {
-    const WHAT: &str = "table map: column metadata";
-    match metadata_length(type_code) {
-        Some(0) => Ok(0),
-        Some(1) => block.u8(WHAT).map(u16::from),
+/// Two bytes: NEWDECIMAL is `precision << 8 | scale`, STRING, ENUM and SET are `first byte << 8 | second byte`
+/// (the first byte tells the real type: [`RealType`]), BIT is `whole bytes << 8 | bits left over`, VARCHAR its
+/// length in bytes. One byte: the bytes of the length of a BLOB, JSON or GEOMETRY, the size of a FLOAT or
+/// DOUBLE, the fraction digits of a temporal type. TYPED_ARRAY: the type code of its elements.
+pub fn read_metadata(type_code: u8, block: &mut Reader<'_>) -> Result<u16, MetadataError> {
+    const WHAT: &str = "column metadata";
+    Ok(match metadata_length(type_code) {
+        Some(0) => 0,
+        Some(1) => block.u8(WHAT)?.into(),
         Some(_) if matches!(type_code, NEWDECIMAL | ENUM | SET | STRING) => {
-            block.array(WHAT).map(u16::from_be_bytes)
+            u16::from_be_bytes(block.array(WHAT)?)
         }
-        Some(_) => block.u16(WHAT),
-        None => Err(block.invalid("table map: column type", type_code.into())),
-    }
+        Some(_) => block.u16(WHAT)?,
+        None if type_code == TYPED_ARRAY => {
+            let element = block.u8(WHAT)?;
+            // The length of a VARCHAR takes three bytes here (`read_field_metadata` in MySQL's rows_event.cpp).
+            let length = if element == VARCHAR { Some(3) } else { metadata_length(element) };
+            block.skip(length.ok_or(MetadataError::UnknownType(element))?, WHAT)?;
+            element.into()
+        }
+        None => return Err(MetadataError::UnknownType(type_code)),
+    })
 }
 
 /// A type code with the real type taken out of STRING's metadata.
@@ -150,9 +176,13 @@ mod tests {
         assert_eq!(read(NEWDECIMAL, &[10, 2]), 10 << 8 | 2);
         assert_eq!(read(STRING, &[0xfe, 40]), 0xfe28);
         assert_eq!(read(BIT, &[1, 2]), 2 << 8 | 1);
-        assert!(read_metadata(BLOB, &mut Reader::new(&[])).is_err());
-        assert!(read_metadata(TYPED_ARRAY, &mut Reader::new(&[0, 0, 0])).is_err());
-        assert!(read_metadata(99, &mut Reader::new(&[0, 0, 0])).is_err());
+        assert_eq!(read(TYPED_ARRAY, &[VARCHAR, 9, 9, 9]), u16::from(VARCHAR));
+        let unknown =
+            |type_code, bytes: &[u8]| read_metadata(type_code, &mut Reader::new(bytes)).unwrap_err();
+        assert!(matches!(unknown(BLOB, &[]), MetadataError::Bytes(CodecError::Short { .. })));
+        assert!(matches!(unknown(TYPED_ARRAY, &[VARCHAR, 9]), MetadataError::Bytes(_)));
+        assert_eq!(unknown(TYPED_ARRAY, &[99, 0, 0]), MetadataError::UnknownType(99));
+        assert_eq!(unknown(99, &[0, 0, 0]), MetadataError::UnknownType(99));
     }
 
     #[test]

@@ -306,10 +306,7 @@ pub struct SourceOptions {
 impl SourceOptions {
     /// `host:port`, an IPv6 address in brackets.
     pub fn address(&self) -> String {
-        match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        }
+        place::address(&self.host, self.port)
     }
 }
 

@@ -1,5 +1,18 @@
-//! Places in a binlog as people write them: `FILE:POS` and GTID sets. Only their shape is known here; what a
-//! GTID set means is the business of `binlog::gtid_set`.
+//! Places as people write them: servers, and in a binlog `FILE:POS` and GTID sets. Only their shape is known
+//! here; what a GTID set means is the business of `binlog::gtid_set`.
+
+/// `host:port`; an IPv6 address, with or without brackets, stands in brackets.
+pub fn address(host: &str, port: u16) -> String {
+    match bare_host(host) {
+        host if host.contains(':') => format!("[{host}]:{port}"),
+        host => format!("{host}:{port}"),
+    }
+}
+
+/// A host without the brackets of an IPv6 address.
+pub fn bare_host(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
 
 /// `FILE:POS`: the last colon has digits only behind it, and what stands before it is no GTID's beginning.
 pub fn file_and_position(text: &str) -> Option<(&str, u64)> {
@@ -69,6 +82,13 @@ mod tests {
     use super::*;
 
     const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+    #[test]
+    fn addresses_are_written_as_people_write_them() {
+        assert_eq!(address("db1", 3306), "db1:3306");
+        assert_eq!(address("::1", 3306), "[::1]:3306");
+        assert_eq!(address("[::1]", 3306), "[::1]:3306");
+    }
 
     #[test]
     fn file_and_position_are_told_from_gtids() {

@@ -240,4 +240,38 @@ mod tests {
             parse(format!("a=1\n{text}\nb=2").as_bytes());
         }
     }
+
+    /// Whatever the crate below makes of a line: its key comes out, or the line is named.
+    #[test]
+    fn no_key_is_lost_in_silence() {
+        let pieces = [
+            "a", "b", "=", "=", " ", "\t", "#", ";", "!", "[", "]", ":", "\\", "\"", "'", "\r", "\0",
+            "\u{b}", "\u{85}", "\u{a0}", "\u{2028}", "\u{feff}", "\u{3000}", "default", "DEFAULT", "ä",
+            "x=y", "${a}",
+        ];
+        let mut random = crate::column::fixtures::Random::new(11);
+        for _ in 0..20_000 {
+            let lines: Vec<String> = (0..3)
+                .map(|_| {
+                    (0..random.below(6)).map(|_| pieces[random.below(pieces.len() as u64) as usize]).collect()
+                })
+                .collect();
+            let text = lines.join("\n");
+            let text = text.trim_start_matches('\u{feff}').to_string();
+            let (_, wanted, bad) = sift(&text);
+            let (entries, all_bad) = parse(text.as_bytes());
+            assert_eq!(all_bad.len(), bad.len(), "{text:?}: {all_bad:?}");
+            let mut found: Vec<_> = entries.iter().map(|entry| (entry.key.clone(), entry.line)).collect();
+            let mut wanted: Vec<_> = wanted.into_iter().collect();
+            found.sort();
+            wanted.sort();
+            assert_eq!(found, wanted, "{text:?}");
+            for entry in &entries {
+                let line = text.split('\n').nth(entry.line as usize - 1).unwrap();
+                let line = line.trim();
+                let value = line.split_once('=').unwrap().1.trim();
+                assert_eq!(entry.value, value, "{text:?}");
+            }
+        }
+    }
 }

@@ -13,6 +13,8 @@ const SYNTAX_ERROR: u16 = 1064;
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 pub(super) const UNKNOWN_VARIABLE: u16 = 1193;
 
+const END: &str = "end of the binlog";
+
 /// Where a server's binlog ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinlogEnd {
@@ -48,7 +50,10 @@ impl BinlogEnd {
     pub fn ask(connection: &mut Connection, facts: &ServerFacts) -> Result<Self, SourceError> {
         // The set first: started from it, a stream repeats rather than skips what was committed in between.
         let gtid_binlog_pos = match facts.flavor() {
-            Flavor::MariaDb => Some(single_value(connection, "SELECT @@global.gtid_binlog_pos")?),
+            Flavor::MariaDb => {
+                let answer = connection.query("SELECT @@global.gtid_binlog_pos")?;
+                Some(compact(told(connection, &answer, 0, "gtid_binlog_pos")?))
+            }
             Flavor::MySql => None,
         };
         // MASTER went away with MySQL 8.4; BINARY LOG came with 8.2.
@@ -61,14 +66,14 @@ impl BinlogEnd {
             )
             .advise("set log_bin and server_id in the server's configuration file and restart it"));
         }
-        let file = status.text(0, 0).unwrap_or_default();
-        let Some(pos) = status.text(0, 1).and_then(|text| text.parse().ok()) else {
-            return Err(SourceError::protocol(
-                connection.place(),
-                "binlog's end",
-                &"the position is no number",
-            ));
-        };
+        let file = told(connection, &status, 0, END)?;
+        if file.is_empty() {
+            return Err(SourceError::protocol(connection.place(), END, &"the file's name is empty"));
+        }
+        let pos = told(connection, &status, 1, END)?;
+        let pos = pos.parse().map_err(|_| {
+            SourceError::protocol(connection.place(), END, &format!("the position {pos:?} is no number"))
+        })?;
         let gtid_executed =
             status.column("Executed_Gtid_Set").and_then(|column| status.text(0, column)).map(compact);
         Ok(Self { file, pos, gtid_executed, gtid_binlog_pos })
@@ -89,8 +94,8 @@ pub fn binlog_files(connection: &mut Connection) -> Result<Vec<BinlogFileEntry>,
 pub fn gtid_sets(connection: &mut Connection) -> Result<Option<GtidSets>, SourceError> {
     match connection.query("SELECT @@global.gtid_executed, @@global.gtid_purged") {
         Ok(answer) => {
-            let set = |column| compact(answer.text(0, column).unwrap_or_default());
-            Ok(Some(GtidSets { executed: set(0), purged: set(1) }))
+            let set = |column, what| told(connection, &answer, column, what).map(compact);
+            Ok(Some(GtidSets { executed: set(0, "gtid_executed")?, purged: set(1, "gtid_purged")? }))
         }
         Err(error) if error.server_errno() == Some(UNKNOWN_VARIABLE) => Ok(None),
         Err(error) => Err(error),
@@ -110,13 +115,22 @@ fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<Resul
             other => return other,
         }
     }
-    let nothing =
-        || SourceError::refused(Code::Unsupported, connection.place(), "the server knows no such statement");
-    Err(unknown.unwrap_or_else(nothing))
+    let words = unknown.map(|error| format!(": {}", error.text())).unwrap_or_default();
+    let text = format!("the server does not tell about its binlog{words}");
+    Err(SourceError::refused(Code::Unsupported, connection.place(), text)
+        .advise("connect to the MySQL or MariaDB server itself, not to a proxy or another kind of server"))
 }
 
-fn single_value(connection: &mut Connection, sql: &str) -> Result<String, SourceError> {
-    Ok(compact(connection.query(sql)?.text(0, 0).unwrap_or_default()))
+/// A value of an answer's only row. NULL, or no row, is not an empty value: taken for one, it would start a stream at
+/// the server's first event.
+fn told(
+    connection: &Connection,
+    answer: &ResultSet,
+    column: usize,
+    what: &str,
+) -> Result<String, SourceError> {
+    let nothing = || SourceError::protocol(connection.place(), what, &"the server does not tell");
+    answer.text(0, column).ok_or_else(nothing)
 }
 
 /// Servers break long sets into lines.

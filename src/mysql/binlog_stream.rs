@@ -13,14 +13,13 @@ use crate::codec::Reader;
 use crate::wire::command::Command;
 use crate::wire::packet::FrameError;
 use crate::wire::response::ErrPacket;
+use crate::wire::response::OK;
 use crate::wire::response::is_eof;
 use std::time::Duration;
 use std::time::Instant;
 
 /// The largest `wait_timeout` and its kin, in seconds: a year. Beyond it a server in strict mode refuses the SET.
 const LONGEST_TIMEOUT: u64 = 31_536_000;
-/// In a dump each packet is an OK byte and then the event.
-const OK: u8 = 0;
 /// The magic number comes before a file's first event.
 const FIRST_EVENT: u64 = 4;
 /// An event's header: timestamp 4, type 1, server id 4, size 4, …
@@ -138,6 +137,7 @@ impl BinlogStream {
         let link = &self.connection.link;
         let packet = link.frames.packet();
         match packet {
+            // In a dump each packet is an OK byte and then the event.
             [OK, event @ ..] if !event.is_empty() => {
                 self.under_way = self.under_way || has_news(event);
                 Ok(Poll::Event(event))

@@ -1,5 +1,8 @@
 //! What a connection needs to know. Plain fields: where the values come from is the configuration's business.
 
+/// `mysql_ssl_mode`: whether and how a connection is encrypted.
+pub use crate::config::SslMode as TlsMode;
+use crate::config::place;
 use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,21 +82,17 @@ impl SourceConfig {
 
     /// `host:port`, an IPv6 address in brackets: how messages call the server.
     pub fn place(&self) -> String {
-        match self.bare_host() {
-            host if host.contains(':') => format!("[{host}]:{}", self.port),
-            host => format!("{host}:{}", self.port),
-        }
+        place::address(&self.host, self.port)
     }
 
     /// The host without the brackets of an IPv6 address.
     pub(super) fn bare_host(&self) -> &str {
-        let inner = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        inner.unwrap_or(&self.host)
+        place::bare_host(&self.host)
     }
 }
 
 /// Whether and how the connection is encrypted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     pub mode: TlsMode,
     /// The certificates that vouch for the server's, in PEM form; for `VerifyCa` and `VerifyIdentity` alone.
@@ -103,42 +102,8 @@ pub struct TlsConfig {
     pub key: Option<PathBuf>,
 }
 
-/// `mysql_ssl_mode`, in the words of MySQL's own client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TlsMode {
-    Disabled,
-    /// Encrypted where the server offers it and the handshake works, else plain.
-    #[default]
-    Preferred,
-    /// Encrypted, whoever the server is.
-    Required,
-    /// Encrypted, and the server's certificate comes from the CA.
-    VerifyCa,
-    /// As `VerifyCa`, and the certificate names the host.
-    VerifyIdentity,
-}
-
-impl TlsMode {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::Preferred => "preferred",
-            Self::Required => "required",
-            Self::VerifyCa => "verify_ca",
-            Self::VerifyIdentity => "verify_identity",
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_written_as_people_write_them() {
-        let place = |host| SourceConfig::new(host, 3306, "u", Secret::default()).place();
-        assert_eq!(place("db1"), "db1:3306");
-        assert_eq!(place("::1"), "[::1]:3306");
-        assert_eq!(place("[::1]"), "[::1]:3306");
+impl Default for TlsConfig {
+    fn default() -> Self {
+        Self { mode: TlsMode::Preferred, ca: None, cert: None, key: None }
     }
 }

@@ -18,6 +18,7 @@ use super::stream::connect;
 use super::tls::HandshakeError;
 use super::tls::Tls;
 use crate::code::Code;
+use crate::config::Choice;
 use crate::stop::Stop;
 use crate::wire::auth::AuthError;
 use crate::wire::auth::AuthStep;
@@ -189,7 +190,7 @@ impl Link {
             }
             let text = format!(
                 "the server offers no TLS, and mysql_ssl_mode={} asks for it",
-                self.config.tls.mode.name()
+                self.config.tls.mode.word()
             );
             return Err(SourceError::refused(Code::Tls, &self.place, text).into());
         }

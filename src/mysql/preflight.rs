@@ -111,7 +111,8 @@ impl ServerFacts {
 
     /// What names this very server: MySQL's `server_uuid`, MariaDB's `server_uid`. Old MariaDB servers have neither.
     pub fn server_uuid(&self) -> Option<&str> {
-        self.variable("server_uuid").or_else(|| self.variable("server_uid"))
+        let told = |name| self.variable(name).filter(|value| !value.is_empty());
+        told("server_uuid").or_else(|| told("server_uid"))
     }
 
     /// Whether the server streams by MySQL GTID sets: nothing but ON does for that.
@@ -178,6 +179,8 @@ mod tests {
         let mariadb = facts(&[("server_uid", "x="), ("gtid_domain_id", "0")]).unwrap();
         assert_eq!((mariadb.flavor(), mariadb.server_uuid()), (Flavor::MariaDb, Some("x=")));
         assert!(!mariadb.has_mysql_gtids());
+        let nameless = facts(&[("server_uuid", ""), ("server_uid", "")]).unwrap();
+        assert_eq!(nameless.server_uuid(), None, "two such servers are not one");
         assert!(!facts(&[("gtid_mode", "ON_PERMISSIVE")]).unwrap().has_mysql_gtids());
         assert!(ServerFacts::new("db1:3306", BTreeMap::new()).is_err());
     }

@@ -138,6 +138,10 @@ fn dump_meaning(message: &str) -> Meaning {
              mysqlbinlog to see which",
         );
     }
+    if says(&["misconfigured"]) {
+        return Meaning::refused(Code::Config, "the server has no server_id")
+            .advise("set server_id in the server's configuration file and restart it");
+    }
     if says(&["binary log is not open"]) {
         return binlog_off();
     }
@@ -264,6 +268,7 @@ mod tests {
             (Code::BadEvent, "bogus data in log event; the first event 'b.1' at 4"),
             (Code::Checksum, "event read from binlog did not pass crc check; the first event 'b.1' at 4"),
             (Code::BinlogOff, "Binary log is not open"),
+            (Code::Config, "Misconfigured master - server_id was not set"),
             (
                 Code::Unsupported,
                 "The replication sender thread cannot start in AUTO_POSITION mode: this server has GTID_MODE = OFF \

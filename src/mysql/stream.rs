@@ -3,6 +3,7 @@
 
 use super::config::SourceConfig;
 use super::error::SourceError;
+use super::tls::exchange;
 use crate::code::Code;
 use crate::stop::Stop;
 use rustix::event::PollFd;
@@ -130,7 +131,7 @@ impl Stream {
         }
         let outcome = match &mut self.channel {
             Channel::Tcp(tcp) => tcp.read(into),
-            Channel::Tls(tls) => tls.read(into),
+            Channel::Tls(tls) => read_tls(tls, into, wait),
         };
         match outcome {
             Ok(0) => Ok(Received::Closed),
@@ -196,6 +197,23 @@ impl Stream {
         match &self.channel {
             Channel::Tcp(tcp) => tcp,
             Channel::Tls(tls) => &tls.sock,
+        }
+    }
+}
+
+/// rustls' own `read` goes on for as long as bytes come that do not make a whole record, past every time limit.
+fn read_tls(
+    tls: &mut StreamOwned<ClientConnection, TcpStream>,
+    into: &mut [u8],
+    wait: Duration,
+) -> io::Result<usize> {
+    let began = Instant::now();
+    loop {
+        match tls.conn.reader().read(into) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock && began.elapsed() < wait => {
+                exchange(&mut tls.conn, &mut tls.sock)?;
+            }
+            other => return other,
         }
     }
 }
@@ -349,6 +367,7 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::mysql::error;
+    use crate::mysql::tls::testing;
     use crate::secret::Secret;
     use std::net::TcpListener;
 
@@ -387,5 +406,49 @@ mod tests {
         assert!(!stream.has_bytes_waiting());
         drop(peer);
         assert_eq!(stream.receive(&mut byte, TICK).unwrap(), Received::Closed);
+    }
+
+    /// A TLS record is of use when all of it is there. Its bytes must not keep us from looking at the stop flag.
+    #[test]
+    fn a_tls_record_that_comes_in_drops_is_not_waited_for_longer_than_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            let mut tcp = listener.accept().unwrap().0;
+            tcp.set_nodelay(true).unwrap();
+            let mut session = testing::server_session();
+            while session.is_handshaking() {
+                session.complete_io(&mut tcp).unwrap();
+            }
+            session.writer().write_all(&[7; 300]).unwrap();
+            let mut record = Vec::new();
+            while session.wants_write() {
+                session.write_tls(&mut record).unwrap();
+            }
+            for byte in record {
+                tcp.write_all(&[byte]).unwrap();
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let stop = Stop::new();
+        let mut config = config("127.0.0.1", port);
+        config.tls.mode = crate::mysql::config::TlsMode::Required;
+        let mut tcp = connect(&config, &stop).unwrap();
+        let session = testing::client_session(&config, &mut tcp);
+        let mut stream = Stream::encrypted(session, tcp);
+        let (mut bytes, mut came, mut longest) = ([0; 1000], 0, Duration::ZERO);
+        while came < 300 {
+            let began = Instant::now();
+            match stream.receive(&mut bytes, Duration::from_millis(50)).unwrap() {
+                Received::Bytes(count) => came += count,
+                Received::Nothing => {}
+                Received::Closed => panic!("closed after {came} bytes"),
+            }
+            longest = longest.max(began.elapsed());
+        }
+        assert_eq!((came, &bytes[..300]), (300, &[7; 300][..]));
+        assert!(longest < Duration::from_secs(1), "{longest:?}");
+        server.join().unwrap();
+        assert_eq!(stream.receive(&mut bytes, TICK).unwrap(), Received::Closed);
     }
 }

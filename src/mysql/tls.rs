@@ -11,6 +11,7 @@ use super::error::SourceError;
 use super::stream::Deadline;
 use super::stream::is_timeout;
 use crate::code::Code;
+use crate::config::Choice;
 use crate::stop::Stop;
 use rustls::CertificateError;
 use rustls::ClientConfig;
@@ -102,8 +103,8 @@ impl Tls {
     }
 }
 
-/// One write or one read of a handshake, so that the deadline is looked at between any two.
-fn exchange(session: &mut ClientConnection, tcp: &mut TcpStream) -> io::Result<()> {
+/// One write or one read of what TLS itself has to say, so that the deadline is looked at between any two.
+pub(super) fn exchange(session: &mut ClientConnection, tcp: &mut TcpStream) -> io::Result<()> {
     if session.wants_write() {
         return session.write_tls(tcp).map(|_| ());
     }
@@ -194,10 +195,10 @@ fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn S
         (Some(_), false) => {
             return Err(format!(
                 "mysql_ssl_ca has no effect with mysql_ssl_mode={}; set verify_ca or verify_identity, or leave it out",
-                tls.mode.name()
+                tls.mode.word()
             ));
         }
-        (None, true) => return Err(format!("mysql_ssl_mode={} needs mysql_ssl_ca", tls.mode.name())),
+        (None, true) => return Err(format!("mysql_ssl_mode={} needs mysql_ssl_ca", tls.mode.word())),
         (Some(ca), true) => ca,
     };
     let mut roots = RootCertStore::empty();
@@ -310,5 +311,52 @@ impl ServerCertVerifier for AnyName {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.full.supported_verify_schemes()
+    }
+}
+
+/// Both ends of an encrypted connection.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::code::Code;
+    use aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+    use aws_lc_rs::signature::EcdsaKeyPair;
+    use rustls::ServerConfig;
+    use rustls::ServerConnection;
+    use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use rustls::server::ClientHello;
+    use rustls::server::ResolvesServerCert;
+    use rustls::sign::CertifiedKey;
+    use std::time::Duration;
+
+    /// A certificate that only those take who do not look at it.
+    #[derive(Debug)]
+    struct NoCertificate(Arc<CertifiedKey>);
+
+    impl ResolvesServerCert for NoCertificate {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+    }
+
+    pub(crate) fn server_session() -> ServerConnection {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let der = pair.to_pkcs8v1().unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der.as_ref()));
+        let certificate = CertificateDer::from(vec![0; 8]);
+        let certified = CertifiedKey::new(vec![certificate], any_supported_type(&key).unwrap());
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(NoCertificate(Arc::new(certified))));
+        ServerConnection::new(Arc::new(config)).unwrap()
+    }
+
+    pub(crate) fn client_session(config: &SourceConfig, tcp: &mut TcpStream) -> ClientConnection {
+        let tls = Tls::prepare(config).unwrap().unwrap();
+        let deadline = Deadline::after(Duration::from_secs(10));
+        tls.handshake(tcp, "test", &deadline, &Stop::new()).map_err(|_| Code::Tls).unwrap()
     }
 }

@@ -17,6 +17,7 @@ use crate::schema::row::NullBits;
 use crate::schema::row::RowError;
 use crate::schema::row::RowImages;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Templates kept at most; beyond that the table is new anyway in a server with so many.
 const MAX_TEMPLATES: usize = 20_000;
@@ -34,7 +35,9 @@ pub struct LiveFields {
 pub struct LineWriter {
     options: JsonOptions,
     live: Option<LiveFields>,
-    templates: HashMap<u64, Template>,
+    templates: HashMap<u64, Arc<Template>>,
+    /// The template of the event's table.
+    template: Arc<Template>,
     /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
     event_tail: Vec<u8>,
 }
@@ -198,17 +201,16 @@ fn write_partial_image<'a>(
     Ok(())
 }
 
+/// Writes `,"name":`, without the comma at the start of an image.
 #[inline]
 fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
-    if out.len() > start {
-        out.push(b',');
-    }
-    out.extend_from_slice(name);
+    let comma = usize::from(out.len() == start);
+    out.extend_from_slice(name.get(comma..).unwrap_or(name));
 }
 
 impl LineWriter {
     pub fn new(options: JsonOptions, live: Option<LiveFields>) -> Self {
-        Self { options, live, templates: HashMap::new(), event_tail: Vec::new() }
+        Self { options, live, templates: HashMap::new(), template: Arc::default(), event_tail: Vec::new() }
     }
 
     /// From now on the lines come from another server of the shard.
@@ -220,12 +222,11 @@ impl LineWriter {
 
     /// Prepares what all rows of an event share.
     pub fn begin_rows(&mut self, rows: &Rows, transaction: &Begin) {
-        if !self.templates.contains_key(&rows.plan.id) {
-            if self.templates.len() >= MAX_TEMPLATES {
-                self.templates.clear();
-            }
-            self.templates.insert(rows.plan.id, Template::new(&rows.plan));
+        if self.templates.len() >= MAX_TEMPLATES {
+            self.templates.clear();
         }
+        let template = self.templates.entry(rows.plan.id);
+        self.template = Arc::clone(template.or_insert_with(|| Arc::new(Template::new(&rows.plan))));
         self.begin_event(transaction, &rows.place, rows.server_id, rows.timestamp);
     }
 
@@ -266,7 +267,7 @@ impl LineWriter {
         rows: &mut RowsReader<'_>,
         numbers: LineNumbers,
     ) -> Result<(), RowError> {
-        let Some(template) = self.templates.get(&rows.images.plan.id) else { return Ok(()) };
+        let template = &self.template;
         let start = out.len();
         out.extend_from_slice(template.head(rows.images.kind));
         if let Err(error) = rows.write_images(out, &template.columns, self.options) {
@@ -326,6 +327,62 @@ impl LineWriter {
         out.extend_from_slice(extra.as_bytes());
         self.begin_event(transaction, event.place, event.server_id, event.timestamp);
         self.end_line(out, numbers);
+    }
+
+    /// A line about delivery itself, which stands for no event.
+    pub fn write_gap(&self, out: &mut Vec<u8>, gap: &Gap<'_>, seq: Option<u64>) {
+        out.extend_from_slice(b"{\"op\":\"gap\",\"from\":");
+        gap.from.write(out);
+        out.extend_from_slice(b",\"to\":");
+        gap.to.write(out);
+        out.extend_from_slice(b",\"reason\":");
+        json::write_string(out, gap.reason);
+        if let Some(live) = &self.live {
+            out.extend_from_slice(b",\"shard\":");
+            json::write_string(out, &live.shard);
+            out.extend_from_slice(b",\"server\":");
+            json::write_string(out, &live.server);
+        }
+        if let Some(seq) = seq {
+            out.extend_from_slice(b",\"seq\":");
+            put_number(out, seq);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// What a `gap` line says: behind `from` delivery goes on at `to`.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap<'a> {
+    pub from: GapPlace<'a>,
+    pub to: GapPlace<'a>,
+    pub reason: &'a str,
+}
+
+/// A place in front of a row of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct GapPlace<'a> {
+    pub gtid: Option<&'a str>,
+    /// Where the transaction starts.
+    pub place: &'a Place,
+    pub row: u64,
+}
+
+impl GapPlace<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        if let Some(gtid) = self.gtid {
+            out.extend_from_slice(b"\"gtid\":");
+            json::write_string(out, gtid);
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"file\":");
+        json::write_string(out, &self.place.file);
+        out.extend_from_slice(b",\"pos\":");
+        put_number(out, self.place.pos);
+        out.extend_from_slice(b",\"row\":");
+        put_number(out, self.row);
+        out.push(b'}');
     }
 }
 

@@ -26,6 +26,8 @@ impl RunCrc {
     #[inline]
     pub fn add(&mut self, kind: RowsKind, plan: &Arc<TablePlan>, count: u64) {
         match &mut self.run {
+            // No rows leave no trace: not every server logs an event for them.
+            _ if count == 0 => {}
             Some(run) if run.kind == kind && same_table(&run.plan, plan) => run.count += count,
             run => {
                 if let Some(ended) = run.replace(Run { kind, plan: Arc::clone(plan), count }) {

@@ -5,11 +5,11 @@ use crate::pack::json::write_string;
 use crate::schema::plan::TablePlan;
 
 /// The constant text of one table's lines.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Template {
     /// `{"op":"insert","database":"shop","table":"orders",` for insert, update, delete.
     heads: [Vec<u8>; 3],
-    /// `"name":` for each column.
+    /// `,"name":` for each column; the comma goes where it is the first of its image.
     pub columns: Vec<Vec<u8>>,
     /// `"key":["id"],`; empty when the key is not known.
     pub key: Vec<u8>,
@@ -26,7 +26,7 @@ impl Template {
             out
         };
         let columns = plan.columns.iter().map(|column| {
-            let mut out = Vec::new();
+            let mut out = vec![b','];
             write_string(&mut out, &column.name);
             out.push(b':');
             out
@@ -34,7 +34,7 @@ impl Template {
         Self {
             heads: [head("insert"), head("update"), head("delete")],
             columns: columns.collect(),
-            key: plan.key.as_deref().map(key_text).unwrap_or_else(Vec::new),
+            key: plan.key.as_deref().map(key_text).unwrap_or_default(),
         }
     }
 

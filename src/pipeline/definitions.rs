@@ -112,7 +112,7 @@ impl ServerDefinitions {
 }
 
 fn change_error(error: SourceError) -> ChangeError {
-    let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_else(String::new);
+    let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
     ChangeError {
         code: error.code(),
         text: format!("{}: {}{advice}", error.place(), error.text()),

@@ -26,6 +26,9 @@ use std::time::UNIX_EPOCH;
 /// reservation, so no number is ever used twice; 2²⁹ such jumps fit below 2⁵³.
 pub const SEQ_RESERVE: u64 = 1 << 24;
 
+/// How long a run with `--until` waits for a point to be saved before it hands out further line numbers.
+const RESERVATION_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Between two tries to deliver a pack that the sink could not take.
 const SINK_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -101,7 +104,7 @@ impl Delivery {
             epoch: self.epoch,
             sequence: self.sequence,
             next_seq,
-            seq_reserved: next_seq + SEQ_RESERVE,
+            seq_reserved: self.saver.seq_reserved().max(next_seq + SEQ_RESERVE),
             saved_ms: now_ms(),
             point: Some(point),
         });
@@ -110,7 +113,13 @@ impl Delivery {
     /// Line numbers are handed out ahead of the disk, but never beyond what it has reserved.
     fn wait_for_reservation(&self, next_seq: u64) -> Result<(), Fault> {
         let mut told = false;
+        let begun = Instant::now();
         while next_seq > self.saver.seq_reserved() {
+            if self.give_up && begun.elapsed() >= RESERVATION_PATIENCE {
+                let text =
+                    format!("shard={} no point could be saved for {RESERVATION_PATIENCE:?}", self.shard);
+                return Err(Fault::stop(Code::PointStore, text));
+            }
             if !told {
                 log::warn!("shard={} waiting until a point is saved: line numbers have run out", self.shard);
             }

@@ -9,12 +9,12 @@ mod tests;
 use crate::change::batch::Batch;
 use crate::code::Code;
 use crate::pack::builder::BuildError;
+use crate::pack::builder::Changed;
 use crate::pack::builder::PackBuilder;
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::message::Message;
 use crate::pipeline::message::ReadOn;
-use crate::sync_point::Inside;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::RecvTimeoutError;
 use crossbeam_channel::Sender;
@@ -24,8 +24,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-/// How long the packer sleeps at most when it holds nothing; the sink's own clock work is done in between.
+/// How long the packer sleeps at most when it holds nothing.
 const IDLE_TICK: Duration = Duration::from_millis(200);
+
+/// How often the sink may look at the clock, busy or not.
+const SINK_TICK: Duration = Duration::from_secs(1);
 
 /// When packs go out.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,7 @@ pub struct Packer {
     pub rhythm: PackRhythm,
     /// When a pack went out last, or the point moved without one.
     pub last_send: Instant,
+    pub last_tick: Instant,
     /// Something has come since then.
     pub behind: bool,
     /// What comes is void until the stream begins anew.
@@ -82,7 +86,8 @@ impl Packer {
             Ok(Message::Batch(_)) if self.void => {}
             Ok(Message::Batch(batch)) => self.take(batch)?,
             Ok(Message::Connected(connected)) => {
-                self.builder.connected_to(&connected.server);
+                let same = connected.identity == self.delivery.identity;
+                self.builder.connected_to(&connected.server, same);
                 self.delivery.connected_to(connected);
             }
             Ok(Message::Interrupted { answer }) => {
@@ -93,11 +98,20 @@ impl Packer {
                     log::debug!("shard={} the producer left before it was told where to read on", self.shard);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => self.delivery.tick()?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) if self.void => {
+                let text =
+                    "ended before a transaction could be read anew; nothing is lost, the next run reads it";
+                return Err(Fault::stop(Code::PointForeign, format!("shard={} {text}", self.shard)));
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 self.flush()?;
                 return Ok(Step::Finished);
             }
+        }
+        if self.last_tick.elapsed() >= SINK_TICK {
+            self.last_tick = Instant::now();
+            self.delivery.tick()?;
         }
         if self.behind && self.last_send.elapsed() >= self.rhythm.timeout {
             self.flush()?;
@@ -118,7 +132,7 @@ impl Packer {
         let outcome = self.builder.accept(&batch, &mut self.delivery);
         match outcome {
             Ok(()) => {}
-            Err(BuildError::Changed { expected, got }) => self.read_anew(&expected, got),
+            Err(BuildError::Changed(changed)) => self.read_anew(&changed),
             Err(error) => return Err(self.fault(error)),
         }
         if self.delivery.packs() != sent_before {
@@ -152,9 +166,9 @@ impl Packer {
 
     /// The transaction in which we resumed is another one than the point speaks of: all of it is delivered, once more
     /// where it was delivered in part. The rest of the broken reading is void until the producer has begun anew.
-    fn read_anew(&mut self, expected: &Inside, got: u32) {
-        log::warn!("{}; all of it is delivered", changed_text(&self.shard, expected, got));
-        self.builder.forget_resume();
+    fn read_anew(&mut self, changed: &Changed) {
+        log::warn!("shard={} {changed}; all from there on is delivered", self.shard);
+        self.builder.deliver_anew(changed);
         self.void = true;
         self.read_anew.store(true, Ordering::Release);
     }
@@ -164,9 +178,10 @@ impl Packer {
         let shard = &self.shard;
         match error {
             BuildError::Output(fault) => fault,
-            BuildError::Changed { expected, got } => {
-                Fault::stop(Code::PointForeign, changed_text(shard, &expected, got))
+            BuildError::Changed(changed) => {
+                Fault::stop(Code::PointForeign, format!("shard={shard} {changed}"))
             }
+            BuildError::Refused(refusal) => Fault::stop(refusal.code, format!("shard={shard} {refusal}")),
             BuildError::Row(bad) => {
                 let fault = Fault::stop(
                     bad.code(),
@@ -179,12 +194,4 @@ impl Packer {
             }
         }
     }
-}
-
-fn changed_text(shard: &str, expected: &Inside, got: u32) -> String {
-    format!(
-        "shard={shard} the transaction that was delivered in part is not the one that comes now: the checksum over its first \
-         {} rows is {got:08x}, expected {:08x}",
-        expected.rows, expected.crc32
-    )
 }

@@ -15,7 +15,6 @@ use crate::change::assembler::Assembler;
 use crate::change::assembler::AssemblerOptions;
 use crate::change::assembler::HandOver;
 use crate::change::batch::Batch;
-use crate::change::batch::Item;
 use crate::change::error::ChangeError;
 use crate::code::Code;
 use crate::config::ShardConfig;
@@ -50,6 +49,12 @@ use std::time::Duration;
 
 /// How long a read waits before stop and the rest are looked at.
 const POLL_TICK: Duration = Duration::from_millis(200);
+
+/// Streams that bring nothing are begun anew after at most so many times `data_source_try_interval`.
+const LONGEST_BACK_OFF: u32 = 20;
+
+/// How long rows in hand wait for the rest of an event of which a part has come.
+const HALF_EVENT_PATIENCE: Duration = Duration::from_millis(5);
 
 /// What a producer is made of, before it knows where to begin.
 pub struct Producer {
@@ -176,7 +181,7 @@ impl Producer {
     /// Streams until it is over for good.
     pub fn run(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Fault> {
         let mut ready = ready;
-        let mut barren = 0;
+        let mut barren: u32 = 0;
         loop {
             let began = ready.dump.resume.clone();
             let identity = ready.session.identity();
@@ -188,8 +193,8 @@ impl Producer {
                 return Err(fault);
             }
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
-            barren = if resume.is_behind(&began) { 0 } else { barren + 1 };
-            if self.until.is_some() && barren > self.shard.sources.len() {
+            barren = if resume.is_behind(&began) { 0 } else { barren.saturating_add(1) };
+            if self.until.is_some() && barren as usize > self.shard.sources.len() {
                 return Err(fault);
             }
             if self.stop.wait(self.pause_after(&fault, barren)) {
@@ -209,7 +214,7 @@ impl Producer {
 
     /// Tells why a stream broke. The next one is asked for at once if the last one brought us on; a server that drops
     /// every stream is not stormed, nor one for which we contend with another replica of our id.
-    fn pause_after(&self, fault: &Fault, barren: usize) -> Duration {
+    fn pause_after(&self, fault: &Fault, barren: u32) -> Duration {
         if self.stop.requested() {
             return Duration::ZERO;
         }
@@ -220,7 +225,7 @@ impl Producer {
             }
             Cure::Retry => {
                 log::warn!("{fault}; reconnecting");
-                self.shard.data_source_try_interval
+                self.shard.data_source_try_interval * barren.clamp(1, LONGEST_BACK_OFF)
             }
             Cure::Refused | Cure::Stop => {
                 log::error!("{fault}; trying again every {:?}", self.shard.repeat_resource_interval);
@@ -259,7 +264,7 @@ impl Producer {
             decoder: Decoder::new(announced(&stream)),
             assembler: Assembler::new(self.options.clone(), definitions, &place.file),
             tracker: PositionTracker::new(place.pos, holes),
-            executed: Executed { set: dump.resume.frontier.gtid_set.clone(), noted: 0 },
+            executed: dump.resume.frontier.gtid_set.clone(),
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
                 created: dump.resume.frontier.file_created,
@@ -309,8 +314,9 @@ impl Unproven {
         if *self.file == *file {
             return self.created == created;
         }
-        let at = |file: &str| BinlogPosition::new(file, 0);
-        self.by_gtid && at(file) > at(&self.file)
+        // Files of another base name (`log_bin` was changed) do not compare.
+        let order = BinlogPosition::new(file, 0).partial_cmp(&BinlogPosition::new(&*self.file, 0));
+        self.by_gtid && order != Some(std::cmp::Ordering::Less)
     }
 }
 
@@ -321,7 +327,8 @@ struct Streaming<'a> {
     decoder: Decoder,
     assembler: Assembler<KnownDefinitions>,
     tracker: PositionTracker,
-    executed: Executed,
+    /// How far we are as a set, where the shard is followed by GTID.
+    executed: Option<GtidSet>,
     /// The file in which we resume, until a format description has proved that it is the one we mean.
     unproven: Option<Unproven>,
     batch: Batch,
@@ -334,10 +341,16 @@ impl Streaming<'_> {
             if self.channels.read_anew.swap(false, Ordering::AcqRel) {
                 return Err(self.fault(producer, ChangeError::again("the transaction is read anew")));
             }
-            let wait = if producer.stop.requested() { Duration::ZERO } else { POLL_TICK };
+            let wait = match self.batch.is_empty() {
+                _ if producer.stop.requested() => Duration::ZERO,
+                true => POLL_TICK,
+                // The rest of an event is on its way; rows in hand do not wait long for it.
+                false => HALF_EVENT_PATIENCE,
+            };
+            let mut idle = false;
             match self.stream.poll(wait).map_err(|error| source_fault(&producer.shard.name, &error))? {
                 Poll::Event(bytes) => {
-                    let mut link = Link { channels: self.channels, executed: &mut self.executed };
+                    let mut link = Link { channels: self.channels };
                     let taken = take_event(
                         bytes,
                         &mut self.decoder,
@@ -349,9 +362,11 @@ impl Streaming<'_> {
                     if let Err(error) = taken {
                         return self.failed(producer, error);
                     }
-                    self.executed.note(&self.batch);
+                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended()) {
+                        executed.add(&gtid);
+                    }
                 }
-                Poll::Idle => {}
+                Poll::Idle => idle = true,
                 Poll::End => {
                     let text = "the server ended the stream; it shuts down, or another replica has our id";
                     return Err(self.fault(
@@ -363,8 +378,8 @@ impl Streaming<'_> {
             if let Err(error) = self.check_file_created() {
                 return Err(self.fault(producer, error));
             }
-            let at_rest = !self.stream.has_buffered_event() || self.batch.is_full();
-            if at_rest && !self.batch.is_empty() && !self.hand_over(self.stream.is_drained()) {
+            let drained = self.stream.is_drained();
+            if (drained || idle || self.batch.is_full()) && !self.hand_over(drained) {
                 return Ok(Ended::PackerGone);
             }
             if let Some(ended) = self.over(producer) {
@@ -378,7 +393,7 @@ impl Streaming<'_> {
         let reached = |target: &Target| {
             // Only behind the format description is it certain that this is the file we mean.
             let rest = self.assembler.rest().filter(|_| self.unproven.is_none());
-            rest.is_some_and(|rest| target.reached(rest, self.executed.set.as_ref()))
+            rest.is_some_and(|rest| target.reached(rest, self.executed.as_ref()))
         };
         if producer.target.as_ref().is_some_and(reached) {
             return Some(Ended::Reached);
@@ -391,8 +406,7 @@ impl Streaming<'_> {
             return true;
         }
         self.batch.drained = drained;
-        let mut link = Link { channels: self.channels, executed: &mut self.executed };
-        link.hand_over(&mut self.batch).is_ok()
+        Link { channels: self.channels }.hand_over(&mut self.batch).is_ok()
     }
 
     /// What was read before an error is delivered before the shard stops or reads on.
@@ -462,38 +476,13 @@ fn take_event(
 /// The way to the packer.
 struct Link<'a> {
     channels: &'a Channels,
-    executed: &'a mut Executed,
 }
 
 impl HandOver for Link<'_> {
     fn hand_over(&mut self, batch: &mut Batch) -> Result<(), ChangeError> {
-        self.executed.note(batch);
-        self.executed.noted = 0;
         let mut full = self.channels.spare.try_recv().unwrap_or_default();
         std::mem::swap(batch, &mut full);
         let sent = self.channels.messages.send(Message::Batch(full));
         sent.map_err(|_| ChangeError::again("the packer has gone"))
-    }
-}
-
-/// How far we are as a set, where the shard is followed by GTID.
-struct Executed {
-    set: Option<GtidSet>,
-    /// Items of the batch in hand whose transactions are in the set.
-    noted: usize,
-}
-
-impl Executed {
-    /// Adds the transactions that have ended in the batch in hand. `--until` looks after every event.
-    fn note(&mut self, batch: &Batch) {
-        let Some(set) = &mut self.set else { return };
-        for item in batch.items.iter().skip(self.noted) {
-            if let Item::End(end) = item
-                && let Some(gtid) = &end.gtid
-            {
-                set.add(gtid);
-            }
-        }
-        self.noted = batch.items.len();
     }
 }

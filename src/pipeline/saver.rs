@@ -17,13 +17,17 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// Between two saves of a busy shard: each costs the disk a flush or two, and what is saved late is only read again
+/// after a crash. The first point after a quiet time is saved at once.
+const SYNC_PAUSE: Duration = Duration::from_millis(50);
+
 /// Between two tries to save.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often points are saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaveRhythm {
-    /// As soon as a pack is acknowledged.
+    /// As soon as a pack is acknowledged, with a short pause between two saves.
     Sync,
     /// After `initial_delay`, then once in a `period`.
     Async { initial_delay: Duration, period: Duration },
@@ -124,7 +128,7 @@ impl Worker {
                     }
                     failing = false;
                     pause = match self.rhythm {
-                        SaveRhythm::Sync => Duration::ZERO,
+                        SaveRhythm::Sync => SYNC_PAUSE,
                         SaveRhythm::Async { period, .. } => period,
                     };
                 }

@@ -3,10 +3,8 @@
 use crate::code::Code;
 use crate::config::ShardConfig;
 use crate::config::SourceOptions;
-use crate::config::SslMode;
 use crate::mysql::config::SourceConfig;
 use crate::mysql::config::TlsConfig;
-use crate::mysql::config::TlsMode;
 use crate::mysql::connection::Connection;
 use crate::mysql::error::ErrorKind;
 use crate::mysql::error::SourceError;
@@ -60,7 +58,7 @@ pub fn source_config(
     let (cert, key) = source.ssl.identity.clone().unzip();
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     Ok(SourceConfig {
-        tls: TlsConfig { mode: tls_mode(source.ssl.mode), ca: source.ssl.ca.clone(), cert, key },
+        tls: TlsConfig { mode: source.ssl.mode, ca: source.ssl.ca.clone(), cert, key },
         connect_timeout: source.connect_timeout,
         so_timeout: source.so_timeout,
         heartbeat_period: source.heartbeat_period,
@@ -78,19 +76,9 @@ pub fn source_config(
     })
 }
 
-fn tls_mode(mode: SslMode) -> TlsMode {
-    match mode {
-        SslMode::Disabled => TlsMode::Disabled,
-        SslMode::Preferred => TlsMode::Preferred,
-        SslMode::Required => TlsMode::Required,
-        SslMode::VerifyCa => TlsMode::VerifyCa,
-        SslMode::VerifyIdentity => TlsMode::VerifyIdentity,
-    }
-}
-
 /// A source's error, in the shard's name.
 pub fn source_fault(shard: &str, error: &SourceError) -> Fault {
-    let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_else(String::new);
+    let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
     let cure = match error.kind() {
         ErrorKind::Retry | ErrorKind::Stopped => Cure::Retry,
         // Our own limit: no server can change its mind about that.

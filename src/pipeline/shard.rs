@@ -8,7 +8,7 @@ use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::TransactionConfig;
 use crate::pack::builder::PackBuilder;
-use crate::pack::builder::PackLimits;
+use crate::pack::builder::PackRules;
 use crate::pack::header::PackHeader;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
@@ -58,6 +58,9 @@ pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &St
     let opened = Opened::open(config, shard)?;
     let mut producer = producer(config, shard, until, stop)?;
     let resume = opened.standing.resume(&shard.name)?;
+    if matches!(shard.sink, SinkConfig::File(_)) {
+        opened.standing.tell_of_missing_packs(&shard.name);
+    }
     let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
     let started = opened.start_epoch(shard, &ready)?;
     started.run(config, shard, producer, ready, stop)
@@ -128,6 +131,8 @@ struct Opened {
 struct Standing {
     record: Option<PointRecord>,
     pack: Option<PackHeader>,
+    /// Whole packs that the sink had to cut off.
+    packs_cut_off: u64,
 }
 
 impl Opened {
@@ -139,7 +144,8 @@ impl Opened {
         let pack = sink
             .standing()
             .map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
-        Ok(Self { store, sink, standing: Standing { record, pack } })
+        let packs_cut_off = sink.packs_cut_off();
+        Ok(Self { store, sink, standing: Standing { record, pack, packs_cut_off } })
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
@@ -162,7 +168,7 @@ impl Opened {
             epoch,
             sequence: 0,
             next_seq,
-            seq_reserved: next_seq + SEQ_RESERVE,
+            seq_reserved: self.standing.seq_reserved().max(next_seq + SEQ_RESERVE),
             saved_ms: now_ms(),
             point: Some(point),
         };
@@ -180,15 +186,55 @@ impl Standing {
         let stored = self.record.as_ref().and_then(|record| record.point.as_ref());
         let point = match &self.pack {
             Some(pack) if self.pack_is_newer(pack) => Some(&pack.point),
+            None if self.packs_cut_off > 0
+                && self.record.as_ref().is_some_and(|record| record.sequence > 0) =>
+            {
+                return Err(Fault::stop(
+                    Code::SinkBroken,
+                    format!(
+                        "shard={shard} the disk lost all packs of this epoch, which it had acknowledged, and nothing tells where \
+                         they began; restore the sink's folder, or remove its files and the stored point to start anew"
+                    ),
+                ));
+            }
             _ => stored,
         };
         point.map(|point| Resume::from_point(shard, point)).transpose()
     }
 
+    /// Acknowledged packs that the sink then had to cut off count as never delivered: the pack before them decides.
     fn pack_is_newer(&self, pack: &PackHeader) -> bool {
-        self.record
-            .as_ref()
-            .is_none_or(|record| (pack.epoch, pack.sequence) > (record.epoch, record.sequence))
+        self.record.as_ref().is_none_or(|record| {
+            let lost = self.packs_cut_off > 0 && pack.epoch == record.epoch;
+            lost || (pack.epoch, pack.sequence) > (record.epoch, record.sequence)
+        })
+    }
+
+    /// Line numbers up to here may have been handed out.
+    fn seq_reserved(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.seq_reserved)
+    }
+
+    /// A sink that keeps packs should hold the one that the stored point followed.
+    fn tell_of_missing_packs(&self, shard: &str) {
+        let held = self.pack.as_ref().map_or((0, 0), |pack| (pack.epoch, pack.sequence));
+        let Some(record) = self.record.as_ref().filter(|r| r.sequence > 0 && held < (r.epoch, r.sequence))
+        else {
+            return;
+        };
+        let missing =
+            format!("pack {}/{}, behind which the stored point stands", record.epoch, record.sequence);
+        match self.packs_cut_off {
+            0 => log::warn!(
+                "shard={shard} the sink's folder holds nothing of {missing}: files were taken away, or it is another folder; \
+                 going on at the stored point"
+            ),
+            lost => log::error!(
+                "{} shard={shard} {lost} packs were lost that the disk had acknowledged, {missing}, among them; going on behind \
+                 the last whole pack, so their rows are delivered again",
+                Code::SinkBroken
+            ),
+        }
     }
 
     fn last_epoch(&self) -> u64 {
@@ -254,6 +300,7 @@ impl Started {
             },
             rhythm: PackRhythm { timeout: shard.packs.timeout, eager: shard.packs.eager },
             last_send: Instant::now(),
+            last_tick: Instant::now(),
             behind: false,
             void: false,
             read_anew: Arc::clone(&read_anew),
@@ -295,15 +342,16 @@ impl Drop for Bell {
 
 fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
     let live = LiveFields { shard: shard.name.clone(), server: ready.session.server.clone() };
-    let limits = PackLimits {
+    let rules = PackRules {
         max_bytes: usize::try_from(shard.packs.max_bytes).unwrap_or(usize::MAX),
         max_lines: shard.packs.max_rows.unwrap_or(u64::MAX).min(shard.memq_limit),
         transaction_lines: shard.transactions.dispatch_transaction,
+        gap_lines: shard.transactions.dispatch_gap,
     };
     let resume = &ready.dump.resume;
     let json = JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String };
     let lines = LineWriter::new(json, Some(live));
-    PackBuilder::new(lines, limits, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
+    PackBuilder::new(lines, rules, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
 }
 
 fn save_rhythm(config: &Config) -> SaveRhythm {

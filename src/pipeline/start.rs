@@ -121,7 +121,7 @@ impl Planning<'_> {
     }
 
     fn resume_by_gtid(&mut self, resume: Resume) -> Result<Dump, Fault> {
-        let ours = resume.frontier.gtid_set.clone().unwrap_or_else(GtidSet::new);
+        let ours = resume.frontier.gtid_set.clone().unwrap_or_default();
         self.check_sets(&ours)?;
         let mut resume = resume;
         if !is_same_server(&resume.identity, &self.session.identity()) {
@@ -277,7 +277,10 @@ impl Planning<'_> {
         let end =
             BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
         match by_gtid {
-            true => self.by_gtid_text(&end.gtid_executed.unwrap_or_else(String::new)),
+            true => match end.gtid_executed {
+                Some(executed) => self.by_gtid_text(&executed),
+                None => Err(self.refused(Code::Protocol, "the server does not tell its gtid_executed")),
+            },
             false => self.by_position(&end.file, end.pos),
         }
     }

@@ -6,7 +6,6 @@ use crate::binlog::TableMapEvent;
 use crate::binlog::TableMetadata;
 use crate::binlog::table_metadata::ColumnMetadata;
 use crate::code::Code;
-use crate::codec::Reader;
 use crate::column::Charset;
 use crate::column::ColumnError;
 use crate::column::ColumnFormat;
@@ -14,7 +13,6 @@ use crate::column::ColumnSpec;
 use crate::column::compatible::compatible;
 use crate::column::declared;
 use crate::column::declared::DeclaredType;
-use crate::column::read_metadata;
 use crate::column::type_code;
 use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
@@ -65,17 +63,13 @@ impl<'a> LoggedTable<'a> {
             text: format!("TABLE_MAP_EVENT: {error}"),
         };
         let name = |bytes| std::str::from_utf8(bytes).map_err(|error| bad(&error));
-        let mut block = Reader::new(map.column_metadata);
-        let mut types = Vec::with_capacity(map.column_count());
-        for type_code in map.column_types {
-            types.push((*type_code, read_metadata(*type_code, &mut block).map_err(|error| bad(&error))?));
-        }
+        let metadata = map.metadata()?;
         Ok(Self {
             database: name(map.database)?,
             table: name(map.table)?,
             flavor: map.flavor,
-            types,
-            metadata: map.table_metadata(&map.metadata()?)?,
+            types: map.column_types.iter().copied().zip(metadata.iter().copied()).collect(),
+            metadata: map.table_metadata(&metadata)?,
         })
     }
 
@@ -106,7 +100,7 @@ impl<'a> LoggedTable<'a> {
     pub fn walking_plan(&self) -> Result<TablePlan, ResolveError> {
         let mut columns = Vec::with_capacity(self.types.len());
         for (index, (type_code, metadata)) in self.types.iter().enumerate() {
-            let format = ColumnFormat::new(&ColumnSpec::new(*type_code, *metadata));
+            let format = ColumnFormat::walking(&ColumnSpec::new(*type_code, *metadata));
             let name = ordinal_name(index);
             let format = format.map_err(|error| self.column_error(&name, &error))?;
             columns.push(PlannedColumn { name, format });

@@ -76,6 +76,8 @@ pub struct FileSink {
     epoch: Option<u64>,
     /// The highest epoch that any file is of.
     newest_epoch: u64,
+    /// Whole packs that the recovery had to cut off.
+    packs_cut_off: u64,
     /// The last pack that is durable, and the file it is in.
     last: Option<(FileName, PackHeader)>,
     /// When the open file was first seen open.
@@ -105,6 +107,7 @@ impl FileSink {
             recovered: false,
             epoch: None,
             newest_epoch: 0,
+            packs_cut_off: 0,
             last: None,
             opened: None,
             retired: None,
@@ -119,6 +122,7 @@ impl FileSink {
             let recovered = recover(self.writer.disk(), &self.config.dir, &self.shard)?;
             self.last = recovered.last;
             self.newest_epoch = recovered.newest_epoch;
+            self.packs_cut_off = recovered.packs_cut_off;
             self.recovered = true;
         }
         self.writer.settle()
@@ -252,6 +256,10 @@ impl Sink for FileSink {
     fn standing(&mut self) -> Result<Option<PackHeader>, SinkError> {
         self.ready()?;
         Ok(self.last.as_ref().map(|(_, header)| header.clone()))
+    }
+
+    fn packs_cut_off(&self) -> u64 {
+        self.packs_cut_off
     }
 
     fn begin_epoch(&mut self, epoch: u64) -> Result<(), SinkError> {

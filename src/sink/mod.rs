@@ -26,6 +26,8 @@ use std::time::Instant;
 /// The order of calls: `standing` once, `begin_epoch`, then `deliver` and `tick` as needed, `close` at the end. A new
 /// epoch may begin at any time between two packs.
 ///
+/// What is not said otherwise is a sink that keeps nothing: it stands nowhere, takes any epoch and has nothing to do.
+///
 /// No call waits for ever. One that cannot go on within a few seconds returns a retryable error.
 pub trait Sink: Send {
     /// Returns once the pack is as durable as this sink promises. After a retryable error the same pack may be delivered
@@ -39,16 +41,30 @@ pub trait Sink: Send {
 
     /// The last whole pack that this sink holds, after it has mended what a crash left; none from a sink that keeps
     /// nothing, and from an empty one.
-    fn standing(&mut self) -> Result<Option<PackHeader>, SinkError>;
+    fn standing(&mut self) -> Result<Option<PackHeader>, SinkError> {
+        Ok(None)
+    }
+
+    /// Whole packs that the mending before `standing` had to cut off. One that was acknowledged is among them when the disk
+    /// lost what it had promised to keep.
+    fn packs_cut_off(&self) -> u64 {
+        0
+    }
 
     /// Packs of a new epoch follow. A sink that keeps epochs refuses one that does not rise.
-    fn begin_epoch(&mut self, epoch: u64) -> Result<(), SinkError>;
+    fn begin_epoch(&mut self, _epoch: u64) -> Result<(), SinkError> {
+        Ok(())
+    }
 
     /// Does what falls due with time. To be called about once a second, between packs.
-    fn tick(&mut self, now: Instant) -> Result<(), SinkError>;
+    fn tick(&mut self, _now: Instant) -> Result<(), SinkError> {
+        Ok(())
+    }
 
     /// The end: nothing is delivered after it. What was delivered is durable with or without this call.
-    fn close(&mut self) -> Result<(), SinkError>;
+    fn close(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// A pack that was not taken, or a sink that cannot be used.

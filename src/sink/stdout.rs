@@ -6,7 +6,6 @@
 
 use crate::code::Code;
 use crate::pack::header::Pack;
-use crate::pack::header::PackHeader;
 use crate::sink::Sink;
 use crate::sink::SinkError;
 use rustix::event::PollFd;
@@ -302,18 +301,6 @@ impl Sink for StdoutSink {
         self.shared.owes_rest(&self.shard)
     }
 
-    fn standing(&mut self) -> Result<Option<PackHeader>, SinkError> {
-        Ok(None)
-    }
-
-    fn begin_epoch(&mut self, _epoch: u64) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    fn tick(&mut self, _now: Instant) -> Result<(), SinkError> {
-        Ok(())
-    }
-
     fn close(&mut self) -> Result<(), SinkError> {
         self.shared.leave(&self.shard)
     }
@@ -330,6 +317,7 @@ impl Drop for StdoutSink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pack::header::PackHeader;
     use crate::sink::testing::in_packs;
     use crate::sink::testing::lines;
     use crate::sink::testing::packs;

@@ -28,10 +28,47 @@ const MAX_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct FileStore {
     place: Place,
-    /// (epoch, sequence) of what the store holds; none while that has not been looked at or there is no point.
-    held: Option<(u64, u64)>,
+    /// What the store holds; none while that has not been looked at or there is no record.
+    held: Option<Held>,
     looked: bool,
     _lock: FolderLock,
+}
+
+/// As much of a record as must not go back.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    epoch: u64,
+    sequence: u64,
+    seq_reserved: u64,
+    has_point: bool,
+}
+
+impl Held {
+    fn of(record: &PointRecord) -> Self {
+        Self {
+            epoch: record.epoch,
+            sequence: record.sequence,
+            seq_reserved: record.seq_reserved,
+            has_point: record.point.is_some(),
+        }
+    }
+
+    /// What would go back, if this were saved over it.
+    fn loss(self, next: Self) -> Option<String> {
+        if (next.epoch, next.sequence) < (self.epoch, self.sequence) {
+            return Some(format!(
+                "refused to go back from epoch {} pack {} to epoch {} pack {}",
+                self.epoch, self.sequence, next.epoch, next.sequence
+            ));
+        }
+        if next.seq_reserved < self.seq_reserved {
+            return Some(format!(
+                "refused to give back numbers of rows, from {} to {}",
+                self.seq_reserved, next.seq_reserved
+            ));
+        }
+        (self.has_point && !next.has_point).then(|| "refused to forget a point".to_owned())
+    }
 }
 
 impl FileStore {
@@ -54,7 +91,7 @@ impl FileStore {
     /// Saves without looking at what is there: an operator's word counts more than a lost, broken or later point.
     pub fn replace(&mut self, record: &PointRecord) -> Result<(), StoreError> {
         self.place.write(record)?;
-        self.held = Some((record.epoch, record.sequence));
+        self.held = Some(Held::of(record));
         self.looked = true;
         Ok(())
     }
@@ -63,7 +100,7 @@ impl FileStore {
 impl SyncPointStore for FileStore {
     fn load(&mut self) -> Result<Option<PointRecord>, StoreError> {
         let record = self.place.read()?;
-        self.held = record.as_ref().map(|record| (record.epoch, record.sequence));
+        self.held = record.as_ref().map(Held::of);
         self.looked = true;
         Ok(record)
     }
@@ -72,15 +109,8 @@ impl SyncPointStore for FileStore {
         if !self.looked {
             self.load()?;
         }
-        if let Some(held) = self.held.filter(|held| (record.epoch, record.sequence) < *held) {
-            let text = format!(
-                "{}: refused to go back from epoch {} pack {} to epoch {} pack {}",
-                self.place.point().display(),
-                held.0,
-                held.1,
-                record.epoch,
-                record.sequence
-            );
+        if let Some(loss) = self.held.and_then(|held| held.loss(Held::of(record))) {
+            let text = format!("{}: {loss}", self.place.point().display());
             return Err(StoreError::new(Code::Internal, text));
         }
         self.replace(record)
@@ -324,6 +354,22 @@ mod tests {
         store.save(&record(3, 0)).unwrap();
         assert!(store.save(&record(2, 6)).is_err());
         assert_eq!(store.load(), Ok(Some(record(3, 0))));
+    }
+
+    #[test]
+    fn numbers_of_rows_are_not_given_back_and_a_point_is_not_forgotten() {
+        let temp = folder_with(&record(2, 5));
+        let mut store = FileStore::open(temp.path(), SHARD).unwrap();
+        let fewer = PointRecord { seq_reserved: 100_000, ..record(3, 0) };
+        let error = store.save(&fewer).unwrap_err();
+        assert_eq!(error.code, Code::Internal);
+        assert!(error.text.contains("100001 to 100000"), "{error}");
+        let none = PointRecord { point: None, ..record(3, 0) };
+        assert_eq!(store.save(&none).unwrap_err().code, Code::Internal);
+        assert_eq!(store.load(), Ok(Some(record(2, 5))));
+        // An operator may do both.
+        store.replace(&PointRecord { seq_reserved: 7, ..none }).unwrap();
+        store.save(&PointRecord { seq_reserved: 7, ..record(3, 1) }).unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Sync points: the place from which a shard is read on, and the stores that keep it.
 //!
-//! A point always stands at the border of a transaction; rows of the transaction behind it that were delivered already
-//! are counted in [`Inside`]. A store never takes "cannot be read", "empty" or "changed" for "no point". Which point is
+//! A point always stands at the border of a transaction; how much of the transaction behind it was delivered already is
+//! said by [`Inside`]. A store never takes "cannot be read", "empty" or "changed" for "no point". Which point is
 //! saved and when is the pipeline's decision: only after the sink has made the pack durable.
 #![cfg_attr(
     not(test),
@@ -54,13 +54,24 @@ pub struct SyncPoint {
     pub ts_ms: u64,
 }
 
-/// Rows of the transaction at the point that are delivered already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How far delivery is into the transaction that starts at the point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inside {
+    /// The transaction's name, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtid: Option<String>,
+    /// Its first rows, watched or not, that are delivered or need not be: up to the last line delivered of it.
     pub rows: u64,
+    /// What is done with behind those rows and is no row: savepoints, ROLLBACK TO, statements.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub steps: u64,
     /// CRC-32 over those rows' (op, table), to prove on the second reading that they are the same rows.
     #[serde(with = "hex_crc32")]
     pub crc32: u32,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a store keeps of one shard.
@@ -87,7 +98,8 @@ pub struct PointRecord {
 /// everything that cannot be read or makes no sense is an error.
 ///
 /// `save` returns once the record is durable; a crash at any time leaves the old record or the new one. It refuses a
-/// record whose (epoch, sequence) is lower than that of the record last loaded or saved: points never go back quietly.
+/// record whose (epoch, sequence) or `seq_reserved` is lower than that of the record last loaded or saved, and one
+/// without a point over one with a point: nothing goes back quietly.
 pub trait SyncPointStore: Send {
     fn load(&mut self) -> Result<Option<PointRecord>, StoreError>;
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError>;

@@ -4,12 +4,13 @@
 //! {"format":1,"shard":"producer00","epoch":3,"sequence":17,"next_seq":4712,"seq_reserved":100001,
 //!  "saved_ms":1700000000123,"point":{"server":{"server_uuid":"3e11fa47-…","server_id":56},
 //!  "file":"mysql-bin.000003","pos":1234,"file_created":1699990000,"gtid_set":"3e11fa47-…:1-23",
-//!  "inside":{"rows":7,"crc32":"0f3a77c1"},"ts_ms":1700000000100},"crc32":"c2b7a5d1"}
+//!  "inside":{"gtid":"3e11fa47-…:24","rows":7,"crc32":"0f3a77c1"},"ts_ms":1700000000100},"crc32":"c2b7a5d1"}
 //! ```
 //!
-//! on one line. `server_uuid`, `gtid_set` and `inside` are absent when there is none, `point` is `null` then. The last
-//! member seals the line ([`crate::sync_point::sealed`]). A later format keeps `format` first and the seal last, so that this
-//! version can say that it does not know it. Members that this version does not know are ignored.
+//! on one line. `server_uuid`, `gtid_set`, `inside` and its `gtid` are absent when there is none, and `steps` of `inside`
+//! when it is 0; `point` is `null` when there is none. The last member seals the line ([`crate::sync_point::sealed`]). A
+//! later format keeps `format` first and the seal last, so that this version can say that it does not know it. Members that
+//! this version does not know are ignored.
 
 use crate::sync_point::PointRecord;
 use crate::sync_point::sealed::seal;
@@ -73,6 +74,11 @@ pub(crate) mod tests {
         }
     }
 
+    fn inside() -> Inside {
+        let gtid = Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:24".into());
+        Inside { gtid, rows: 7, steps: 0, crc32: 0x0f3a_77c1 }
+    }
+
     pub(crate) fn record(epoch: u64, sequence: u64) -> PointRecord {
         PointRecord {
             shard: "producer00".into(),
@@ -81,7 +87,7 @@ pub(crate) mod tests {
             next_seq: 4712,
             seq_reserved: 100_001,
             saved_ms: 1_700_000_000_123,
-            point: Some(SyncPoint { inside: Some(Inside { rows: 7, crc32: 0x0f3a_77c1 }), ..point(1234) }),
+            point: Some(SyncPoint { inside: Some(inside()), ..point(1234) }),
         }
     }
 
@@ -95,7 +101,8 @@ pub(crate) mod tests {
                 r#""seq_reserved":100001,"saved_ms":1700000000123,"point":{"server":{"server_uuid":"#,
                 r#""3e11fa47-71ca-11e1-9e33-c80aa9429562","server_id":56},"file":"mysql-bin.000003","#,
                 r#""pos":1234,"file_created":1699990000,"gtid_set":"#,
-                r#""3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23","inside":{"rows":7,"crc32":"0f3a77c1"},"#,
+                r#""3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23","inside":{"#,
+                r#""gtid":"3e11fa47-71ca-11e1-9e33-c80aa9429562:24","rows":7,"crc32":"0f3a77c1"},"#,
                 r#""ts_ms":1700000000100},"crc32":""#
             )
         );

@@ -4,7 +4,10 @@
 //! The password itself is sent only inside TLS, or encrypted with the server's RSA key.
 
 use super::handshake::trim_nonce;
+use super::response::ERR;
 use super::response::ErrPacket;
+use super::response::OK;
+use super::response::one_line;
 use crate::codec::CodecError;
 use crate::codec::Reader;
 use aws_lc_rs::rsa::OAEP_SHA1_MGF1SHA1;
@@ -17,10 +20,8 @@ use sha1::Sha1;
 use sha2::Sha256;
 use std::fmt;
 
-const OK: u8 = 0x00;
 const MORE: u8 = 0x01;
 const SWITCH: u8 = 0xfe;
-const ERR: u8 = 0xff;
 
 /// After the scramble: the server remembered it, or needs the password.
 const FAST_OK: u8 = 3;
@@ -87,7 +88,7 @@ impl From<CodecError> for AuthError {
 }
 
 /// What to do after a packet from the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum AuthStep {
     /// Send this payload and wait for the next packet.
     Send(Vec<u8>),
@@ -97,6 +98,18 @@ pub enum AuthStep {
     Done,
     /// The server said no.
     Refused(ErrPacket),
+}
+
+/// The payload may be the password itself.
+impl fmt::Debug for AuthStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send(payload) => write!(f, "Send({} bytes)", payload.len()),
+            Self::Wait => f.write_str("Wait"),
+            Self::Done => f.write_str("Done"),
+            Self::Refused(error) => f.debug_tuple("Refused").field(error).finish(),
+        }
+    }
 }
 
 /// One login attempt.
@@ -153,7 +166,7 @@ impl Authenticator {
         if r.is_empty() {
             return Err(AuthError::Unsupported { plugin: "mysql_old_password".into() });
         }
-        let name = String::from_utf8_lossy(r.nul_terminated("login switch: method")?).into_owned();
+        let name = one_line(r.nul_terminated("login switch: method")?);
         let Some(plugin) = Plugin::from_name(&name) else {
             return Err(AuthError::Unsupported { plugin: name });
         };
@@ -331,6 +344,30 @@ mod tests {
         assert_eq!(unsupported(&[SWITCH]), "mysql_old_password");
         assert_eq!(unsupported(b"\xfeclient_ed25519\0xyz"), "client_ed25519");
         assert_eq!(unsupported(b"\xfemysql_clear_password\0"), "mysql_clear_password");
+    }
+
+    #[test]
+    fn what_is_sent_is_not_shown() {
+        let mut auth = Authenticator::new(b"pw", "sha256_password", NONCE, true);
+        let login = super::super::handshake::LoginRequest {
+            auth_response: auth.proof(),
+            user: b"repl".to_vec(),
+            ..Default::default()
+        };
+        let step = AuthStep::Send(auth.proof());
+        for text in [format!("{login:?}"), format!("{login:#?}"), format!("{step:?}"), format!("{step:#?}")] {
+            let digits: String = text.split_whitespace().collect();
+            assert!(!text.contains("pw") && !digits.contains("112,119"), "{text}");
+        }
+        assert!(format!("{login:?}").contains("repl"));
+    }
+
+    #[test]
+    fn a_method_of_any_name_stays_on_one_line() {
+        let packet = [&b"\xfeclient\n\x1b[2J"[..], &[b'x'; 5000], &[0]].concat();
+        let error = Authenticator::new(b"", "", NONCE, true).on_packet(&packet).unwrap_err().to_string();
+        assert!(error.starts_with("the account uses the login method client  [2Jxxx"), "{error}");
+        assert!(error.chars().count() < 1100 && !error.contains(char::is_control));
     }
 
     #[test]

@@ -11,6 +11,11 @@ pub const COM_BINLOG_DUMP: u8 = 0x12;
 pub const COM_REGISTER_SLAVE: u8 = 0x15;
 pub const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 
+/// Dump flag of MySQL 8.0.26 and later: heartbeats of the kind that carries 64 bits of position. Older servers look at
+/// BINLOG_DUMP_NON_BLOCK (1) alone. To MariaDB the same bit says "send ANNOTATE_ROWS events", but that server does not
+/// know COM_BINLOG_DUMP_GTID, the only command that we send it with.
+const USE_HEARTBEAT_EVENT_V2: u16 = 2;
+
 /// The server refuses a longer host name in COM_REGISTER_SLAVE (HOSTNAME_LENGTH, 60 until 8.0.17).
 const REPORT_HOST_MAX: usize = 60;
 
@@ -73,7 +78,7 @@ impl<'a> Command<'a> {
             }
             Self::BinlogDumpGtid { server_id, file, pos, gtid_set } => {
                 out.push(COM_BINLOG_DUMP_GTID);
-                out.extend_from_slice(&[0; 2]); // flags: BINLOG_THROUGH_GTID is implied
+                out.extend_from_slice(&USE_HEARTBEAT_EVENT_V2.to_le_bytes()); // flags; BINLOG_THROUGH_GTID is implied
                 out.extend_from_slice(&server_id.to_le_bytes());
                 put_long(&mut out, file);
                 out.extend_from_slice(&pos.to_le_bytes());
@@ -184,7 +189,7 @@ mod tests {
         let dump = Command::BinlogDump { pos: 0x0102, server_id: 3, file: b"b.1" }.encode();
         assert_eq!(dump, b"\x12\x02\x01\0\0\0\0\x03\0\0\0b.1");
         let dump = Command::BinlogDumpGtid { server_id: 3, file: b"", pos: 4, gtid_set: b"S" }.encode();
-        assert_eq!(dump, b"\x1e\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0S");
+        assert_eq!(dump, b"\x1e\x02\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0S");
         let register = Command::RegisterSlave { server_id: 3, host: &[b'h'; 99], port: 9 }.encode();
         assert_eq!(register.len(), 1 + 4 + 1 + 60 + 1 + 1 + 2 + 8);
     }

@@ -9,10 +9,12 @@ use super::capability::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA;
 use super::capability::CLIENT_SECURE_CONNECTION;
 use super::capability::CLIENT_SSL;
 use super::capability::NEEDED;
+use super::response::one_line;
 use crate::codec::CodecError;
 use crate::codec::Reader;
 use crate::codec::put_lenenc;
 use crate::codec::put_lenenc_bytes;
+use std::fmt;
 
 /// The greeting version spoken since MySQL 3.21.
 const PROTOCOL: u8 = 10;
@@ -50,7 +52,7 @@ impl Greeting {
         if protocol != PROTOCOL {
             return Err(r.invalid("greeting: protocol version", protocol.into()));
         }
-        let version = String::from_utf8_lossy(r.nul_terminated("greeting: server version")?).into_owned();
+        let version = one_line(r.nul_terminated("greeting: server version")?);
         let connection_id = r.u32("greeting: connection id")?;
         let mut nonce = r.take(8, "greeting: nonce")?.to_vec();
         r.skip(1, "greeting: filler")?;
@@ -119,7 +121,7 @@ pub(super) fn trim_nonce(nonce: &mut Vec<u8>) {
 fn rest_name(r: &mut Reader<'_>) -> String {
     let rest = r.rest();
     let name = rest.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(name).into_owned()
+    one_line(name)
 }
 
 fn put_nul_terminated(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -128,7 +130,7 @@ fn put_nul_terminated(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// The client's answer to a greeting ("Protocol::HandshakeResponse41"). Never names a default database.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct LoginRequest {
     /// What both sides agree to use: a subset of the greeting's.
     pub capabilities: u32,
@@ -139,6 +141,18 @@ pub struct LoginRequest {
     pub auth_plugin: String,
     /// What the server shows in `performance_schema.session_connect_attrs`.
     pub attributes: Vec<(String, String)>,
+}
+
+/// With `sha256_password` inside TLS the proof is the password itself.
+impl fmt::Debug for LoginRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginRequest")
+            .field("user", &String::from_utf8_lossy(&self.user))
+            .field("auth_plugin", &self.auth_plugin)
+            .field("capabilities", &self.capabilities)
+            .field("attributes", &self.attributes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl LoginRequest {
@@ -266,6 +280,8 @@ mod tests {
         let read = Greeting::parse(&greeting.encode()).unwrap();
         assert_eq!(read.server_version, "10.11.19-MariaDB");
         assert_eq!(read.mariadb_capabilities, 0x1d);
+        greeting.server_version = "9.7.1\n\x1b[2J".into();
+        assert_eq!(Greeting::parse(&greeting.encode()).unwrap().server_version, "9.7.1  [2J");
     }
 
     #[test]

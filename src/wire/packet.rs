@@ -4,6 +4,7 @@
 //! [`FrameBuf`] is fed by whoever owns the socket and hands out packets where they lie. Small packets are never
 //! copied, except the unfinished one at the end of a read when room is needed; memory grows only as bytes arrive.
 
+use super::response::ERR;
 use byteorder::ByteOrder;
 use byteorder::LittleEndian;
 use std::fmt;
@@ -18,8 +19,6 @@ pub const READ_SIZE: usize = 64 * 1024;
 const USUAL: usize = 2 * READ_SIZE;
 /// A buffer grown beyond this by a large packet is given back when small ones follow.
 const KEEP: usize = 4 * 1024 * 1024;
-/// The first payload byte of an ERR packet.
-const ERR: u8 = 0xff;
 
 /// Frames that do not make a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,13 +8,17 @@ use crate::codec::put_lenenc;
 use crate::codec::put_lenenc_bytes;
 use std::fmt;
 
-const OK: u8 = 0x00;
+/// The first byte of an OK packet.
+pub const OK: u8 = 0x00;
 const NULL: u8 = 0xfb;
 const LOCAL_INFILE: u8 = 0xfb;
 const EOF: u8 = 0xfe;
-const ERR: u8 = 0xff;
+/// The first byte of an ERR packet.
+pub const ERR: u8 = 0xff;
 /// MYSQL_TYPE_VAR_STRING: every column of a result set that [`encode_result_set`] makes.
 const VAR_STRING: u8 = 253;
+/// Characters of a server's text that are kept. Servers cut their messages at 512 bytes.
+const LONGEST_TEXT: usize = 1000;
 /// A result set's memory beside its bytes: what a column or a value costs even when empty.
 const OVERHEAD: usize = 32;
 
@@ -117,9 +121,14 @@ impl fmt::Display for ErrPacket {
 }
 
 /// Text from a server, made fit for one line of a log.
-fn one_line(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim_end().to_string()
+pub(super) fn one_line(bytes: &[u8]) -> String {
+    // A character has four bytes at the most.
+    let text = String::from_utf8_lossy(bytes.get(..4 * LONGEST_TEXT + 4).unwrap_or(bytes));
+    let mut chars = text.chars();
+    let line: String =
+        chars.by_ref().take(LONGEST_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let more = if chars.next().is_some() { "…" } else { "" };
+    line.trim_end().to_string() + more
 }
 
 /// Whether a payload is an EOF packet or the OK packet that stands for one: header 0xFE, and not so long that it is a
@@ -442,6 +451,9 @@ mod tests {
         let packet = ErrPacket::parse(b"\xff\x15\x04#28000Access denied").unwrap();
         assert_eq!(packet.to_string(), "Access denied (error 1045, 28000)");
         assert_eq!(ErrPacket::parse(b"\xff\x10\x04#abc").unwrap().message, "#abc");
+        let endless = [&b"\xff\x10\x04"[..], &[b'x'; 100_000]].concat();
+        let message = ErrPacket::parse(&endless).unwrap().message;
+        assert_eq!((message.chars().count(), message.ends_with("x…")), (1001, true));
         assert!(ErrPacket::parse(b"\xff\x10").is_err() && ErrPacket::parse(b"\0\0\0").is_err());
     }
 

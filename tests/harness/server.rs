@@ -70,11 +70,12 @@ impl Kind {
         }
     }
 
-    /// The kind whose package holds the mysqlbinlog for this kind's files, and that program's name.
+    /// The kind whose package holds the mysqlbinlog for this kind's files, and that program's name. MySQL 9.7's leaves
+    /// out the last row of a 5.6 event when that row is NULL in (almost) all columns; MariaDB's prints it.
     fn mysqlbinlog(self) -> (Kind, &'static str) {
         match self {
-            Kind::Mysql56 | Kind::Mysql97 => (Kind::Mysql97, "mysqlbinlog-9.7"),
-            Kind::Mariadb => (Kind::Mariadb, "mariadb-binlog"),
+            Kind::Mysql97 => (Kind::Mysql97, "mysqlbinlog-9.7"),
+            Kind::Mysql56 | Kind::Mariadb => (Kind::Mariadb, "mariadb-binlog"),
         }
     }
 

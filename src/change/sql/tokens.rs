@@ -5,9 +5,9 @@
 pub enum Token {
     /// A bare word: a keyword or an unquoted name, as written.
     Word(String),
-    /// A name in backticks or double quotes, quotes undone.
+    /// A name in backticks, or under ANSI_QUOTES in double quotes, quotes undone.
     Quoted(String),
-    /// A string in single quotes; its text is of no interest here.
+    /// A string; its text is of no interest here.
     Text,
     /// Any other character.
     Mark(char),
@@ -23,15 +23,33 @@ impl Token {
     }
 }
 
+/// What of a session's `sql_mode` decides where a token ends. The server logs it with each statement.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quoting {
+    /// Double quotes enclose names, not strings.
+    pub ansi_quotes: bool,
+    /// A backslash in a string stands for itself.
+    pub plain_backslash: bool,
+}
+
+impl Quoting {
+    /// From the bits that a query event carries (`MODE_ANSI_QUOTES` and `MODE_NO_BACKSLASH_ESCAPES` of both servers).
+    pub fn of_sql_mode(sql_mode: u64) -> Self {
+        Self { ansi_quotes: sql_mode & 4 != 0, plain_backslash: sql_mode & (1 << 20) != 0 }
+    }
+}
+
 /// The tokens of a statement, read once from front to back with one token of look-ahead.
+#[derive(Clone)]
 pub struct Tokens<'a> {
     rest: &'a str,
+    quoting: Quoting,
     ahead: Option<Token>,
 }
 
 impl<'a> Tokens<'a> {
-    pub fn new(sql: &'a str) -> Self {
-        Self { rest: sql, ahead: None }
+    pub fn new(sql: &'a str, quoting: Quoting) -> Self {
+        Self { rest: sql, quoting, ahead: None }
     }
 
     pub fn next(&mut self) -> Option<Token> {
@@ -43,6 +61,15 @@ impl<'a> Tokens<'a> {
             self.ahead = self.read();
         }
         self.ahead.as_ref()
+    }
+
+    /// The word that a statement begins with, in capitals; brackets and semicolons before it are passed over.
+    pub fn verb(&mut self) -> Option<String> {
+        while self.accept("(") || self.accept(";") {}
+        match self.next()? {
+            Token::Word(word) => Some(word.to_ascii_uppercase()),
+            Token::Quoted(_) | Token::Text | Token::Mark(_) => None,
+        }
     }
 
     /// The next bare word in capitals; anything else before it is passed over.
@@ -67,6 +94,11 @@ impl<'a> Tokens<'a> {
         matches
     }
 
+    /// Consumes the next token if it is one of these words or marks.
+    pub fn accept_any(&mut self, wanted: &[&str]) -> bool {
+        wanted.iter().any(|wanted| self.accept(wanted))
+    }
+
     /// Consumes a name, quoted or not.
     pub fn name(&mut self) -> Option<String> {
         match self.peek()? {
@@ -83,9 +115,10 @@ impl<'a> Tokens<'a> {
         self.skip_blanks_and_comments();
         let first = self.rest.chars().next()?;
         match first {
-            '`' | '"' => Some(Token::Quoted(self.quoted(first, false))),
-            '\'' => {
-                self.quoted(first, true);
+            '`' => Some(Token::Quoted(self.quoted(first, true))),
+            '"' if self.quoting.ansi_quotes => Some(Token::Quoted(self.quoted(first, true))),
+            '\'' | '"' => {
+                self.quoted(first, self.quoting.plain_backslash);
                 Some(Token::Text)
             }
             _ if is_word_character(first) => {
@@ -107,25 +140,16 @@ impl<'a> Tokens<'a> {
 
     fn skip_blanks_and_comments(&mut self) {
         loop {
-            self.rest = self.rest.trim_start();
+            self.rest = self.rest.trim_start_matches(is_blank);
             if self.rest.starts_with("/*") {
-                let version = self.rest.starts_with("/*!") || self.rest.starts_with("/*M!");
-                let length = if version {
-                    // The server runs what stands in /*!50001 … */: drop the opening and its number only.
-                    let opening = self.rest.find('!').map_or(2, |at| at + 1);
-                    let digits =
-                        self.rest.get(opening..).unwrap_or("").bytes().take_while(u8::is_ascii_digit).count();
-                    opening + digits
-                } else {
-                    self.rest.find("*/").map_or(self.rest.len(), |end| end + 2)
+                let length = match version_opening(self.rest) {
+                    Some(length) => length,
+                    None => self.rest.find("*/").map_or(self.rest.len(), |end| end + 2),
                 };
                 self.advance(length);
             } else if self.rest.starts_with("*/") {
                 self.advance(2);
-            } else if self.rest.starts_with('#')
-                || self.rest.starts_with("-- ")
-                || self.rest.starts_with("--\t")
-            {
+            } else if self.rest.starts_with('#') || begins_dash_comment(self.rest) {
                 let end = self.rest.find('\n').map_or(self.rest.len(), |end| end + 1);
                 self.advance(end);
             } else {
@@ -134,8 +158,9 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Reads a quoted token; the quote doubled stands for itself, and in strings a backslash takes the next character.
-    fn quoted(&mut self, quote: char, backslash: bool) -> String {
+    /// Reads a quoted token; the quote doubled stands for itself, and unless `plain_backslash` a backslash takes the next
+    /// character.
+    fn quoted(&mut self, quote: char, plain_backslash: bool) -> String {
         let mut text = String::new();
         let mut characters = self.rest.char_indices().skip(1).peekable();
         let mut end = self.rest.len();
@@ -149,7 +174,7 @@ impl<'a> Tokens<'a> {
                 end = at + quote.len_utf8();
                 break;
             }
-            if backslash && character == '\\' {
+            if !plain_backslash && character == '\\' {
                 characters.next();
                 continue;
             }
@@ -158,6 +183,22 @@ impl<'a> Tokens<'a> {
         self.advance(end);
         text
     }
+}
+
+/// The server runs what stands in `/*!50001 … */` and `/*M!100100 … */`: the length of the opening and its number only.
+fn version_opening(text: &str) -> Option<usize> {
+    let after = text.strip_prefix("/*!").or_else(|| text.strip_prefix("/*M!"))?;
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    Some(text.len() - after.len() + digits)
+}
+
+/// Two dashes begin a comment when a blank, a control character or the end follows (manual, "Comments").
+fn begins_dash_comment(text: &str) -> bool {
+    text.strip_prefix("--").is_some_and(|rest| rest.chars().next().is_none_or(is_blank))
+}
+
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || character.is_control()
 }
 
 fn is_word_character(character: char) -> bool {

@@ -9,7 +9,7 @@ use crate::change::batch::Place;
 use crate::change::batch::Sql;
 use crate::change::batch::SqlOp;
 use crate::pack::builder::Frontier;
-use crate::pack::builder::PackLimits;
+use crate::pack::builder::PackRules;
 use crate::pack::header::Pack;
 use crate::pack::header::PackHeader;
 use crate::pack::json::JsonOptions;
@@ -72,7 +72,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
     let (spare, _) = bounded(1);
     let place = Place { file: "b.1".into(), pos: 4 };
     let frontier = Frontier { place, file_created: 0, gtid_set: None, ts_ms: 0 };
-    let limits = PackLimits { max_bytes: 1 << 20, max_lines: 1000, transaction_lines: false };
+    let limits = PackRules { max_bytes: 1 << 20, max_lines: 1000, transaction_lines: false, gap_lines: true };
     let packer = Packer {
         shard: "s".into(),
         messages: inbox,
@@ -99,6 +99,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
         rhythm,
         last_send: Instant::now(),
         behind: false,
+        last_tick: Instant::now(),
         void: false,
         read_anew: Arc::default(),
     };

@@ -38,25 +38,29 @@ pub(super) struct Recovered {
     pub last: Option<(FileName, PackHeader)>,
     /// The highest epoch that any file is of; 0: none.
     pub newest_epoch: u64,
+    /// Packs whose whole headers were cut off.
+    pub packs_cut_off: u64,
 }
 
 /// Mends one shard's files in a folder. Nobody else may be writing them.
 pub(super) fn recover(disk: &mut dyn Disk, folder: &Path, shard: &str) -> Result<Recovered, SinkError> {
     let mut files = list_shard(folder, shard).map_err(|e| failed(folder, "cannot be read", e))?;
     let newest_epoch = files.keys().map(|name| name.epoch).max().unwrap_or(0);
-    let mut recovery = Recovery { disk, folder };
+    let mut recovery = Recovery { disk, folder, packs_cut_off: 0 };
     while let Some((name, found)) = files.pop_last() {
         if let Some((first, last)) = recovery.mend(&name, found)? {
             recovery.check_earlier(files.into_iter().collect(), name.clone(), first)?;
-            return Ok(Recovered { last: Some((name, last)), newest_epoch });
+            let packs_cut_off = recovery.packs_cut_off;
+            return Ok(Recovered { last: Some((name, last)), newest_epoch, packs_cut_off });
         }
     }
-    Ok(Recovered { last: None, newest_epoch })
+    Ok(Recovered { last: None, newest_epoch, packs_cut_off: recovery.packs_cut_off })
 }
 
 struct Recovery<'a> {
     disk: &'a mut dyn Disk,
     folder: &'a Path,
+    packs_cut_off: u64,
 }
 
 impl Recovery<'_> {
@@ -84,6 +88,7 @@ impl Recovery<'_> {
             self.cut(&files, last.data_end, last.sidecar_end)?;
             return Ok(files.scan.first.clone().map(|first| (first, last.header)));
         }
+        self.packs_cut_off += files.scan.headers - last.as_ref().map_or(0, |last| last.number);
         let Some(last) = last else {
             self.remove(name, files.length)?;
             return Ok(None);

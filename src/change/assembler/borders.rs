@@ -1,0 +1,200 @@
+//! Where transactions begin and end, and where the log can be read on in between.
+
+use crate::binlog::Gtid;
+use crate::change::assembler::At;
+use crate::change::batch::Batch;
+use crate::change::batch::Begin;
+use crate::change::batch::End;
+use crate::change::batch::Item;
+use crate::change::batch::Outcome;
+use crate::change::batch::Place;
+use crate::change::batch::TransactionGtid;
+use crate::change::error::ChangeError;
+use crate::code::Code;
+use std::sync::Arc;
+
+/// Follows the transactions of one stream or file.
+#[derive(Debug)]
+pub(super) struct Borders {
+    file: Arc<str>,
+    open: Option<Open>,
+    /// A GTID event has been read, and nothing of its transaction yet.
+    announced: Option<Begin>,
+    /// Outside of a transaction: where the next event starts.
+    rest: Option<Place>,
+    ended: Option<Gtid>,
+    begun: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// It ends with COMMIT, ROLLBACK or XID; without BEGIN it ends with its statement.
+    explicit: bool,
+    /// Rows of watched tables have been handed on from it.
+    watched_rows: bool,
+    gtid: Option<Gtid>,
+}
+
+impl Borders {
+    pub fn new(file: &str) -> Self {
+        Self { file: file.into(), open: None, announced: None, rest: None, ended: None, begun: 0 }
+    }
+
+    pub fn file(&self) -> &Arc<str> {
+        &self.file
+    }
+
+    pub fn begin_file(&mut self, file: &str) {
+        if *self.file != *file {
+            self.file = file.into();
+        }
+    }
+
+    pub fn place(&self, pos: u64) -> Place {
+        Place { file: Arc::clone(&self.file), pos }
+    }
+
+    /// No transaction is open, and none announced.
+    pub fn is_outside(&self) -> bool {
+        self.open.is_none() && self.announced.is_none()
+    }
+
+    /// A transaction has begun and not ended.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Outside of a transaction: where the next event starts.
+    pub fn rest(&self) -> Option<&Place> {
+        self.rest.as_ref().filter(|_| self.is_outside())
+    }
+
+    /// Transactions begun so far.
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// The GTID of the transaction that ended with the last event, once.
+    pub fn take_ended(&mut self) -> Option<Gtid> {
+        self.ended.take()
+    }
+
+    /// An event that belongs to no transaction, or changes nothing in the one that is open.
+    pub fn pass(&mut self, at: At<'_>, batch: &mut Batch) {
+        if !at.header.is_artificial() {
+            self.moved_to(self.place(at.next), batch);
+        }
+    }
+
+    /// Outside of transactions the log has been read up to here.
+    pub fn moved_to(&mut self, place: Place, batch: &mut Batch) {
+        if self.is_outside() {
+            batch.items.push(Item::Moved(place.clone()));
+            self.rest = Some(place);
+        }
+    }
+
+    /// A GTID event: a transaction will begin with the next one.
+    pub fn announce(
+        &mut self,
+        gtid: Option<TransactionGtid>,
+        committed_us: Option<u64>,
+        at: At<'_>,
+    ) -> Result<(), ChangeError> {
+        if !self.is_outside() {
+            return Err(unended());
+        }
+        self.announced = Some(Begin {
+            place: self.place(at.pos),
+            gtid,
+            ts_ms: committed_us.map_or(u64::from(at.header.timestamp) * 1000, |us| us / 1000),
+            ts_from_gtid: true,
+            server_id: at.header.server_id,
+            timestamp: at.header.timestamp,
+        });
+        Ok(())
+    }
+
+    /// BEGIN, or what stands for it.
+    pub fn begin(&mut self, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+        if self.open.is_some() {
+            return Err(unended());
+        }
+        self.open_transaction(true, at, batch);
+        Ok(())
+    }
+
+    /// Begins a transaction unless one is open already.
+    pub fn ensure_begun(&mut self, at: At<'_>, batch: &mut Batch) {
+        if self.open.is_none() {
+            self.open_transaction(false, at, batch);
+        }
+    }
+
+    fn open_transaction(&mut self, explicit: bool, at: At<'_>, batch: &mut Batch) {
+        let begin = self.announced.take().unwrap_or_else(|| Begin {
+            place: self.place(at.pos),
+            gtid: None,
+            ts_ms: u64::from(at.header.timestamp) * 1000,
+            ts_from_gtid: false,
+            server_id: at.header.server_id,
+            timestamp: at.header.timestamp,
+        });
+        self.rest = None;
+        self.begun += 1;
+        let gtid = begin.gtid.as_ref().and_then(|gtid| gtid.mysql);
+        self.open = Some(Open { explicit, watched_rows: false, gtid });
+        batch.items.push(Item::Begin(begin));
+    }
+
+    /// The open transaction ends; where none is open, one that is nothing but its end.
+    pub fn end(&mut self, outcome: Outcome, at: At<'_>, batch: &mut Batch) {
+        self.ensure_begun(at, batch);
+        let gtid = self.open.take().and_then(|open| open.gtid);
+        self.ended = gtid;
+        self.push_end(outcome, gtid, at, batch);
+    }
+
+    /// A statement outside of BEGIN is a transaction of its own.
+    pub fn end_if_alone(&mut self, at: At<'_>, batch: &mut Batch) {
+        if !self.open.as_ref().is_some_and(|open| open.explicit) {
+            self.end(Outcome::Commit, at, batch);
+        }
+    }
+
+    /// The server died before it had written the end of a transaction, and rolled it back when it came up again. Its GTID
+    /// is not executed: the next transaction gets it.
+    pub fn end_torn(&mut self, at: At<'_>, batch: &mut Batch) {
+        if self.open.take().is_some() {
+            self.push_end(Outcome::Rollback, None, at, batch);
+        }
+        self.announced = None;
+    }
+
+    fn push_end(&mut self, outcome: Outcome, gtid: Option<Gtid>, at: At<'_>, batch: &mut Batch) {
+        let next = self.place(at.next);
+        self.rest = Some(next.clone());
+        batch.items.push(Item::End(End {
+            outcome,
+            place: self.place(at.pos),
+            next,
+            gtid,
+            server_id: at.header.server_id,
+            timestamp: at.header.timestamp,
+        }));
+    }
+
+    pub fn note_watched_rows(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.watched_rows = true;
+        }
+    }
+
+    pub fn has_watched_rows(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.watched_rows)
+    }
+}
+
+fn unended() -> ChangeError {
+    ChangeError::new(Code::BadEvent, "a transaction begins before the one before it has ended")
+}

@@ -1,0 +1,51 @@
+//! Events that stop the shard, each with what can be done about it.
+
+use crate::binlog::control::Incident;
+use crate::change::error::ChangeError;
+use crate::code::Code;
+
+pub fn incident(incident: &Incident<'_>) -> ChangeError {
+    ChangeError::new(
+        Code::Incident,
+        format!(
+            "the server logged that events were lost here (incident {}: {}); copy the tables anew and start behind this \
+             event",
+            incident.number,
+            String::from_utf8_lossy(incident.message)
+        ),
+    )
+}
+
+pub fn payload_in_payload() -> ChangeError {
+    ChangeError::new(Code::BadEvent, "a compressed transaction inside another one")
+}
+
+pub fn encrypted() -> ChangeError {
+    ChangeError::new(
+        Code::Encrypted,
+        "the server encrypts its binlog files; read them from the server (fountain run) instead of from disk",
+    )
+}
+
+pub fn mariadb_compressed(event_type: u8) -> ChangeError {
+    ChangeError::new(
+        Code::Unsupported,
+        format!(
+            "MariaDB compressed event (type {event_type}): not in this version; SET GLOBAL log_bin_compress=OFF"
+        ),
+    )
+}
+
+pub fn mariadb_partial_rows() -> ChangeError {
+    ChangeError::new(
+        Code::Unsupported,
+        "MariaDB row event in pieces: not in this version; raise binlog_row_event_fragment_threshold",
+    )
+}
+
+pub fn unknown(event_type: u8) -> ChangeError {
+    ChangeError::new(
+        Code::UnknownEvent,
+        format!("event type {event_type} is unknown to this version and is not marked as ignorable"),
+    )
+}

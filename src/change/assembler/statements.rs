@@ -1,0 +1,221 @@
+//! What was logged as text: the ends of transactions, DDL, and changes of rows whose rows nobody knows.
+
+use crate::binlog::Flavor;
+use crate::binlog::Query;
+use crate::binlog::statement::StatementLoad;
+use crate::change::assembler::Assembler;
+use crate::change::assembler::At;
+use crate::change::assembler::DispatchDdl;
+use crate::change::assembler::StatementDml;
+use crate::change::batch::Batch;
+use crate::change::batch::Item;
+use crate::change::batch::Outcome;
+use crate::change::batch::RollbackTo;
+use crate::change::batch::Sql as SqlItem;
+use crate::change::batch::SqlOp;
+use crate::change::error::ChangeError;
+use crate::change::sql;
+use crate::change::sql::Ddl;
+use crate::change::sql::Quoting;
+use crate::change::sql::Sql;
+use crate::change::sql::Statement;
+use crate::change::tables::Definitions;
+use crate::code::Code;
+use crate::column::Charset;
+use std::borrow::Cow;
+
+/// Bits of [`crate::binlog::query::QueryStatus::mariadb_gtid_flags`]: with `binlog_alter_two_phase` an ALTER is logged
+/// when it starts and again, whole, when it commits or is rolled back (`Gtid_log_event::FL_START_ALTER_E1` and
+/// `FL_ROLLBACK_ALTER_E1` in MariaDB's log_event.h).
+const START_ALTER: u8 = 2;
+const ROLLBACK_ALTER: u8 = 8;
+
+impl<D: Definitions> Assembler<D> {
+    pub(super) fn query(
+        &mut self,
+        query: &Query<'_>,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), ChangeError> {
+        let status = query.status();
+        let text = statement_text(query, self.flavor);
+        let sql = Sql {
+            text: &text,
+            database: &String::from_utf8_lossy(query.database),
+            quoting: Quoting::of_sql_mode(status.sql_mode.unwrap_or(0)),
+        };
+        match sql::classify(sql) {
+            Statement::Begin | Statement::XaStart => self.borders.begin(at, batch)?,
+            Statement::Commit | Statement::XaCommit => self.borders.end(Outcome::Commit, at, batch),
+            Statement::Rollback | Statement::XaRollback => self.borders.end(Outcome::Rollback, at, batch),
+            Statement::XaPrepare => self.xa_prepare(false, at, batch)?,
+            Statement::Savepoint(_) | Statement::RollbackTo(_) if !self.borders.is_open() => {
+                self.borders.pass(at, batch);
+            }
+            Statement::Savepoint(name) => batch.items.push(Item::Savepoint(name)),
+            Statement::RollbackTo(name) => batch.items.push(Item::RollbackTo(RollbackTo {
+                name,
+                place: self.borders.place(at.pos),
+                server_id: at.header.server_id,
+                timestamp: at.header.timestamp,
+            })),
+            Statement::ReleaseSavepoint | Statement::XaEnd => self.borders.pass(at, batch),
+            Statement::Ddl(ddl) => {
+                let changes = status.mariadb_gtid_flags.unwrap_or(0) & (START_ALTER | ROLLBACK_ALTER) == 0;
+                self.ddl(&ddl, sql, changes, at, batch);
+            }
+            // Sessions that log statements do so between BEGIN and COMMIT.
+            Statement::DeleteAll(table) if !self.borders.is_open() => {
+                self.ddl(&Ddl::Tables(vec![table]), sql, true, at, batch);
+            }
+            Statement::Dml | Statement::DeleteAll(_) => self.statement_dml(sql, at, batch)?,
+            Statement::Account | Statement::Harmless => self.borders.end_if_alone(at, batch),
+            Statement::Nothing if self.borders.is_open() || self.borders.is_outside() => {
+                self.borders.pass(at, batch);
+            }
+            // It is all that there is behind its GTID event.
+            Statement::Nothing => self.borders.end(Outcome::Commit, at, batch),
+            Statement::Unknown => self.unknown_statement(sql, at, batch)?,
+        }
+        Ok(())
+    }
+
+    fn ddl(&mut self, ddl: &Ddl, sql: Sql<'_>, changes: bool, at: At<'_>, batch: &mut Batch) {
+        if changes && self.delivers_ddl(ddl) {
+            self.deliver_text(SqlOp::Ddl, sql, at, batch);
+        }
+        self.borders.end_if_alone(at, batch);
+    }
+
+    fn delivers_ddl(&self, ddl: &Ddl) -> bool {
+        match (self.options.dispatch_ddl, ddl) {
+            (DispatchDdl::None, _) => false,
+            (DispatchDdl::All, _) => true,
+            (DispatchDdl::Table, Ddl::Tables(tables)) => {
+                tables.iter().any(|name| self.watches_named(&name.database, &name.table))
+            }
+            (DispatchDdl::Table, Ddl::Database(database)) => {
+                let filter = &self.options.filter;
+                filter.may_watch_in(database) || filter.may_watch_in(&database.to_lowercase())
+            }
+            (DispatchDdl::Table, Ddl::Other) => false,
+        }
+    }
+
+    /// Whether a table is watched that a statement names. Under `lower_case_table_names` servers log rows with names in
+    /// small letters, and statements as they were typed; a DDL line too many is better than a TRUNCATE too few.
+    fn watches_named(&self, database: &str, table: &str) -> bool {
+        let filter = &self.options.filter;
+        filter.watches(database, table) || filter.watches(&database.to_lowercase(), &table.to_lowercase())
+    }
+
+    fn deliver_text(&mut self, op: SqlOp, sql: Sql<'_>, at: At<'_>, batch: &mut Batch) {
+        self.borders.ensure_begun(at, batch);
+        let text = batch.keep(sql.text.as_bytes());
+        batch.items.push(Item::Sql(SqlItem {
+            op,
+            place: self.borders.place(at.pos),
+            server_id: at.header.server_id,
+            timestamp: at.header.timestamp,
+            database: sql.database.to_owned(),
+            sql: text,
+        }));
+    }
+
+    fn statement_dml(&mut self, sql: Sql<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+        match self.options.statement_dml {
+            StatementDml::Deliver => {
+                self.deliver_text(SqlOp::Statement, sql, at, batch);
+                self.borders.end_if_alone(at, batch);
+                Ok(())
+            }
+            StatementDml::Stop => Err(logged_as_statement(&sql::without_values(sql))),
+        }
+    }
+
+    fn unknown_statement(&mut self, sql: Sql<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+        if sql::may_hold_password(sql) {
+            let text = format!(
+                "a statement that this version does not know, and that may hold a password, was logged: {}",
+                sql::without_values(sql)
+            );
+            return Err(ChangeError::new(Code::Statement, text));
+        }
+        self.statement_dml(sql, at, batch)
+    }
+
+    /// LOAD DATA, logged as the file's contents and a statement.
+    pub(super) fn statement_load(
+        &mut self,
+        load: &StatementLoad<'_>,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), ChangeError> {
+        match (self.options.statement_dml, load) {
+            (StatementDml::Stop, _) | (StatementDml::Deliver, StatementLoad::Obsolete { .. }) => {
+                Err(logged_as_statement("LOAD DATA"))
+            }
+            (StatementDml::Deliver, StatementLoad::ExecuteLoadQuery { query, .. }) => {
+                let text = statement_text(query, self.flavor);
+                let database = &String::from_utf8_lossy(query.database);
+                self.statement_dml(Sql { text: &text, database, quoting: Quoting::default() }, at, batch)
+            }
+            (
+                StatementDml::Deliver,
+                StatementLoad::BeginLoadQuery { .. }
+                | StatementLoad::AppendBlock { .. }
+                | StatementLoad::DeleteFile { .. },
+            ) => {
+                self.borders.pass(at, batch);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn xa_prepare(
+        &mut self,
+        one_phase: bool,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), ChangeError> {
+        if !one_phase && self.borders.has_watched_rows() {
+            return Err(ChangeError::new(
+                Code::Unsupported,
+                "XA PREPARE with rows of watched tables: two-phase XA transactions are not in this version",
+            ));
+        }
+        self.borders.end(Outcome::Commit, at, batch);
+        Ok(())
+    }
+}
+
+/// The statement as UTF-8. It is logged in the client's character set; what the server adds or rewrites is UTF-8 all the
+/// same, so that is tried first. Bytes that make no sense either way are shown as U+FFFD: the text is for reading.
+fn statement_text<'a>(query: &Query<'a>, flavor: Flavor) -> Cow<'a, str> {
+    if let Ok(text) = std::str::from_utf8(query.sql) {
+        return Cow::Borrowed(text);
+    }
+    let collation = query.status().charset.map(|charset| u32::from(charset.client));
+    let charset = collation.and_then(|id| match flavor {
+        Flavor::MySql => Charset::from_mysql_collation_id(id),
+        Flavor::MariaDb => Charset::from_collation_id(id),
+    });
+    match charset
+        .filter(|charset| charset.check_supported().is_ok())
+        .map(|charset| charset.to_string(query.sql))
+    {
+        Some(Ok(text)) => Cow::Owned(text),
+        Some(Err(_)) | None => String::from_utf8_lossy(query.sql),
+    }
+}
+
+fn logged_as_statement(statement: &str) -> ChangeError {
+    ChangeError::new(
+        Code::Statement,
+        format!(
+            "a change of rows was logged as a statement, so its rows are unknown: {statement}; log rows (SET GLOBAL \
+             binlog_format=ROW) and see that no session sets binlog_format itself, or deliver such statements as text with \
+             statement_dml=deliver"
+        ),
+    )
+}
