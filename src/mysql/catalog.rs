@@ -21,7 +21,7 @@ pub fn table_definition(
     table: &str,
 ) -> Result<Option<TableDefinition>, SourceError> {
     // The session may have been set to anything; names and labels have to come as they are.
-    connection.query("SET NAMES utf8mb4")?;
+    connection.set_names("utf8mb4")?;
     let answer = connection.query(&columns_sql(database, table))?;
     let columns = columns(&answer, database, table);
     if columns.is_empty() {

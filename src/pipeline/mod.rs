@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod fault;
 pub mod message;
 pub mod packer;
+pub mod patience;
 pub mod producer;
 pub mod replica;
 pub mod saver;

@@ -10,6 +10,7 @@ use crate::config::StartWithoutPoint;
 use crate::mysql::binlog_index::BinlogEnd;
 use crate::mysql::binlog_index::GtidSets;
 use crate::mysql::binlog_index::binlog_files;
+use crate::mysql::binlog_index::first_binlog_file;
 use crate::mysql::binlog_index::gtid_sets;
 use crate::mysql::binlog_stream::DumpRequest;
 use crate::mysql::error::SourceError;
@@ -204,7 +205,11 @@ impl Planning<'_> {
     fn check_position(&mut self, place: &Place) -> Result<(), Fault> {
         let wanted = BinlogPosition { file: place.file.to_string(), pos: place.pos };
         let fault = self.source_fault();
-        let files = binlog_files(&mut self.session.connection).map_err(&fault)?;
+        let files = match binlog_files(&mut self.session.connection) {
+            // Old servers tell them to SUPER alone. The dump's own error 1236 tells then what is missing.
+            Err(error) if error.code() == Code::RightMissing => None,
+            other => Some(other.map_err(&fault)?),
+        };
         let end = BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(&fault)?;
         let last = BinlogPosition { file: end.file, pos: end.pos };
         if wanted > last {
@@ -216,6 +221,7 @@ impl Planning<'_> {
                 ),
             ));
         }
+        let Some(files) = files else { return Ok(()) };
         match files.iter().find(|entry| entry.name == wanted.file) {
             Some(entry) if entry.size.is_some_and(|size| wanted.pos > size) && entry.name != last.file => {
                 Err(self.refused(
@@ -292,8 +298,8 @@ impl Planning<'_> {
         }
         let fault = self.source_fault();
         const FIRST_EVENT: u64 = 4;
-        match binlog_files(&mut self.session.connection).map_err(fault)?.first() {
-            Some(entry) => self.by_position(&entry.name, FIRST_EVENT),
+        match first_binlog_file(&mut self.session.connection).map_err(fault)? {
+            Some(file) => self.by_position(&file, FIRST_EVENT),
             None => Err(self.refused(Code::BinlogOff, "the server has no binlog files")),
         }
     }
