@@ -8,6 +8,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod executed_text;
 pub mod file_store;
 pub mod folder;
 pub mod lock;
@@ -15,6 +16,7 @@ pub mod record;
 pub mod sealed;
 pub mod trace;
 
+use crate::binlog::ExecutedGtids;
 use crate::code::Code;
 use crate::sync_point::folder::FolderError;
 use crate::sync_point::sealed::hex_crc32;
@@ -43,9 +45,9 @@ pub struct SyncPoint {
     /// name. 0: unknown.
     #[serde(default)]
     pub file_created: u32,
-    /// The executed set, in MySQL's text form.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gtid_set: Option<String>,
+    /// What has been read, where it is known in GTIDs: `gtid_set` (MySQL) or `gtid_position` (MariaDB) of the record.
+    #[serde(flatten, with = "executed_text")]
+    pub executed: Option<ExecutedGtids>,
     /// Set while the transaction that starts here has been delivered in part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<Inside>,
