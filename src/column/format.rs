@@ -263,10 +263,7 @@ impl Kind {
             Declared::Vector => Self::Vector,
             Declared::AsLogged | Declared::Fraction(_) => match spec.charset {
                 Some(Charset::Binary) => Self::Bytes { padded },
-                Some(charset) => {
-                    charset.check_supported()?;
-                    Self::Text(charset)
-                }
+                Some(charset) => Self::Text(charset),
                 None => Self::Text(Charset::Utf8mb4),
             },
         })
