@@ -140,3 +140,8 @@ fn mariadb() {
 fn mariadb_full_metadata_noblob_image() {
     agree(Kind::Mariadb, &["--binlog-row-metadata=FULL", "--binlog-row-image=NOBLOB"]);
 }
+
+#[test]
+fn mariadb_118() {
+    agree(Kind::Mariadb118, &["--binlog-row-metadata=FULL"]);
+}

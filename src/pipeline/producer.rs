@@ -8,7 +8,7 @@ use crate::binlog::BinlogPosition;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
-use crate::binlog::GtidSet;
+use crate::binlog::ExecutedGtids;
 use crate::binlog::PositionTracker;
 use crate::binlog::position_tracker::Holes;
 use crate::change::assembler::Assembler;
@@ -279,7 +279,7 @@ impl Producer {
             assembler: Assembler::new(self.options.clone(), definitions, &place.file),
             tracker: PositionTracker::new(place.pos, holes),
             reread,
-            executed: dump.resume.frontier.gtid_set.clone(),
+            executed: dump.resume.frontier.executed.clone(),
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
                 created: dump.resume.frontier.file_created,
@@ -345,7 +345,7 @@ struct Streaming<'a> {
     /// Set until a place past 4 GiB is reached.
     reread: Option<Reread>,
     /// How far we are as a set, where the shard is followed by GTID.
-    executed: Option<GtidSet>,
+    executed: Option<ExecutedGtids>,
     /// The file in which we resume, until a format description has proved that it is the one we mean.
     unproven: Option<Unproven>,
     batch: Batch,
@@ -380,8 +380,10 @@ impl Streaming<'_> {
                     if let Err(error) = taken {
                         return self.failed(producer, error);
                     }
-                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended()) {
-                        executed.add(&gtid);
+                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended())
+                        && !executed.add(&gtid)
+                    {
+                        self.executed = None;
                     }
                 }
                 Poll::Idle => idle = true,

@@ -8,6 +8,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod executed_text;
 pub mod file_store;
 pub mod folder;
 pub mod lock;
@@ -17,6 +18,7 @@ pub mod sealed;
 pub mod text;
 pub mod trace;
 
+use crate::binlog::ExecutedGtids;
 use crate::code::Code;
 use crate::sync_point::folder::FolderError;
 use crate::sync_point::old_files::FoundPoint;
@@ -46,9 +48,9 @@ pub struct SyncPoint {
     /// name. 0: unknown.
     #[serde(default)]
     pub file_created: u32,
-    /// The executed set, in MySQL's text form.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gtid_set: Option<String>,
+    /// What has been read, where it is known in GTIDs: `gtid_set` (MySQL) or `gtid_position` (MariaDB) of the record.
+    #[serde(flatten, with = "executed_text")]
+    pub executed: Option<ExecutedGtids>,
     /// Set while the transaction that starts here has been delivered in part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<Inside>,
