@@ -23,6 +23,7 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
+use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::bounded;
 use std::sync::Mutex;
 
@@ -58,6 +59,10 @@ impl Sink for Out {
 
 impl SyncPointStore for Out {
     fn load(&mut self) -> Result<Option<PointRecord>, StoreError> {
+        Ok(None)
+    }
+
+    fn load_old(&mut self) -> Result<Option<FoundPoint>, StoreError> {
         Ok(None)
     }
 
