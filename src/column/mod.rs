@@ -12,6 +12,7 @@
 pub mod charset;
 mod charset_tables;
 pub mod compatible;
+pub mod compressed;
 pub mod decimal;
 pub mod declared;
 mod error;
