@@ -161,3 +161,8 @@ fn mariadb_compressed_events_no_checksum() {
 fn mariadb_full_metadata_noblob_image() {
     agree(Kind::Mariadb, &["--binlog-row-metadata=FULL", "--binlog-row-image=NOBLOB"]);
 }
+
+#[test]
+fn mariadb_118() {
+    agree(Kind::Mariadb118, &["--binlog-row-metadata=FULL"]);
+}

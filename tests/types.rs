@@ -250,7 +250,7 @@ fn columns(kind: Kind) -> Vec<&'static Column> {
     let own: &[Column] = match kind {
         Kind::Mysql56 => &[],
         Kind::Mysql97 => MYSQL_97,
-        Kind::Mariadb => MARIADB,
+        Kind::Mariadb | Kind::Mariadb118 => MARIADB,
     };
     COMMON.iter().chain(own).collect()
 }
@@ -440,4 +440,9 @@ fn every_type_mariadb_compressed_events() {
 #[test]
 fn every_type_mariadb_full_metadata() {
     every_type(Kind::Mariadb, &["--binlog-row-metadata=FULL", "--binlog-checksum=CRC32"]);
+}
+
+#[test]
+fn every_type_mariadb_118() {
+    every_type(Kind::Mariadb118, &["--binlog-checksum=CRC32"]);
 }
