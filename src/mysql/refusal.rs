@@ -411,10 +411,6 @@ pub(super) fn grant_replication(account: &str) -> String {
     for_account(GRANT_ADVICE, account)
 }
 
-/// The statement that gives an account a login method that we speak.
-pub(super) fn change_method(account: &str) -> String {
-    for_account(METHOD_ADVICE, account)
-}
 #[cfg(test)]
 mod tests {
     use super::*;

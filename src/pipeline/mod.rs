@@ -9,6 +9,7 @@ pub mod packer;
 pub mod patience;
 pub mod producer;
 pub mod replica;
+pub mod reread;
 pub mod saver;
 pub mod session;
 pub mod shard;
