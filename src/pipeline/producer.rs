@@ -341,7 +341,15 @@ impl Streaming<'_> {
                 false => HALF_EVENT_PATIENCE,
             };
             let mut idle = false;
-            match self.stream.poll(wait).map_err(|error| source_fault(&producer.shard.name, &error))? {
+            let polled = match self.stream.poll(wait) {
+                Ok(polled) => polled,
+                Err(error) => {
+                    let fault = source_fault(&producer.shard.name, &error);
+                    // What came before it is delivered.
+                    return if self.hand_over(true) { Err(fault) } else { Ok(Ended::PackerGone) };
+                }
+            };
+            match polled {
                 Poll::Event(bytes) => {
                     let mut link = Link { channels: self.channels };
                     let taken = take_event(
