@@ -22,6 +22,8 @@ pub enum ColumnFault {
     Undefined { type_name: &'static str, value: u64, labels: usize },
     /// A partial JSON update that does not fit the document it should change.
     Diff { path: String, reason: &'static str },
+    /// A compressed value that cannot be unpacked.
+    Compressed { reason: String },
     /// A type that this version does not decode.
     Unsupported { type_code: u8, type_name: &'static str, hint: &'static str },
     /// A collation id that this version does not know, and no definition names the character set.
@@ -40,9 +42,10 @@ impl ColumnError {
     /// The stable code that goes with the message.
     pub fn code(&self) -> Code {
         match *self.0 {
-            ColumnFault::Bytes(_) | ColumnFault::Impossible { .. } | ColumnFault::Diff { .. } => {
-                Code::BadValue
-            }
+            ColumnFault::Bytes(_)
+            | ColumnFault::Impossible { .. }
+            | ColumnFault::Diff { .. }
+            | ColumnFault::Compressed { .. } => Code::BadValue,
             ColumnFault::Metadata { .. } => Code::BadEvent,
             ColumnFault::Undefined { .. } => Code::SchemaDiff,
             ColumnFault::Unsupported { .. } => Code::Unsupported,
@@ -87,6 +90,7 @@ impl fmt::Display for ColumnError {
             ColumnFault::Diff { path, reason } => {
                 write!(f, "partial JSON update of {path}: {reason}")
             }
+            ColumnFault::Compressed { reason } => write!(f, "compressed value: {reason}"),
             ColumnFault::Unsupported { type_code, type_name, hint } => {
                 write!(f, "type {type_code} ({type_name}) is not decoded: {hint}")
             }

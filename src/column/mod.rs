@@ -11,6 +11,7 @@
 
 pub mod charset;
 pub mod compatible;
+pub mod compressed;
 pub mod decimal;
 pub mod declared;
 mod error;
