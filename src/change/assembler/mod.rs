@@ -4,6 +4,7 @@
 //! consumed, or it stops the shard; nothing falls through.
 
 mod borders;
+mod readings;
 mod refusals;
 mod rows;
 mod statements;
