@@ -28,6 +28,7 @@ use crate::wire::handshake::LoginRequest;
 use crate::wire::packet::FrameBuf;
 use crate::wire::packet::put_packet;
 use crate::wire::response::ErrPacket;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The largest packet of a greeting and login, in bytes.
@@ -93,6 +94,10 @@ impl Link {
 
     pub(super) fn tls_version(&self) -> Option<String> {
         self.stream.tls_version()
+    }
+
+    pub(super) fn peer_ip(&self) -> Option<IpAddr> {
+        self.stream.peer_ip()
     }
 
     /// Whether result sets come without EOF packets.

@@ -10,12 +10,12 @@ mod statements;
 #[cfg(test)]
 mod tests;
 
+use crate::binlog::AnyGtid;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
 use crate::binlog::EventHeader;
 use crate::binlog::Flavor;
 use crate::binlog::FormatDescription;
-use crate::binlog::Gtid;
 use crate::binlog::Heartbeat;
 use crate::binlog::PayloadEvent;
 use crate::binlog::PayloadReader;
@@ -120,7 +120,7 @@ impl<D: Definitions> Assembler<D> {
     }
 
     /// The GTID of the transaction that ended with the last event, once.
-    pub fn take_ended(&mut self) -> Option<Gtid> {
+    pub fn take_ended(&mut self) -> Option<AnyGtid> {
         self.borders.take_ended()
     }
 
@@ -148,10 +148,14 @@ impl<D: Definitions> Assembler<D> {
         hand_over: &mut dyn HandOver,
     ) -> Result<(), ChangeError> {
         let at = At { header: &header, pos: span.start, next: span.end };
-        if let Event::Payload(payload) = event {
-            return self.payload(decoder, payload, at, batch, hand_over);
+        match event {
+            Event::Payload(payload) => self.payload(decoder, payload, at, batch, hand_over),
+            Event::MariadbCompressed(compressed) => {
+                let unpacked = compressed.unpack(self.options.max_event_bytes)?;
+                self.event(&compressed.with(&unpacked), at, batch)
+            }
+            event => self.event(&event, at, batch),
         }
-        self.event(&event, at, batch)
     }
 
     /// The events of a compressed transaction all stand at the place of the event that holds them.
@@ -179,9 +183,7 @@ impl<D: Definitions> Assembler<D> {
             Event::FormatDescription(description) => self.format_description(description, at, batch),
             Event::Rotate(rotate) => self.rotate(rotate, batch),
             Event::Gtid(event) => {
-                let gtid = event
-                    .gtid
-                    .map(|gtid| TransactionGtid { text: gtid.to_string().into(), mysql: Some(gtid) });
+                let gtid = event.gtid.map(|gtid| TransactionGtid::new(AnyGtid::Mysql(gtid)));
                 self.borders.announce(gtid, event.original_commit_timestamp, at)?;
             }
             Event::MariadbGtid(gtid) => self.mariadb_gtid(gtid, at, batch)?,
@@ -197,9 +199,8 @@ impl<D: Definitions> Assembler<D> {
             Event::StatementLoad(load) => self.statement_load(load, at, batch)?,
             Event::Heartbeat(heartbeat) => self.heartbeat(heartbeat, at, batch),
             Event::Incident(incident) => return Err(refusals::incident(incident)),
-            Event::Payload(_) => return Err(refusals::payload_in_payload()),
+            Event::Payload(_) | Event::MariadbCompressed(_) => return Err(refusals::payload_in_payload()),
             Event::MariadbStartEncryption(_) => return Err(refusals::encrypted()),
-            Event::MariadbCompressed { event_type } => return Err(refusals::mariadb_compressed(*event_type)),
             Event::MariadbPartialRows(_) => return Err(refusals::mariadb_partial_rows()),
             Event::Unknown { event_type, .. } => return Err(refusals::unknown(*event_type)),
             // These say nothing about rows: they move the place only.
@@ -262,7 +263,7 @@ impl<D: Definitions> Assembler<D> {
         at: At<'_>,
         batch: &mut Batch,
     ) -> Result<(), ChangeError> {
-        let gtid = TransactionGtid { text: event.gtid.to_string().into(), mysql: None };
+        let gtid = TransactionGtid::new(AnyGtid::Mariadb(event.gtid));
         self.borders.announce(Some(gtid), None, at)?;
         match event.flags & gtid_flags::STANDALONE {
             0 => self.borders.begin(at, batch),
