@@ -49,7 +49,7 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
     };
     let max_event_bytes = options.assembler.max_event_bytes;
     let frontier =
-        Frontier { place: Place { file: "".into(), pos: 0 }, file_created: 0, gtid_set: None, ts_ms: 0 };
+        Frontier { place: Place { file: "".into(), pos: 0 }, file_created: 0, executed: None, ts_ms: 0 };
     let mut cat = Cat {
         assembler: Assembler::new(options.assembler, options.definitions, ""),
         batch: Batch::default(),

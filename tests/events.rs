@@ -488,7 +488,8 @@ fn relay_logs(kind: Kind, source_options: &[&str], replica_options: &[&str]) {
         index.lines().map(|name| replica.datadir().join(name.trim_start_matches("./"))).collect();
     let home = Fountain::new();
     let extra = source.shard_arguments(0, home.home());
-    assert!(logs.len() > 20, "the relay log goes on in other files inside of transactions: {logs:?}");
+    // MySQL 9.7 begins another one between transactions only.
+    assert!(logs.len() > if kind == Kind::Mysql97 { 3 } else { 20 }, "{kind}: {logs:?}");
     let relayed = Delivered::cat(&as_paths(&logs), &extra);
     let own = Delivered::cat(&as_paths(&source.binlogs()), &extra);
     assert_eq!(counts(&relayed.lines), (2001, 100, 1000), "{kind} {}", relayed.stderr);

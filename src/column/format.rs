@@ -262,7 +262,6 @@ impl Kind {
             ) => Self::of_string(spec, if type_code == type_code::STRING { metadata } else { 0 })?,
             (type_code::BLOB_COMPRESSED | type_code::VARCHAR_COMPRESSED, _) => {
                 let charset = spec.charset.unwrap_or(Charset::Utf8mb4);
-                charset.check_supported()?;
                 Self::Compressed { charset, most: compressed::most_bytes(type_code, metadata) }
             }
             (other, _) => return Err(unsupported(other)),
@@ -278,10 +277,7 @@ impl Kind {
             Declared::Vector => Self::Vector,
             Declared::AsLogged | Declared::Fraction(_) => match spec.charset {
                 Some(Charset::Binary) => Self::Bytes { padded },
-                Some(charset) => {
-                    charset.check_supported()?;
-                    Self::Text(charset)
-                }
+                Some(charset) => Self::Text(charset),
                 None => Self::Text(Charset::Utf8mb4),
             },
         })

@@ -10,7 +10,6 @@
 )]
 
 pub mod charset;
-mod charset_tables;
 pub mod compatible;
 pub mod compressed;
 pub mod decimal;

@@ -21,14 +21,15 @@ use std::time::Instant;
 /// The largest `wait_timeout` and its kin, in seconds: a year. Beyond it a server in strict mode refuses the SET.
 const LONGEST_TIMEOUT: u64 = 31_536_000;
 /// The magic number comes before a file's first event.
-const FIRST_EVENT: u64 = 4;
+const FIRST_EVENT: u32 = 4;
 /// An event's header: timestamp 4, type 1, server id 4, size 4, …
 const TYPE_OFFSET: usize = 4;
 
 /// From where the server shall send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DumpRequest {
-    /// From this place on. `pos` is the start of an event, 4 for a file's first.
+    /// From this place on. `pos` is the start of an event, 4 for a file's first. Past 4 GiB the stream begins at the
+    /// file's first event.
     Position { file: String, pos: u64 },
     /// MySQL: all transactions but these, which is what we have executed. The set in the server's binary form.
     Gtid { set: Vec<u8> },
@@ -65,9 +66,7 @@ impl BinlogStream {
     /// Prepares the session and asks for the stream. What is wrong with the request comes with the first poll.
     pub fn start(mut connection: Connection, request: &DumpRequest) -> Result<Self, SourceError> {
         let (file, pos) = match request {
-            DumpRequest::Position { file, pos } => {
-                (file.as_bytes(), dump_pos(connection.place(), file, *pos)?)
-            }
+            DumpRequest::Position { file, pos } => (file.as_bytes(), dump_pos(*pos)),
             DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => (&b""[..], 4),
         };
         require_id(&connection)?;
@@ -251,14 +250,13 @@ fn require_id(connection: &Connection) -> Result<(), SourceError> {
     }
 }
 
-/// The position as COM_BINLOG_DUMP carries it. A file's first event starts at 4; servers refuse what lies before.
-fn dump_pos(place: &str, file: &str, pos: u64) -> Result<u32, SourceError> {
-    u32::try_from(pos.max(FIRST_EVENT)).map_err(|_| {
-        let text = format!("{file}:{pos} lies past 4 GiB, and the dump command carries 32 bits");
-        SourceError::refused(Code::Unsupported, place, text).advise(
-            "stream by GTID (binlog_dump_strategy=gtid), and set max_binlog_size to 1 GiB on the server",
-        )
-    })
+/// The position as COM_BINLOG_DUMP carries it, in 32 bits. A file's first event starts at 4; servers refuse what lies
+/// before. What they cannot be told is reached from the file's beginning, by whoever reads the stream.
+fn dump_pos(pos: u64) -> u32 {
+    match u32::try_from(pos) {
+        Ok(pos) => pos.max(FIRST_EVENT),
+        Err(_) => FIRST_EVENT,
+    }
 }
 
 /// The session variables that a dump depends on. Answers with the checksum algorithm that was announced.
@@ -339,13 +337,9 @@ mod tests {
     }
 
     #[test]
-    fn a_position_past_four_gib_is_refused() {
-        assert_eq!(dump_pos("db1:3306", "b.1", u32::MAX.into()), Ok(u32::MAX));
-        assert_eq!(dump_pos("db1:3306", "b.1", 0), Ok(4));
-        let error = dump_pos("db1:3306", "b.1", 1 << 32).unwrap_err();
-        assert!(
-            error.to_string().starts_with("UNSUPPORTED db1:3306: b.1:4294967296 lies past 4 GiB"),
-            "{error}"
-        );
+    fn a_position_past_four_gib_is_reached_from_the_beginning() {
+        assert_eq!(dump_pos(u32::MAX.into()), u32::MAX);
+        assert_eq!(dump_pos(0), 4);
+        assert_eq!(dump_pos(1 << 32), 4);
     }
 }

@@ -15,6 +15,7 @@ use crate::wire::response::ErrPacket;
 use crate::wire::response::Progress;
 use crate::wire::response::ResponseReader;
 use crate::wire::response::ResultSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The largest answer to a statement, in bytes of memory.
@@ -67,6 +68,11 @@ impl Connection {
     /// The server's number for this connection, as in its `SHOW PROCESSLIST`.
     pub fn connection_id(&self) -> u32 {
         self.link.greeting.connection_id
+    }
+
+    /// The address that the server's name led to; none when the connection is gone.
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        self.link.peer_ip()
     }
 
     /// The TLS version in use, such as `TLSv1_3`; none on a plain connection.

@@ -8,6 +8,7 @@ pub mod message;
 pub mod packer;
 pub mod producer;
 pub mod replica;
+pub mod reread;
 pub mod saver;
 pub mod session;
 pub mod shard;

@@ -8,7 +8,7 @@ use crate::binlog::BinlogPosition;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
-use crate::binlog::GtidSet;
+use crate::binlog::ExecutedGtids;
 use crate::binlog::PositionTracker;
 use crate::binlog::position_tracker::Holes;
 use crate::change::assembler::Assembler;
@@ -28,6 +28,8 @@ use crate::pipeline::message::Connected;
 use crate::pipeline::message::Message;
 use crate::pipeline::message::ReadOn;
 use crate::pipeline::replica::ReplicaIds;
+use crate::pipeline::reread::Passage;
+use crate::pipeline::reread::Reread;
 use crate::pipeline::session::Session;
 use crate::pipeline::session::source_config;
 use crate::pipeline::session::source_fault;
@@ -260,11 +262,24 @@ impl Producer {
         let stream = BinlogStream::start(session.connection, &dump.request)
             .map_err(|error| source_fault(&self.shard.name, &error))?;
         let place = &dump.resume.frontier.place;
+        let reread = match &dump.request {
+            DumpRequest::Position { file, pos } => Reread::up_to(file, *pos),
+            DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => None,
+        };
+        if reread.is_some() {
+            log::info!(
+                "shard={} source={server} no dump can begin past 4 GiB: {} is read from its beginning up to {}",
+                self.shard.name,
+                place.file,
+                place.pos
+            );
+        }
         let mut streaming = Streaming {
             decoder: Decoder::new(announced(&stream)),
             assembler: Assembler::new(self.options.clone(), definitions, &place.file),
             tracker: PositionTracker::new(place.pos, holes),
-            executed: dump.resume.frontier.gtid_set.clone(),
+            reread,
+            executed: dump.resume.frontier.executed.clone(),
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
                 created: dump.resume.frontier.file_created,
@@ -327,8 +342,10 @@ struct Streaming<'a> {
     decoder: Decoder,
     assembler: Assembler<KnownDefinitions>,
     tracker: PositionTracker,
+    /// Set until a place past 4 GiB is reached.
+    reread: Option<Reread>,
     /// How far we are as a set, where the shard is followed by GTID.
-    executed: Option<GtidSet>,
+    executed: Option<ExecutedGtids>,
     /// The file in which we resume, until a format description has proved that it is the one we mean.
     unproven: Option<Unproven>,
     batch: Batch,
@@ -355,6 +372,7 @@ impl Streaming<'_> {
                         bytes,
                         &mut self.decoder,
                         &mut self.tracker,
+                        &mut self.reread,
                         &mut self.assembler,
                         &mut self.batch,
                         &mut link,
@@ -362,8 +380,10 @@ impl Streaming<'_> {
                     if let Err(error) = taken {
                         return self.failed(producer, error);
                     }
-                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended()) {
-                        executed.add(&gtid);
+                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended())
+                        && !executed.add(&gtid)
+                    {
+                        self.executed = None;
                     }
                 }
                 Poll::Idle => idle = true,
@@ -456,11 +476,12 @@ fn take_event(
     bytes: &[u8],
     decoder: &mut Decoder,
     tracker: &mut PositionTracker,
+    reread: &mut Option<Reread>,
     assembler: &mut Assembler<KnownDefinitions>,
     batch: &mut Batch,
     link: &mut Link<'_>,
 ) -> Result<(), ChangeError> {
-    let (header, event) = decoder.decode(bytes)?;
+    let (mut header, mut event) = decoder.decode(bytes)?;
     if let Event::Heartbeat(heartbeat) = &event
         && *heartbeat.file == **assembler.file()
     {
@@ -469,6 +490,16 @@ fn take_event(
     let span = tracker.advance(&header)?;
     if let Event::Rotate(rotate) = &event {
         tracker.reset(rotate.position);
+    }
+    if let Some(place) = reread {
+        match place.take(&mut header, &mut event, span)? {
+            Passage::On => {}
+            Passage::Over => return Ok(()),
+            Passage::Arrived => {
+                *reread = None;
+                return Ok(());
+            }
+        }
     }
     assembler.accept(decoder, (header, event), span, batch, link)
 }

@@ -39,7 +39,6 @@ use crate::sink::stdout::StdoutSink;
 use crate::stop::Stop;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
-use crate::sync_point::SyncPoint;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
 use crossbeam_channel::bounded;
@@ -152,17 +151,8 @@ impl Opened {
     fn start_epoch(mut self, shard: &ShardConfig, ready: &Ready) -> Result<Started, Fault> {
         let epoch = self.standing.last_epoch() + 1;
         let next_seq = self.standing.next_seq();
-        let frontier = ready.dump.resume.frontier.clone();
-        let inside = ready.dump.resume.inside.clone();
-        let point = SyncPoint {
-            server: ready.session.identity(),
-            file: frontier.place.file.to_string(),
-            pos: frontier.place.pos,
-            file_created: frontier.file_created,
-            gtid_set: frontier.gtid_set.as_ref().map(ToString::to_string),
-            inside: inside.clone(),
-            ts_ms: frontier.ts_ms,
-        };
+        let Resume { frontier, inside, .. } = &ready.dump.resume;
+        let point = frontier.point(ready.session.identity(), inside.clone());
         let record = PointRecord {
             shard: shard.name.clone(),
             epoch,
@@ -199,7 +189,7 @@ impl Standing {
             }
             _ => stored,
         };
-        point.map(|point| Resume::from_point(shard, point)).transpose()
+        Ok(point.map(Resume::from_point))
     }
 
     /// Acknowledged packs that the sink then had to cut off count as never delivered: the pack before them decides.

@@ -1,6 +1,7 @@
 //! Where a dump begins: decided at every connect from what is known, and refused where it would lose or repeat rows.
 
 use crate::binlog::BinlogPosition;
+use crate::binlog::ExecutedGtids;
 use crate::binlog::GtidSet;
 use crate::change::batch::Place;
 use crate::code::Code;
@@ -32,20 +33,9 @@ pub struct Resume {
 
 impl Resume {
     /// What a stored point says.
-    pub fn from_point(shard: &str, point: &SyncPoint) -> Result<Self, Fault> {
-        let gtid_set = match &point.gtid_set {
-            None => None,
-            Some(text) => Some(text.parse::<GtidSet>().map_err(|error| {
-                Fault::stop(Code::PointBroken, format!("shard={shard} the stored point's GTID set: {error}"))
-            })?),
-        };
-        let frontier = Frontier {
-            place: Place { file: point.file.as_str().into(), pos: point.pos },
-            file_created: point.file_created,
-            gtid_set,
-            ts_ms: point.ts_ms,
-        };
-        Ok(Self { identity: point.server.clone(), frontier, inside: point.inside.clone() })
+    pub fn from_point(point: &SyncPoint) -> Self {
+        let (identity, inside) = (point.server.clone(), point.inside.clone());
+        Self { identity, frontier: Frontier::of_point(point), inside }
     }
 
     /// Whether it is another place than that one, from which reading began.
@@ -109,7 +99,7 @@ impl Planning<'_> {
         if !self.server_has_gtids()? {
             return Ok(false);
         }
-        match (&resume.frontier.gtid_set, self.shard.dump_strategy) {
+        match (&resume.frontier.executed, self.shard.dump_strategy) {
             (Some(_), _) => Ok(true),
             (None, DumpStrategy::Gtid) => Err(self.refused(
                 Code::PointForeign,
@@ -121,7 +111,8 @@ impl Planning<'_> {
     }
 
     fn resume_by_gtid(&mut self, resume: Resume) -> Result<Dump, Fault> {
-        let ours = resume.frontier.gtid_set.clone().unwrap_or_default();
+        let ours =
+            resume.frontier.executed.as_ref().and_then(ExecutedGtids::mysql).cloned().unwrap_or_default();
         self.check_sets(&ours)?;
         let mut resume = resume;
         if !is_same_server(&resume.identity, &self.session.identity()) {
@@ -308,13 +299,18 @@ impl Planning<'_> {
     }
 
     fn by_gtid(&mut self, set: GtidSet) -> Result<Dump, Fault> {
-        let frontier = Frontier { place: no_place_yet(), file_created: 0, gtid_set: Some(set), ts_ms: 0 };
+        let frontier = Frontier {
+            place: no_place_yet(),
+            file_created: 0,
+            executed: Some(ExecutedGtids::Mysql(set)),
+            ts_ms: 0,
+        };
         self.resume_by_gtid(Resume { identity: self.session.identity(), frontier, inside: None })
     }
 
     fn by_position(&mut self, file: &str, pos: u64) -> Result<Dump, Fault> {
         let frontier =
-            Frontier { place: Place { file: file.into(), pos }, file_created: 0, gtid_set: None, ts_ms: 0 };
+            Frontier { place: Place { file: file.into(), pos }, file_created: 0, executed: None, ts_ms: 0 };
         self.resume_by_position(Resume { identity: self.session.identity(), frontier, inside: None })
     }
 }

@@ -1,6 +1,6 @@
 //! Where transactions begin and end, and where the log can be read on in between.
 
-use crate::binlog::Gtid;
+use crate::binlog::AnyGtid;
 use crate::change::assembler::At;
 use crate::change::batch::Batch;
 use crate::change::batch::Begin;
@@ -22,7 +22,7 @@ pub(super) struct Borders {
     announced: Option<Begin>,
     /// Outside of a transaction: where the next event starts.
     rest: Option<Place>,
-    ended: Option<Gtid>,
+    ended: Option<AnyGtid>,
     begun: u64,
     /// In a relay log another file or connection has begun inside of a transaction, and nothing has come behind it.
     interrupted: bool,
@@ -34,7 +34,7 @@ struct Open {
     explicit: bool,
     /// Rows of watched tables have been handed on from it.
     watched_rows: bool,
-    gtid: Option<Gtid>,
+    gtid: Option<AnyGtid>,
 }
 
 impl Borders {
@@ -85,7 +85,7 @@ impl Borders {
     }
 
     /// The GTID of the transaction that ended with the last event, once.
-    pub fn take_ended(&mut self) -> Option<Gtid> {
+    pub fn take_ended(&mut self) -> Option<AnyGtid> {
         self.ended.take()
     }
 
@@ -166,7 +166,7 @@ impl Borders {
         });
         self.rest = None;
         self.begun += 1;
-        let gtid = begin.gtid.as_ref().and_then(|gtid| gtid.mysql);
+        let gtid = begin.gtid.as_ref().map(|gtid| gtid.gtid);
         self.open = Some(Open { explicit, watched_rows: false, gtid });
         batch.items.push(Item::Begin(begin));
     }
@@ -195,7 +195,7 @@ impl Borders {
         self.announced = None;
     }
 
-    fn push_end(&mut self, outcome: Outcome, gtid: Option<Gtid>, at: At<'_>, batch: &mut Batch) {
+    fn push_end(&mut self, outcome: Outcome, gtid: Option<AnyGtid>, at: At<'_>, batch: &mut Batch) {
         let next = self.place(at.next);
         self.rest = Some(next.clone());
         batch.items.push(Item::End(End {

@@ -11,12 +11,12 @@ mod statements;
 #[cfg(test)]
 mod tests;
 
+use crate::binlog::AnyGtid;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
 use crate::binlog::EventHeader;
 use crate::binlog::Flavor;
 use crate::binlog::FormatDescription;
-use crate::binlog::Gtid;
 use crate::binlog::Heartbeat;
 use crate::binlog::PayloadEvent;
 use crate::binlog::PayloadReader;
@@ -133,7 +133,7 @@ impl<D: Definitions> Assembler<D> {
     }
 
     /// The GTID of the transaction that ended with the last event, once.
-    pub fn take_ended(&mut self) -> Option<Gtid> {
+    pub fn take_ended(&mut self) -> Option<AnyGtid> {
         self.borders.take_ended()
     }
 
@@ -196,9 +196,7 @@ impl<D: Definitions> Assembler<D> {
             Event::FormatDescription(description) => self.format_description(description, at, batch),
             Event::Rotate(rotate) => self.rotate(rotate, batch),
             Event::Gtid(event) => {
-                let gtid = event
-                    .gtid
-                    .map(|gtid| TransactionGtid { text: gtid.to_string().into(), mysql: Some(gtid) });
+                let gtid = event.gtid.map(|gtid| TransactionGtid::new(AnyGtid::Mysql(gtid)));
                 self.borders.announce(gtid, event.original_commit_timestamp, at, batch)?;
             }
             Event::MariadbGtid(gtid) => self.mariadb_gtid(gtid, at, batch)?,
@@ -289,7 +287,7 @@ impl<D: Definitions> Assembler<D> {
         at: At<'_>,
         batch: &mut Batch,
     ) -> Result<(), ChangeError> {
-        let gtid = TransactionGtid { text: event.gtid.to_string().into(), mysql: None };
+        let gtid = TransactionGtid::new(AnyGtid::Mariadb(event.gtid));
         self.borders.announce(Some(gtid), None, at, batch)?;
         match event.flags & gtid_flags::STANDALONE {
             0 => self.borders.begin(at, batch),

@@ -267,21 +267,21 @@ fn mariadb_begins_with_its_gtid_event() {
         MARIADB,
         options(),
         &log(&[&[mariadb_gtid(7, 12)], &rows]),
-        "begin #0 0-1-7, Insert d.t, Commit #4",
+        "begin #0 0-1-7, Insert d.t, Commit #4 0-1-7",
     );
     // Alone: DDL, and a comment in the place of an event that a replica would not know.
     check(
         MARIADB,
         options(),
         &[mariadb_gtid(8, 41), query("TRUNCATE t"), mariadb_gtid(9, 1), query("# Dummy event")],
-        "begin #0 0-1-8, ddl #1 TRUNCATE t, Commit #2, begin #2 0-1-9, Commit #4",
+        "begin #0 0-1-8, ddl #1 TRUNCATE t, Commit #2 0-1-8, begin #2 0-1-9, Commit #4 0-1-9",
     );
     // Inside: statements of all kinds do not end it.
     check(
         MARIADB,
         options(),
         &log(&[&[mariadb_gtid(7, 8), query("CREATE OR REPLACE TABLE `t` (a int)"), query("/* x */")], &rows]),
-        "begin #0 0-1-7, ddl #1 CREATE OR REPLACE TABLE `t` (a int), Insert d.t, Commit #6",
+        "begin #0 0-1-7, ddl #1 CREATE OR REPLACE TABLE `t` (a int), Insert d.t, Commit #6 0-1-7",
     );
 }
 
@@ -297,13 +297,13 @@ fn a_two_phase_alter_is_delivered_once_when_it_commits() {
             mariadb_gtid(2, 41),
             alter(&[130, 4, 1, 0, 0, 0, 0, 0, 0, 0]),
         ],
-        "begin #0 0-1-1, Commit #2, begin #2 0-1-2, ddl #3 ALTER TABLE t ADD n int, Commit #4",
+        "begin #0 0-1-1, Commit #2 0-1-1, begin #2 0-1-2, ddl #3 ALTER TABLE t ADD n int, Commit #4 0-1-2",
     );
     check(
         MARIADB,
         options(),
         &[mariadb_gtid(3, 41), alter(&[130, 8, 1, 0, 0, 0, 0, 0, 0, 0])],
-        "begin #0 0-1-3, Commit #2",
+        "begin #0 0-1-3, Commit #2 0-1-3",
     );
 }
 

@@ -1,0 +1,89 @@
+//! How far a log has been read, told in GTIDs: MySQL's as a set, MariaDB's as one position for each domain.
+
+use crate::binlog::gtid::Gtid;
+use crate::binlog::gtid_set::GtidSet;
+use crate::binlog::mariadb_gtid::MariadbGtid;
+use crate::binlog::mariadb_gtid::MariadbGtidPosition;
+use std::fmt;
+
+/// The GTID of one transaction, of either kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnyGtid {
+    Mysql(Gtid),
+    Mariadb(MariadbGtid),
+}
+
+impl fmt::Display for AnyGtid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mysql(gtid) => gtid.fmt(f),
+            Self::Mariadb(gtid) => gtid.fmt(f),
+        }
+    }
+}
+
+/// All transactions that have been read, of either kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecutedGtids {
+    /// Every transaction by itself, in any order.
+    Mysql(GtidSet),
+    /// The last one of each domain; those before it in its domain are read too.
+    Mariadb(MariadbGtidPosition),
+}
+
+impl ExecutedGtids {
+    /// Adds the transaction that has been read now. False when it is of the other kind: then nothing is changed, and
+    /// this tells no longer how far the log has been read.
+    #[must_use]
+    pub fn add(&mut self, gtid: &AnyGtid) -> bool {
+        match (self, gtid) {
+            (Self::Mysql(set), AnyGtid::Mysql(gtid)) => set.add(gtid),
+            (Self::Mariadb(position), AnyGtid::Mariadb(gtid)) => position.set(*gtid),
+            (Self::Mysql(_), AnyGtid::Mariadb(_)) | (Self::Mariadb(_), AnyGtid::Mysql(_)) => return false,
+        }
+        true
+    }
+
+    pub fn mysql(&self) -> Option<&GtidSet> {
+        match self {
+            Self::Mysql(set) => Some(set),
+            Self::Mariadb(_) => None,
+        }
+    }
+
+    pub fn mariadb(&self) -> Option<&MariadbGtidPosition> {
+        match self {
+            Self::Mariadb(position) => Some(position),
+            Self::Mysql(_) => None,
+        }
+    }
+}
+
+/// The text of the server whose kind it is.
+impl fmt::Display for ExecutedGtids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mysql(set) => set.fmt(f),
+            Self::Mariadb(position) => position.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_of_the_other_kind_is_not_taken() {
+        let mysql = AnyGtid::Mysql("3e11fa47-71ca-11e1-9e33-c80aa9429562:24".parse().unwrap());
+        let mariadb = AnyGtid::Mariadb("0-2-43".parse().unwrap());
+        let set = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23";
+        let mut executed = ExecutedGtids::Mysql(set.parse().unwrap());
+        assert!(!executed.add(&mariadb) && executed.to_string() == set);
+        assert!(executed.add(&mysql));
+        assert_eq!(executed.to_string(), set.replace("23", "24"));
+        let mut executed = ExecutedGtids::Mariadb("0-1-42,1-1-7".parse().unwrap());
+        assert!(!executed.add(&mysql) && executed.add(&mariadb));
+        assert_eq!(executed.to_string(), "0-2-43,1-1-7");
+    }
+}
