@@ -3,6 +3,7 @@
 
 use super::connection::Connection;
 use super::error::SourceError;
+use crate::binlog::format_description::ServerVersion;
 use crate::code::Code;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -120,6 +121,12 @@ impl ServerFacts {
         self.variable("gtid_mode").is_some_and(|mode| mode.eq_ignore_ascii_case("ON"))
     }
 
+    /// Whether an idle dump shows that it lives. MySQL learnt that in 5.5.
+    pub fn sends_heartbeats(&self) -> bool {
+        let version = ServerVersion::parse(self.version());
+        self.flavor == Flavor::MariaDb || version.is_none_or(|version| version >= ServerVersion(5, 5, 0))
+    }
+
     /// Refuses a replica's id that is the server's own.
     pub fn require_other_id(&self, server_id: u32) -> Result<(), SourceError> {
         if server_id != self.server_id {
@@ -183,6 +190,8 @@ mod tests {
         assert_eq!(nameless.server_uuid(), None, "two such servers are not one");
         assert!(!facts(&[("gtid_mode", "ON_PERMISSIVE")]).unwrap().has_mysql_gtids());
         assert!(ServerFacts::new("db1:3306", BTreeMap::new()).is_err());
+        assert!(!facts(&[("version", "5.1.47-ares-log")]).unwrap().sends_heartbeats());
+        assert!(mysql.sends_heartbeats() && mariadb.sends_heartbeats() && nameless.sends_heartbeats());
     }
 
     #[test]
