@@ -11,6 +11,8 @@ use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
 use crate::wire::response::ResultSet;
 
+/// ER_UNKNOWN_CHARACTER_SET.
+const UNKNOWN_CHARACTER_SET: u16 = 1115;
 /// ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE.
 const ABSENT: [u16; 2] = [1049, 1146];
 
@@ -21,7 +23,7 @@ pub fn table_definition(
     table: &str,
 ) -> Result<Option<TableDefinition>, SourceError> {
     // The session may have been set to anything; names and labels have to come as they are.
-    connection.query("SET NAMES utf8mb4")?;
+    speak_utf8(connection)?;
     let answer = connection.query(&columns_sql(database, table))?;
     let columns = columns(&answer, database, table);
     if columns.is_empty() {
@@ -35,6 +37,16 @@ pub fn table_definition(
         Err(error) => return Err(advise_select(connection, error, database)),
     };
     Ok(Some(TableDefinition { database: database.to_string(), table: table.to_string(), columns, key }))
+}
+
+/// Servers before 5.5.3 know `utf8` alone; that is what their catalog is in.
+fn speak_utf8(connection: &mut Connection) -> Result<(), SourceError> {
+    match connection.query("SET NAMES utf8mb4") {
+        Err(error) if error.server_errno() == Some(UNKNOWN_CHARACTER_SET) => {
+            connection.query("SET NAMES utf8").map(|_| ())
+        }
+        other => other.map(|_| ()),
+    }
 }
 
 fn is_absent(error: &SourceError) -> bool {

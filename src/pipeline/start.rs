@@ -308,7 +308,11 @@ impl Planning<'_> {
                 Some(executed) => self.by_gtid_text(&executed),
                 None => Err(self.refused(Code::Protocol, "the server does not tell its gtid_executed")),
             },
-            false => self.by_position(&end.file, end.pos),
+            false => {
+                let mut dump = self.by_position(&end.file, end.pos)?;
+                dump.resume.frontier.executed = end.group_id.filter(|id| *id > 0).map(ExecutedGtids::Group);
+                Ok(dump)
+            }
         }
     }
 
