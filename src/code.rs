@@ -64,7 +64,7 @@ codes! {
     TableMap "TABLE_MAP_MISSING" "Rows of a table that no TABLE_MAP event has introduced."
     BadValue "BAD_VALUE" "A column's bytes make no sense for its type."
     SchemaDiff "SCHEMA_DIFF" "The table's definition disagrees with the logged row."
-    CharsetUnknown "CHARSET_UNKNOWN" "A column's character set is not supported yet."
+    CharsetUnknown "CHARSET_UNKNOWN" "A column's character set is not known to this version."
     FileError "FILE" "A file or folder cannot be read, written or made."
     Locked "LOCKED" "Another fountain process works on the same folder."
     SinkFailed "SINK_FAILED" "The sink did not take a pack."

@@ -301,7 +301,7 @@ fn refusals_are_told_in_the_servers_words_and_ours() {
 #[test]
 fn login_methods_that_are_not_spoken_are_named() {
     for (switch, name) in
-        [(&b"\xfeclient_ed25519\0nonce"[..], "client_ed25519"), (b"\xfe", "mysql_old_password")]
+        [(&b"\xfeauth_gssapi_client\0nonce"[..], "auth_gssapi_client"), (b"\xfe", "mysql_old_password")]
     {
         let server =
             FakeServer::start(Script { login: Some(Act::Packet(switch.to_vec())), ..Script::default() });

@@ -2,6 +2,8 @@
 
 use crate::codec::Reader;
 use crate::column::charset::Charset;
+use crate::column::compressed;
+use crate::column::compressed::Compressed;
 use crate::column::decimal::Decimal;
 use crate::column::error::ColumnError;
 use crate::column::error::ColumnFault;
@@ -87,6 +89,11 @@ enum Kind {
     /// Padded to so many bytes.
     Bytes {
         padded: u16,
+    },
+    /// MariaDB's COMPRESSED: of so many bytes at most when it is unpacked.
+    Compressed {
+        charset: Charset,
+        most: u32,
     },
     Vector,
     Uuid,
@@ -193,6 +200,9 @@ impl ColumnFormat {
             Kind::Set { size, labels } => set_labels(bytes.uint((*size).into(), "SET")?, labels)?,
             Kind::Text(charset) => Value::Text(Text { bytes: self.length.take(bytes)?, charset: *charset }),
             Kind::Bytes { padded } => padded_bytes(self.length.take(bytes)?, *padded)?,
+            Kind::Compressed { charset, most } => {
+                Value::Compressed(Compressed::new(self.length.take(bytes)?, *most, *charset))
+            }
             Kind::Vector => Value::Vector(Vector::new(self.length.take(bytes)?)?),
             Kind::Uuid => Value::Uuid(Uuid(padded("UUID", self.length.take(bytes)?)?)),
             Kind::Inet4 => Value::Inet4(Inet4(padded("INET4", self.length.take(bytes)?)?)),
@@ -250,6 +260,10 @@ impl Kind {
                 | type_code::BLOB,
                 _,
             ) => Self::of_string(spec, if type_code == type_code::STRING { metadata } else { 0 })?,
+            (type_code::BLOB_COMPRESSED | type_code::VARCHAR_COMPRESSED, _) => {
+                let charset = spec.charset.unwrap_or(Charset::Utf8mb4);
+                Self::Compressed { charset, most: compressed::most_bytes(type_code, metadata) }
+            }
             (other, _) => return Err(unsupported(other)),
         })
     }
@@ -263,10 +277,7 @@ impl Kind {
             Declared::Vector => Self::Vector,
             Declared::AsLogged | Declared::Fraction(_) => match spec.charset {
                 Some(Charset::Binary) => Self::Bytes { padded },
-                Some(charset) => {
-                    charset.check_supported()?;
-                    Self::Text(charset)
-                }
+                Some(charset) => Self::Text(charset),
                 None => Self::Text(Charset::Utf8mb4),
             },
         })

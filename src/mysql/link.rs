@@ -1,14 +1,13 @@
 //! The conversation with one server, packet by packet: greeting, TLS, login, and whatever follows.
 //!
-//! Keeps bytes, sequence numbers and deadlines in order. What the answers to commands mean is left to
-//! [`super::connection`] and [`super::binlog_stream`].
+//! Keeps bytes, sequence numbers and deadlines in order. The login itself is [`super::login`]'s; what the answers to
+//! commands mean is left to [`super::connection`] and [`super::binlog_stream`].
 
 use super::config::SourceConfig;
 use super::config::TlsMode;
 use super::error::SourceError;
 use super::refusal::Party;
 use super::refusal::When;
-use super::refusal::change_method;
 use super::refusal::server_error;
 use super::stream::Deadline;
 use super::stream::Received;
@@ -20,12 +19,8 @@ use super::tls::Tls;
 use crate::code::Code;
 use crate::config::Choice;
 use crate::stop::Stop;
-use crate::wire::auth::AuthError;
-use crate::wire::auth::AuthStep;
-use crate::wire::auth::Authenticator;
 use crate::wire::capability::CLIENT_DEPRECATE_EOF;
 use crate::wire::capability::CLIENT_SSL;
-use crate::wire::capability::COLLATION_UTF8MB4;
 use crate::wire::capability::WANTED;
 use crate::wire::handshake::Greeting;
 use crate::wire::handshake::LoginRequest;
@@ -37,8 +32,6 @@ use std::time::Duration;
 
 /// The largest packet of a greeting and login, in bytes.
 const LOGIN_LIMIT: usize = 1 << 16;
-/// No login method needs more packets than this from the server.
-const LOGIN_ROUNDS: usize = 8;
 
 /// A connected socket with its place in the protocol.
 #[derive(Debug)]
@@ -183,7 +176,7 @@ impl Link {
         Ok(())
     }
 
-    fn capabilities(&self) -> u32 {
+    pub(super) fn capabilities(&self) -> u32 {
         self.greeting.capabilities & WANTED
     }
 
@@ -201,7 +194,7 @@ impl Link {
         }
         let request = LoginRequest {
             capabilities: self.capabilities() | CLIENT_SSL,
-            collation: COLLATION_UTF8MB4,
+            collation: self.collation(),
             ..Default::default()
         };
         self.send_packet(&request.encode_ssl_request(), "TLS handshake", deadline)?;
@@ -219,49 +212,5 @@ impl Link {
         };
         self.stream = Stream::encrypted(session, tcp);
         Ok((self, true))
-    }
-
-    fn log_in(&mut self, encrypted: bool, deadline: &Deadline) -> Result<(), SourceError> {
-        let password = self.config.password.reveal().as_bytes();
-        let mut auth =
-            Authenticator::new(password, &self.greeting.auth_plugin, &self.greeting.nonce, encrypted);
-        let login = LoginRequest {
-            capabilities: self.capabilities() | if encrypted { CLIENT_SSL } else { 0 },
-            collation: COLLATION_UTF8MB4,
-            user: self.config.user.as_bytes().to_vec(),
-            auth_response: auth.proof(),
-            auth_plugin: auth.plugin().name().to_string(),
-            attributes: vec![
-                ("program_name".to_string(), "fountain".to_string()),
-                ("_client_version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
-            ],
-        };
-        self.send_packet(&login.encode(), "login", deadline)?;
-        for _ in 0..LOGIN_ROUNDS {
-            self.await_packet("answer to the login", deadline)?;
-            match auth.on_packet(self.frames.packet()) {
-                Ok(AuthStep::Send(payload)) => self.send_packet(&payload, "login", deadline)?,
-                Ok(AuthStep::Wait) => {}
-                Ok(AuthStep::Done) => return Ok(()),
-                Ok(AuthStep::Refused(error)) => return Err(self.server_error(When::Login, &error)),
-                Err(error) => return Err(self.auth_error(&error)),
-            }
-        }
-        Err(SourceError::protocol(&self.place, "answer to the login", &"it does not end"))
-    }
-
-    fn auth_error(&self, error: &AuthError) -> SourceError {
-        match error {
-            AuthError::Unsupported { .. } => {
-                let text = format!("{error}, which fountain does not speak");
-                SourceError::refused(Code::AuthUnsupported, &self.place, text)
-                    .advise(change_method(&self.known_account()))
-            }
-            AuthError::Key(_) => SourceError::refused(Code::AuthUnsupported, &self.place, error.to_string())
-                .advise("set mysql_ssl_mode=required: inside TLS no key is needed"),
-            AuthError::Unexpected { .. } | AuthError::Codec(_) => {
-                SourceError::protocol(&self.place, "answer to the login", error)
-            }
-        }
     }
 }

@@ -79,7 +79,7 @@ fn meaning(number: u16, when: When, account: &str) -> Meaning {
             .advise(format!("run on the server: ALTER USER {account} ACCOUNT UNLOCK")),
         (1820 | 1862, _) => Meaning::refused(Code::AccessDenied, "the account's password has expired")
             .advise(format!("run on the server: ALTER USER {account} IDENTIFIED BY '…' PASSWORD EXPIRE NEVER")),
-        (1251 | 1524, When::Login) => auth_unsupported(account),
+        (1251 | 1275 | 1524, When::Login) => auth_unsupported(account),
         (3159, _) => Meaning::refused(Code::Tls, "the server takes encrypted connections only")
             .advise("set mysql_ssl_mode=required"),
         (1044 | 1142 | 1143 | 1227 | 1370, When::Statement) => {
@@ -162,17 +162,12 @@ pub(super) fn grant_replication(account: &str) -> String {
     format!("run on the server: GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {account}")
 }
 
+/// The statement gives the account a login method that we speak.
 fn auth_unsupported(account: &str) -> Meaning {
-    Meaning::refused(Code::AuthUnsupported, "the account's login method does not work here")
-        .advise(change_method(account))
-}
-
-/// The statement that gives an account a login method that we speak.
-pub(super) fn change_method(account: &str) -> String {
-    format!(
+    Meaning::refused(Code::AuthUnsupported, "the account's login method does not work here").advise(format!(
         "run on the server: ALTER USER {account} IDENTIFIED WITH caching_sha2_password BY '…' \
          (MariaDB and MySQL before 8.0: mysql_native_password)"
-    )
+    ))
 }
 
 fn binlog_off() -> Meaning {

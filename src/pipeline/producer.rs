@@ -4,7 +4,6 @@
 //! until the stream breaks. Any break ends in the same place: the packer is told, gives up what is unfinished, and says
 //! where to read on.
 
-use crate::binlog::BinlogPosition;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
@@ -36,6 +35,7 @@ use crate::pipeline::session::source_fault;
 use crate::pipeline::start;
 use crate::pipeline::start::Dump;
 use crate::pipeline::start::Resume;
+use crate::pipeline::unproven::Unproven;
 use crate::pipeline::until::Target;
 use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
@@ -318,29 +318,6 @@ fn announced(stream: &BinlogStream) -> ChecksumAlgorithm {
     }
 }
 
-/// The file in which a point lies.
-struct Unproven {
-    file: Arc<str>,
-    /// When it was begun (seconds since 1970); 0: not known, so there is nothing to prove.
-    created: u32,
-    by_gtid: bool,
-}
-
-impl Unproven {
-    /// Whether the file that the stream begins with can be the point's, or by GTID a later one.
-    fn agrees(&self, file: &str, created: u32) -> bool {
-        if self.created == 0 {
-            return true;
-        }
-        if *self.file == *file {
-            return self.created == created;
-        }
-        // Files of another base name (`log_bin` was changed) do not compare.
-        let order = BinlogPosition::new(file, 0).partial_cmp(&BinlogPosition::new(&*self.file, 0));
-        self.by_gtid && order != Some(std::cmp::Ordering::Less)
-    }
-}
-
 /// One stream being followed.
 struct Streaming<'a> {
     stream: BinlogStream,
@@ -465,15 +442,8 @@ impl Streaming<'_> {
     fn check_file_created(&mut self) -> Result<(), ChangeError> {
         let Some((file, created)) = self.assembler.file_created() else { return Ok(()) };
         match self.unproven.take() {
-            Some(unproven) if !unproven.agrees(file, created) => Err(ChangeError::new(
-                Code::PointForeign,
-                format!(
-                    "the point lies in {} begun at {} (seconds since 1970), the server sends {file} begun at {created}: its \
-                     binlogs were reset or restored since; copy the tables anew and start behind them",
-                    unproven.file, unproven.created
-                ),
-            )),
-            _ => Ok(()),
+            Some(unproven) => unproven.check(file, created),
+            None => Ok(()),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::binlog::table_metadata::ColumnMetadata;
 use crate::code::Code;
 use crate::column::Charset;
 use crate::column::ColumnError;
+use crate::column::ColumnFault;
 use crate::column::ColumnFormat;
 use crate::column::ColumnSpec;
 use crate::column::compatible::compatible;
@@ -93,7 +94,20 @@ impl<'a> LoggedTable<'a> {
                 .zip(&self.metadata.columns)
                 .any(|(logged, said)| may_be_disguised(*logged, said))
         };
-        named && !(self.flavor == Flavor::MariaDb && ambiguous())
+        named && !(self.flavor == Flavor::MariaDb && ambiguous()) && self.unknown_collation().is_none()
+    }
+
+    /// A collation id of the event that no table of ours has: an installation's own, or a newer server's.
+    fn unknown_collation(&self) -> Option<u32> {
+        let ids = self.metadata.columns.iter().filter_map(|said| said.collation);
+        ids.into_iter().find(|id| self.charset_of_id(*id).is_none())
+    }
+
+    fn charset_of_id(&self, id: u32) -> Option<Charset> {
+        match self.flavor {
+            Flavor::MySql => Charset::from_mysql_collation_id(id),
+            Flavor::MariaDb => Charset::from_collation_id(id),
+        }
     }
 
     /// The plan for rows that are only counted: types alone.
@@ -126,6 +140,7 @@ impl<'a> LoggedTable<'a> {
             }
             let format = said
                 .map_or(Ok(()), |said| self.apply_metadata(&mut spec, said))
+                .and_then(|()| refuse_unknown_charset(&spec, defined))
                 .and_then(|()| ColumnFormat::new(&spec))
                 .map_err(|error| self.column_error(&name, &error))?;
             columns.push(PlannedColumn { name, format });
@@ -149,21 +164,16 @@ impl<'a> LoggedTable<'a> {
         if let Some(unsigned) = said.unsigned {
             spec.unsigned = unsigned;
         }
-        let charset = said.collation.and_then(|id| match self.flavor {
-            Flavor::MySql => Charset::from_mysql_collation_id(id),
-            Flavor::MariaDb => Charset::from_collation_id(id),
-        });
-        if charset.is_some() {
-            spec.charset = charset;
+        if let Some(id) = said.collation {
+            match self.charset_of_id(id).or(spec.charset) {
+                Some(charset) => spec.charset = Some(charset),
+                None => return Err(ColumnFault::Collation { id }.into()),
+            }
         }
         if let Some(labels) = &said.labels {
             let charset = spec.charset.unwrap_or(Charset::Utf8mb4);
-            charset.check_supported()?;
-            // A label that is invalid in its own set cannot have come from the server; show what can be shown.
-            let text = |label: &Vec<u8>| {
-                charset.to_string(label).unwrap_or_else(|_| String::from_utf8_lossy(label).into_owned())
-            };
-            spec.labels = Some(labels.iter().map(text).collect());
+            // One label that cannot be written, and the column's values come as numbers.
+            spec.labels = labels.iter().map(|label| charset.to_string(label).ok()).collect();
         }
         Ok(())
     }
@@ -199,7 +209,7 @@ impl<'a> LoggedTable<'a> {
         {
             let parsed = declared::parse(&column.column_type)
                 .map_err(|error| self.column_error(&column.name, &error))?;
-            let charset = charset_of(column).map_err(|error| self.column_error(&column.name, &error))?;
+            let charset = column.charset.as_deref().and_then(Charset::from_name);
             if !compatible(&parsed, charset, *type_code, *metadata) {
                 let logged = logged_text(*type_code, *metadata);
                 let problem = format!(
@@ -260,10 +270,11 @@ fn may_be_disguised((type_code, metadata): (u8, u16), said: &ColumnMetadata) -> 
     binary && (fixed || variable)
 }
 
-fn charset_of(column: &ColumnDefinition) -> Result<Option<Charset>, ColumnError> {
-    match &column.charset {
-        None => Ok(None),
-        Some(name) => Ok(Charset::from_name(name)),
+/// Neither the event nor the definition says what the bytes mean: a set that an installation has added itself.
+fn refuse_unknown_charset(spec: &ColumnSpec, defined: Option<&ColumnDefinition>) -> Result<(), ColumnError> {
+    match (spec.charset, defined.and_then(|defined| defined.charset.as_ref())) {
+        (None, Some(name)) => Err(ColumnFault::Charset { name: name.clone() }.into()),
+        _ => Ok(()),
     }
 }
 

@@ -111,7 +111,7 @@ impl Greeting {
 }
 
 /// Takes the terminating zero off a nonce: 20 bytes count.
-pub(super) fn trim_nonce(nonce: &mut Vec<u8>) {
+fn trim_nonce(nonce: &mut Vec<u8>) {
     if nonce.len() > 20 && nonce.last() == Some(&0) {
         nonce.pop();
     }

@@ -150,10 +150,14 @@ impl<D: Definitions> Assembler<D> {
         hand_over: &mut dyn HandOver,
     ) -> Result<(), ChangeError> {
         let at = At { header: &header, pos: span.start, next: span.end, group: decoder.group_id() };
-        if let Event::Payload(payload) = event {
-            return self.payload(decoder, payload, at, batch, hand_over);
+        match event {
+            Event::Payload(payload) => self.payload(decoder, payload, at, batch, hand_over),
+            Event::MariadbCompressed(compressed) => {
+                let unpacked = compressed.unpack(self.options.max_event_bytes)?;
+                self.event(&compressed.with(&unpacked), at, batch)
+            }
+            event => self.event(&event, at, batch),
         }
-        self.event(&event, at, batch)
     }
 
     /// The events of a compressed transaction all stand at the place of the event that holds them.
@@ -198,9 +202,8 @@ impl<D: Definitions> Assembler<D> {
             Event::StatementLoad(load) => self.statement_load(load, at, batch)?,
             Event::Heartbeat(heartbeat) => self.heartbeat(heartbeat, at, batch),
             Event::Incident(incident) => return Err(refusals::incident(incident)),
-            Event::Payload(_) => return Err(refusals::payload_in_payload()),
+            Event::Payload(_) | Event::MariadbCompressed(_) => return Err(refusals::payload_in_payload()),
             Event::MariadbStartEncryption(_) => return Err(refusals::encrypted()),
-            Event::MariadbCompressed { event_type } => return Err(refusals::mariadb_compressed(*event_type)),
             Event::MariadbPartialRows(_) => return Err(refusals::mariadb_partial_rows()),
             Event::Unknown { event_type, .. } => return Err(refusals::unknown(*event_type)),
             // These say nothing about rows: they move the place only.

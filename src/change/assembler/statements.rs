@@ -200,10 +200,7 @@ fn statement_text<'a>(query: &Query<'a>, flavor: Flavor) -> Cow<'a, str> {
         Flavor::MySql => Charset::from_mysql_collation_id(id),
         Flavor::MariaDb => Charset::from_collation_id(id),
     });
-    match charset
-        .filter(|charset| charset.check_supported().is_ok())
-        .map(|charset| charset.to_string(query.sql))
-    {
+    match charset.map(|charset| charset.to_string(query.sql)) {
         Some(Ok(text)) => Cow::Owned(text),
         Some(Err(_)) | None => String::from_utf8_lossy(query.sql),
     }
