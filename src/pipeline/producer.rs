@@ -41,7 +41,6 @@ use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
 use crate::stop::Stop;
 use crate::sync_point::ServerIdentity;
-use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
@@ -73,8 +72,6 @@ pub struct Producer {
     pub current: usize,
     /// Where `--until` ends, once it is known.
     pub target: Option<Target>,
-    /// What the original Fountain left, as long as there is no point of ours.
-    pub old_point: Option<FoundPoint>,
     /// A row of a watched table has been read: from then on a refusal is retried.
     pub seen_row: bool,
 }
@@ -176,7 +173,7 @@ impl Producer {
         };
         let config = source_config(&self.shard, source, ids.take(), &self.replica_uuid)?;
         let mut session = Session::open(&self.shard.name, config, &self.stop)?;
-        let dump = start::plan(&self.shard, &mut session, resume.cloned(), self.old_point.as_ref())?;
+        let dump = start::plan(&self.shard, &mut session, resume.cloned())?;
         if let (None, Some(until)) = (&self.target, &self.until) {
             self.target = Some(Target::fix(until, &self.shard.name, &mut session, &dump)?);
         }
@@ -190,7 +187,6 @@ impl Producer {
         loop {
             let began = ready.dump.resume.clone();
             let identity = ready.session.identity();
-            let sends_heartbeats = ready.session.facts.sends_heartbeats();
             let fault = match self.stream(ready, channels) {
                 Ok(ended) => return Ok(ended),
                 Err(fault) => fault,
@@ -199,9 +195,7 @@ impl Producer {
                 return Err(fault);
             }
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
-            // A server of before heartbeats is asked again now and then whether it lives.
-            let idle = !sends_heartbeats && fault.code == Code::Stalled;
-            barren = if idle || resume.is_behind(&began) { 0 } else { barren.saturating_add(1) };
+            barren = if resume.is_behind(&began) { 0 } else { barren.saturating_add(1) };
             if self.until.is_some() && barren as usize > self.shard.sources.len() {
                 return Err(fault);
             }
@@ -436,13 +430,11 @@ impl Streaming<'_> {
         }
     }
 
-    /// The first format description of a stream tells whether the file is still the one we know. Binlogs that were reset
-    /// begin anew with the same names, and MySQL begins anew to count transactions: resumed there, we would take the first
-    /// new ones for those that we have had.
+    /// The first format description of a stream tells whether the file is still the one we know.
     fn check_file_created(&mut self) -> Result<(), ChangeError> {
         let Some((file, created)) = self.assembler.file_created() else { return Ok(()) };
         match self.unproven.take() {
-            Some(unproven) => unproven.check(file, created),
+            Some(unproven) => unproven.prove(file, created),
             None => Ok(()),
         }
     }

@@ -218,11 +218,12 @@ mod tests {
         {
             on(code, character);
         }
-        let longer = match (&set.more, code.as_slice()) {
-            (_, [_]) | (More::Jisx0212(_), [0x8f, _]) => true,
-            (More::FourBytes, [0x81..=0x8f, b'0'..=b'9'] | [_, _, _]) => true,
-            _ => false,
-        };
+        let longer = matches!(
+            (&set.more, code.as_slice()),
+            (_, [_])
+                | (More::Jisx0212(_), [0x8f, _])
+                | (More::FourBytes, [0x81..=0x8f, b'0'..=b'9'] | [_, _, _])
+        );
         for byte in (0..=0xff).filter(|_| longer) {
             code.push(byte);
             every_code(set, code, on);
