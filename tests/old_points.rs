@@ -222,7 +222,8 @@ fn a_group_id_is_continued_on_ares() {
 fn what_cannot_be_understood_is_never_a_fresh_start() {
     let Some(server) = Server::start(Kind::Mysql97, GTID) else { return };
     let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(Files<'_>, &[&str])] = &[
         (&[("", "42"), (".gtidset", &format!("{uuid}:1-5"))], &["producer00 and", "producer00.gtidset"]),
         (&[("", "")], &["producer00: not a point", "it is empty"]),
         (&[(".gtidset", "")], &["producer00.gtidset: not a point", "it is empty"]),
@@ -255,7 +256,8 @@ fn strategies_that_conflict_are_named() {
     let set = with.gtid_executed();
     let (file, pos) = with.binlog_end();
     let place = format!("127.0.0.1:{}#{file}#{pos}", with.port());
-    let cases: &[(&Server, (&str, &str), &str, &[&str])] = &[
+    type File<'a> = (&'a str, &'a str);
+    let cases: &[(&Server, File<'_>, &str, &[&str])] = &[
         (&with, (".gtidset", &set), "position", &["is a GTID set", "binlog_dump_strategy=auto or gtid"]),
         (&with, (".gtidset", &set), "ares", &["is a GTID set", "binlog_dump_strategy=auto or gtid"]),
         (

@@ -41,6 +41,7 @@ use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
 use crate::stop::Stop;
 use crate::sync_point::ServerIdentity;
+use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
@@ -72,6 +73,8 @@ pub struct Producer {
     pub current: usize,
     /// Where `--until` ends, once it is known.
     pub target: Option<Target>,
+    /// What the original Fountain left, as long as there is no point of ours.
+    pub old_point: Option<FoundPoint>,
     /// A row of a watched table has been read: from then on a refusal is retried.
     pub seen_row: bool,
 }
@@ -173,7 +176,7 @@ impl Producer {
         };
         let config = source_config(&self.shard, source, ids.take(), &self.replica_uuid)?;
         let mut session = Session::open(&self.shard.name, config, &self.stop)?;
-        let dump = start::plan(&self.shard, &mut session, resume.cloned())?;
+        let dump = start::plan(&self.shard, &mut session, resume.cloned(), self.old_point.as_ref())?;
         if let (None, Some(until)) = (&self.target, &self.until) {
             self.target = Some(Target::fix(until, &self.shard.name, &mut session, &dump)?);
         }
@@ -187,6 +190,7 @@ impl Producer {
         loop {
             let began = ready.dump.resume.clone();
             let identity = ready.session.identity();
+            let sends_heartbeats = ready.session.facts.sends_heartbeats();
             let fault = match self.stream(ready, channels) {
                 Ok(ended) => return Ok(ended),
                 Err(fault) => fault,
@@ -195,11 +199,14 @@ impl Producer {
                 return Err(fault);
             }
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
-            barren = if resume.is_behind(&began) { 0 } else { barren.saturating_add(1) };
+            let idle = !sends_heartbeats && fault.code == Code::Stalled;
+            barren = if idle || resume.is_behind(&began) { 0 } else { barren.saturating_add(1) };
             if self.until.is_some() && barren as usize > self.shard.sources.len() {
                 return Err(fault);
             }
-            if self.stop.wait(self.pause_after(&fault, barren)) {
+            if idle {
+                log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
+            } else if self.stop.wait(self.pause_after(&fault, barren)) {
                 return Ok(Ended::Stopped);
             }
             match self.connect(Some(&resume))? {
