@@ -11,6 +11,7 @@ use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
 use crate::wire::response::ResultSet;
 
+/// ER_UNKNOWN_CHARACTER_SET.
 /// ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE.
 const ABSENT: [u16; 2] = [1049, 1146];
 
@@ -27,7 +28,7 @@ pub fn table_definition(
     table: &str,
 ) -> Result<Option<TableDefinition>, SourceError> {
     // The session may have been set to anything; names and labels have to come as they are.
-    connection.query("SET NAMES utf8mb4")?;
+    connection.set_names("utf8mb4")?;
     let answer = connection.query(&columns_sql(database, table))?;
     let columns = columns(&answer, database, table);
     if columns.is_empty() {

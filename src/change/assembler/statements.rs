@@ -1,6 +1,7 @@
 //! What was logged as text: the ends of transactions, DDL, and changes of rows whose rows nobody knows.
 
 use crate::binlog::Query;
+use crate::binlog::query::QueryStatus;
 use crate::binlog::statement::StatementLoad;
 use crate::change::assembler::Assembler;
 use crate::change::assembler::At;
@@ -74,21 +75,22 @@ impl<D: Definitions> Assembler<D> {
             Statement::DeleteAll(table) if !self.borders.is_open() => {
                 self.ddl(&Ddl::Tables(vec![table]), sql, true, at, batch);
             }
-            Statement::Dml | Statement::DeleteAll(_) => self.statement_dml(sql, at, batch)?,
+            Statement::Dml | Statement::DeleteAll(_) => self.statement_dml(sql, &status, at, batch)?,
             Statement::Account | Statement::Harmless => self.borders.end_if_alone(at, batch),
             Statement::Nothing if self.borders.is_open() || self.borders.is_outside() => {
                 self.borders.pass(at, batch);
             }
             // It is all that there is behind its GTID event.
             Statement::Nothing => self.borders.end(Outcome::Commit, at, batch),
-            Statement::Unknown => self.unknown_statement(sql, at, batch)?,
+            Statement::Unknown => self.unknown_statement(sql, &status, at, batch)?,
         }
+        self.session.forget();
         Ok(())
     }
 
     fn ddl(&mut self, ddl: &Ddl, sql: Sql<'_>, changes: bool, at: At<'_>, batch: &mut Batch) {
         if changes && self.delivers_ddl(ddl) {
-            self.deliver_text(SqlOp::Ddl, sql, at, batch);
+            self.deliver_text(SqlOp::Ddl, sql, None, at, batch);
         }
         self.borders.end_if_alone(at, batch);
     }
@@ -115,7 +117,7 @@ impl<D: Definitions> Assembler<D> {
         filter.watches(database, table) || filter.watches(&database.to_lowercase(), &table.to_lowercase())
     }
 
-    fn deliver_text(&mut self, op: SqlOp, sql: Sql<'_>, at: At<'_>, batch: &mut Batch) {
+    fn deliver_text(&mut self, op: SqlOp, sql: Sql<'_>, set: Option<String>, at: At<'_>, batch: &mut Batch) {
         self.borders.ensure_begun(at, batch);
         let text = batch.keep(sql.text.as_bytes());
         batch.items.push(Item::Sql(SqlItem {
@@ -125,13 +127,21 @@ impl<D: Definitions> Assembler<D> {
             timestamp: at.header.timestamp,
             database: sql.database.to_owned(),
             sql: text,
+            set,
         }));
     }
 
-    fn statement_dml(&mut self, sql: Sql<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+    fn statement_dml(
+        &mut self,
+        sql: Sql<'_>,
+        status: &QueryStatus<'_>,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), ChangeError> {
         match self.options.statement_dml {
             StatementDml::Deliver => {
-                self.deliver_text(SqlOp::Statement, sql, at, batch);
+                let set = self.session.take(at.header, status);
+                self.deliver_text(SqlOp::Statement, sql, Some(set), at, batch);
                 self.borders.end_if_alone(at, batch);
                 Ok(())
             }
@@ -139,7 +149,13 @@ impl<D: Definitions> Assembler<D> {
         }
     }
 
-    fn unknown_statement(&mut self, sql: Sql<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+    fn unknown_statement(
+        &mut self,
+        sql: Sql<'_>,
+        status: &QueryStatus<'_>,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), ChangeError> {
         if sql::may_hold_password(sql) {
             let text = format!(
                 "a statement that this version does not know, and that may hold a password, was logged: {}",
@@ -147,7 +163,7 @@ impl<D: Definitions> Assembler<D> {
             );
             return Err(ChangeError::new(Code::Statement, text));
         }
-        self.statement_dml(sql, at, batch)
+        self.statement_dml(sql, status, at, batch)
     }
 
     /// LOAD DATA, logged as the file's contents and a statement.
@@ -162,9 +178,19 @@ impl<D: Definitions> Assembler<D> {
                 Err(logged_as_statement("LOAD DATA"))
             }
             (StatementDml::Deliver, StatementLoad::ExecuteLoadQuery { query, .. }) => {
-                let text = &Readings::of(query, self.flavor).likely;
-                let database = &String::from_utf8_lossy(query.database);
-                self.statement_dml(Sql { text, database, quoting: Quoting::default() }, at, batch)
+                let text = Readings::of(query, self.flavor).likely;
+                log::warn!(
+                    "{}:{}: LOAD DATA was logged as a statement: its text is delivered, the rows that it loaded are not",
+                    self.file(),
+                    at.pos
+                );
+                let status = query.status();
+                let sql = Sql {
+                    text: &text,
+                    database: &String::from_utf8_lossy(query.database),
+                    quoting: Quoting::of_sql_mode(status.sql_mode.unwrap_or(0)),
+                };
+                self.statement_dml(sql, &status, at, batch)
             }
             (
                 StatementDml::Deliver,
