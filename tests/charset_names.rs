@@ -8,6 +8,7 @@ use harness::Row;
 use harness::Server;
 use harness::Session;
 use harness::delivered::Delivered;
+use harness::delivered::cat;
 use harness::delivered::keys;
 use harness::delivered::row_lines;
 use serde_json::json;
@@ -260,5 +261,42 @@ fn collations_of_all_servers() {
         for row in sets {
             assert_eq!(known(&row), row[1], "{kind} {row:?}");
         }
+    }
+}
+
+/// An installation's own collation has an id that says nothing: the definition's set counts, and without one it is an error.
+#[test]
+fn a_collation_of_the_installation() {
+    let Some(plain) = Server::start(Kind::Mysql97, &[]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let from = plain.value("SELECT @@character_sets_dir");
+    for entry in std::fs::read_dir(&from).expect("the character sets").map(|entry| entry.expect("an entry")) {
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
+    }
+    let index = folder.path().join("Index.xml");
+    let own = "<charset name=\"ucs2\"><collation name=\"ucs2_own_ci\" id=\"1025\"><rules><reset>a</reset><s>b</s></rules>\
+               </collation></charset></charsets>";
+    let text = std::fs::read_to_string(&index).expect("Index.xml").replace("</charsets>", own);
+    std::fs::write(&index, text).expect("Index.xml");
+    drop(plain);
+
+    let option = format!("--character-sets-dir={}", folder.path().display());
+    let Some(server) = Server::start_private(Kind::Mysql97, &["--binlog-row-metadata=FULL", &option]) else {
+        return;
+    };
+    server.sql(
+        "CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, c VARCHAR(9) CHARACTER SET ucs2 COLLATE ucs2_own_ci, \
+         e ENUM('日','é') CHARACTER SET ucs2 COLLATE ucs2_own_ci); INSERT INTO d.t VALUES (1,'日本é','é')",
+    );
+    let delivered =
+        Delivered::run_until_end(&server, &keys(&["start_without_point=beginning", "dispatch_ddl=none"]));
+    let lines = row_lines(&delivered.lines, "d", "t");
+    assert_eq!(lines[0]["after"], json!({"id": 1, "c": "日本é", "e": "é"}));
+
+    let files = server.binlogs();
+    let output = cat(&[&files[0]], &[]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    for part in ["CHARSET_UNKNOWN", "d.t.c", "1025", "--schema"] {
+        assert!(output.stderr.contains(part), "{part}: {}", output.stderr);
     }
 }
