@@ -47,7 +47,10 @@ impl Connection {
         let tls = Tls::prepare(config)?;
         let opened = match Link::open(config, stop, tls.as_ref()) {
             Err(Failure::Tls(error)) if config.tls.mode == TlsMode::Preferred => {
-                log::warn!("{error}; going on without TLS, as mysql_ssl_mode=preferred allows");
+                log::warn!(
+                    "{error}; going on without TLS, as mysql_ssl_mode=preferred allows: rows come in clear, and only \
+                     verify_ca and verify_identity would tell an attack from a server that cannot"
+                );
                 Link::open(config, stop, None)
             }
             other => other,

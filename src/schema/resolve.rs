@@ -23,6 +23,9 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+/// A column's type as it is declared, and its character set.
+type Declaration = (DeclaredType, Option<Charset>);
+
 static NEXT_PLAN: AtomicU64 = AtomicU64::new(0);
 
 /// Why a table's rows cannot be read.
@@ -94,7 +97,8 @@ impl<'a> LoggedTable<'a> {
                 .zip(&self.metadata.columns)
                 .any(|(logged, said)| may_be_disguised(*logged, said))
         };
-        named && !(self.flavor == Flavor::MariaDb && ambiguous()) && self.unknown_collation().is_none()
+        let told = !(self.flavor == Flavor::MariaDb && ambiguous()) && self.unknown_collation().is_none();
+        named && told && self.walks_alone()
     }
 
     /// A collation id of the event that no table of ours has: an installation's own, or a newer server's.
@@ -110,11 +114,24 @@ impl<'a> LoggedTable<'a> {
         }
     }
 
-    /// The plan for rows that are only counted: types alone.
-    pub fn walking_plan(&self) -> Result<TablePlan, ResolveError> {
+    /// Whether the event tells how long every value is.
+    ///
+    /// What it does not tell are the digits of MariaDB's old TIME, DATETIME and TIMESTAMP (tables made before 10.1, or
+    /// under `mysql56_temporal_format=OFF`): they are logged as if they had none, and are longer by them.
+    pub fn walks_alone(&self) -> bool {
+        self.flavor != Flavor::MariaDb || !self.types.iter().any(|(type_code, _)| is_old_temporal(*type_code))
+    }
+
+    /// The plan for rows that are only counted: types alone, unless [`Self::walks_alone`] says no.
+    pub fn walking_plan(&self, definition: Option<&TableDefinition>) -> Result<TablePlan, ResolveError> {
+        let declared = self.declared(definition)?;
         let mut columns = Vec::with_capacity(self.types.len());
         for (index, (type_code, metadata)) in self.types.iter().enumerate() {
-            let format = ColumnFormat::walking(&ColumnSpec::new(*type_code, *metadata));
+            let mut spec = ColumnSpec::new(*type_code, *metadata);
+            if let Some((declared, charset)) = declared.as_ref().and_then(|declared| declared.get(index)) {
+                spec.declare(declared, *charset);
+            }
+            let format = ColumnFormat::walking(&spec);
             let name = ordinal_name(index);
             let format = format.map_err(|error| self.column_error(&name, &error))?;
             columns.push(PlannedColumn { name, format });
@@ -124,7 +141,7 @@ impl<'a> LoggedTable<'a> {
 
     /// The plan for rows that are delivered.
     pub fn plan(&self, definition: Option<&TableDefinition>) -> Result<TablePlan, ResolveError> {
-        let declared = definition.map(|definition| self.check(definition)).transpose()?;
+        let declared = self.declared(definition)?;
         let mut columns = Vec::with_capacity(self.types.len());
         for (index, (type_code, metadata)) in self.types.iter().enumerate() {
             let said = self.metadata.columns.get(index);
@@ -172,8 +189,7 @@ impl<'a> LoggedTable<'a> {
         }
         if let Some(labels) = &said.labels {
             let charset = spec.charset.unwrap_or(Charset::Utf8mb4);
-            // One label that cannot be written, and the column's values come as numbers.
-            spec.labels = labels.iter().map(|label| charset.to_string(label).ok()).collect();
+            spec.labels = Some(labels.iter().map(|label| charset.to_string_lossy(label)).collect());
         }
         Ok(())
     }
@@ -194,11 +210,37 @@ impl<'a> LoggedTable<'a> {
         }
     }
 
-    /// The definition's columns, read and compared with what was logged.
-    fn check(
+    fn declared(
         &self,
-        definition: &TableDefinition,
-    ) -> Result<Vec<(DeclaredType, Option<Charset>)>, ResolveError> {
+        definition: Option<&TableDefinition>,
+    ) -> Result<Option<Vec<Declaration>>, ResolveError> {
+        match definition {
+            Some(definition) => self.check(definition).map(Some),
+            None if self.walks_alone() => Ok(None),
+            None => Err(self.unknown_fraction()),
+        }
+    }
+
+    fn unknown_fraction(&self) -> ResolveError {
+        let is_old = |(_, (type_code, _)): &(usize, &(u8, u16))| is_old_temporal(*type_code);
+        let old = self.types.iter().enumerate().find(is_old);
+        let (index, name) = old.map_or((0, ""), |(index, (code, _))| (index, type_code::name(*code)));
+        ResolveError {
+            code: Code::Unsupported,
+            text: format!(
+                "{}.{}: column {} is a {name} in MariaDB's form of before 10.1; how long its values are only the table's \
+                 definition tells, and none is known: supply it by schema_file (cat: --schema), give a server that has the \
+                 table, or leave out this part of the log; ALTER TABLE … FORCE under mysql56_temporal_format=ON cures it \
+                 for rows to come",
+                self.database,
+                self.table,
+                ordinal_name(index),
+            ),
+        }
+    }
+
+    /// The definition's columns, read and compared with what was logged.
+    fn check(&self, definition: &TableDefinition) -> Result<Vec<Declaration>, ResolveError> {
         if definition.columns.len() != self.types.len() {
             let (logged, defined) = (self.types.len(), definition.columns.len());
             return Err(self
@@ -260,6 +302,10 @@ impl<'a> LoggedTable<'a> {
         let text = format!("{}.{}.{column}: {error}", self.database, self.table);
         ResolveError { code: error.code(), text }
     }
+}
+
+fn is_old_temporal(type_code: u8) -> bool {
+    matches!(type_code, type_code::TIME | type_code::DATETIME | type_code::TIMESTAMP)
 }
 
 fn may_be_disguised((type_code, metadata): (u8, u16), said: &ColumnMetadata) -> bool {

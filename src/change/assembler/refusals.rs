@@ -20,13 +20,6 @@ pub fn payload_in_payload() -> ChangeError {
     ChangeError::new(Code::BadEvent, "a compressed event inside another one")
 }
 
-pub fn encrypted() -> ChangeError {
-    ChangeError::new(
-        Code::Encrypted,
-        "the server encrypts its binlog files; read them from the server (fountain run) instead of from disk",
-    )
-}
-
 pub fn mariadb_partial_rows() -> ChangeError {
     ChangeError::new(
         Code::Unsupported,

@@ -218,12 +218,11 @@ mod tests {
         {
             on(code, character);
         }
-        let longer = matches!(
-            (&set.more, code.as_slice()),
-            (_, [_])
-                | (More::Jisx0212(_), [0x8f, _])
-                | (More::FourBytes, [0x81..=0x8f, b'0'..=b'9'] | [_, _, _])
-        );
+        let longer = match &set.more {
+            More::Nothing | More::Katakana => matches!(**code, [_]),
+            More::Jisx0212(_) => matches!(**code, [_] | [0x8f, _]),
+            More::FourBytes => matches!(**code, [_] | [0x81..=0x8f, b'0'..=b'9'] | [_, _, _]),
+        };
         for byte in (0..=0xff).filter(|_| longer) {
             code.push(byte);
             every_code(set, code, on);

@@ -125,7 +125,15 @@ fn transaction(pos: u64, line: bool, drained: bool) -> Message {
     })];
     if line {
         let (place, database) = (place.clone(), String::new());
-        items.push(Item::Sql(Sql { op: SqlOp::Ddl, place, server_id, timestamp, database, sql: 0..0 }));
+        items.push(Item::Sql(Sql {
+            op: SqlOp::Ddl,
+            place,
+            server_id,
+            timestamp,
+            database,
+            sql: 0..0,
+            set: None,
+        }));
     }
     let (outcome, next) = (Outcome::Commit, place.clone());
     items.push(Item::End(End { outcome, place, next, gtid: None, server_id, timestamp }));
