@@ -25,6 +25,8 @@ pub struct BinlogEnd {
     pub gtid_executed: Option<String>,
     /// MariaDB: the last GTID of each domain in the binlog. Not newer than `file` and `pos`.
     pub gtid_binlog_pos: Option<String>,
+    /// Baidu's MySQL 5.1: the last group's id, where the server tells it.
+    pub group_id: Option<u64>,
 }
 
 /// One file of a server's binlog.
@@ -76,7 +78,8 @@ impl BinlogEnd {
         })?;
         let gtid_executed =
             status.column("Executed_Gtid_Set").and_then(|column| status.text(0, column)).map(compact);
-        Ok(Self { file, pos, gtid_executed, gtid_binlog_pos })
+        let group_id = status.column("Group_ID").and_then(|column| status.text(0, column)?.parse().ok());
+        Ok(Self { file, pos, gtid_executed, gtid_binlog_pos, group_id })
     }
 }
 
@@ -114,6 +117,36 @@ pub fn gtid_sets(connection: &mut Connection) -> Result<Option<GtidSets>, Source
         }
         Err(error) if error.server_errno() == Some(UNKNOWN_VARIABLE) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Baidu's MySQL 5.1: the file and position behind the last event of a group; none where the server does not find it.
+pub fn group_end(connection: &mut Connection, id: u64) -> Result<Option<(String, u64)>, SourceError> {
+    let what = "SHOW BINLOG INFO FOR";
+    let answer = match connection.query(&format!("{what} {id}")) {
+        // 1064 and its kin.
+        Err(error) if error.code() == Code::Unsupported => {
+            let text = format!("the server does not know {what}, which finds a group id: {}", error.text());
+            return Err(SourceError::refused(Code::Unsupported, connection.place(), text)
+                .advise("binlog_dump_strategy=ares is for Baidu's MySQL 5.1; set auto or position"));
+        }
+        answer => answer?,
+    };
+    if answer.rows.is_empty() {
+        return Ok(None);
+    }
+    // Log_name, Pos, Server_ID.
+    let (file, pos) = match answer.columns.len() {
+        3 => (answer.text(0, 0).filter(|file| !file.is_empty()), answer.text(0, 1)),
+        _ => (None, None),
+    };
+    match (file, pos.and_then(|pos| pos.parse().ok())) {
+        (Some(file), Some(pos)) => Ok(Some((file, pos))),
+        _ => Err(SourceError::protocol(
+            connection.place(),
+            what,
+            &"the answer has not the three columns file, position and server id",
+        )),
     }
 }
 
