@@ -16,6 +16,7 @@ use super::stream::TICK;
 use super::stream::connect;
 use super::tls::HandshakeError;
 use super::tls::Tls;
+use super::tls::late_refusal;
 use crate::code::Code;
 use crate::config::Choice;
 use crate::stop::Stop;
@@ -87,7 +88,7 @@ impl Link {
         if let Some(tls) = tls {
             (link, encrypted) = link.encrypt(tls, &deadline)?;
         }
-        link.log_in(encrypted, &deadline)?;
+        link.log_in(encrypted, &deadline).map_err(|error| link.perhaps_our_certificate(error))?;
         Ok(link)
     }
 
@@ -141,7 +142,8 @@ impl Link {
             Ok(Received::Closed) => {
                 Err(SourceError::lost(&self.place, what, &"the server closed the connection"))
             }
-            Err(error) => Err(SourceError::lost(&self.place, what, &error)),
+            Err(error) => Err(late_refusal(&self.place, &error)
+                .unwrap_or_else(|| SourceError::lost(&self.place, what, &error))),
         }
     }
 
@@ -158,6 +160,16 @@ impl Link {
     /// What an ERR packet means.
     pub(super) fn server_error(&self, when: When, error: &ErrPacket) -> SourceError {
         server_error(when, &Party { place: &self.place, account: &self.known_account() }, error)
+    }
+
+    /// In TLS 1.3 a server that does not take our certificate may be gone before we have read why.
+    fn perhaps_our_certificate(&self, error: SourceError) -> SourceError {
+        if error.code() != Code::ConnectionLost || self.config.tls.cert.is_none() {
+            return error;
+        }
+        error.advise(
+            "the server may have refused the certificate of mysql_ssl_cert: its error log would say so",
+        )
     }
 
     /// The greeting, which also says what the server can do.

@@ -189,8 +189,7 @@ impl<'a> LoggedTable<'a> {
         }
         if let Some(labels) = &said.labels {
             let charset = spec.charset.unwrap_or(Charset::Utf8mb4);
-            // One label that cannot be written, and the column's values come as numbers.
-            spec.labels = labels.iter().map(|label| charset.to_string(label).ok()).collect();
+            spec.labels = Some(labels.iter().map(|label| charset.to_string_lossy(label)).collect());
         }
         Ok(())
     }

@@ -284,6 +284,20 @@ mod tests {
         assert_eq!(Greeting::parse(&greeting.encode()).unwrap().server_version, "9.7.1  [2J");
     }
 
+    /// The manual's example of MySQL 5.5.2, which has no login methods to choose from: nothing follows the nonce.
+    #[test]
+    fn a_greeting_without_login_methods() {
+        let bytes =
+            b"\x0a5.5.2-m2\0\x0b\0\0\0dvH@I-CJ\0\xff\xf7\x08\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0*4d|cZwk4^]:\0";
+        let greeting = Greeting::parse(bytes).unwrap();
+        assert_eq!((greeting.server_version.as_str(), greeting.connection_id), ("5.5.2-m2", 11));
+        assert_eq!(greeting.nonce, b"dvH@I-CJ*4d|cZwk4^]:");
+        assert_eq!((greeting.capabilities, greeting.auth_plugin.as_str()), (0xf7ff, ""));
+        for cut in 0..bytes.len() {
+            assert!(Greeting::parse(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
     #[test]
     fn servers_of_the_last_century_are_refused() {
         let mut bytes = greeting().encode();

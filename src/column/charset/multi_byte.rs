@@ -218,10 +218,10 @@ mod tests {
         {
             on(code, character);
         }
-        let longer = match (&set.more, code.as_slice()) {
-            (_, [_]) | (More::Jisx0212(_), [0x8f, _]) => true,
-            (More::FourBytes, [0x81..=0x8f, b'0'..=b'9'] | [_, _, _]) => true,
-            _ => false,
+        let longer = match &set.more {
+            More::Nothing | More::Katakana => matches!(**code, [_]),
+            More::Jisx0212(_) => matches!(**code, [_] | [0x8f, _]),
+            More::FourBytes => matches!(**code, [_] | [0x81..=0x8f, b'0'..=b'9'] | [_, _, _]),
         };
         for byte in (0..=0xff).filter(|_| longer) {
             code.push(byte);

@@ -1,5 +1,6 @@
 //! The seam between the builder and whoever delivers: packs that are ready to go, and the point that each reaches.
 
+use crate::binlog::AnyGtid;
 use crate::binlog::ExecutedGtids;
 use crate::change::batch::End;
 use crate::change::batch::Outcome;
@@ -77,6 +78,10 @@ impl Frontier {
     /// A transaction has ended. One that committed without a GTID (`gtid_mode=OFF_PERMISSIVE`), or with one of the other
     /// kind, is in no set: from there on the place alone tells how far we are.
     pub(super) fn add(&mut self, end: &End) {
+        // A group id says by itself that all before it is read.
+        if let Some(AnyGtid::Group(id)) = &end.gtid {
+            return self.group_ended(*id);
+        }
         let Some(executed) = &mut self.executed else { return };
         let known = match &end.gtid {
             Some(gtid) => executed.add(gtid),
@@ -85,6 +90,18 @@ impl Frontier {
         if !known {
             self.executed = None;
         }
+    }
+
+    fn group_ended(&mut self, id: u64) {
+        let last = self.executed.as_ref().and_then(ExecutedGtids::group);
+        if let Some(last) = last.filter(|last| id <= *last) {
+            let Place { file, pos } = &self.place;
+            log::warn!(
+                "behind {file}:{pos}: group id {id} follows {last}, and ids should rise; another server may not be found the \
+                 right place by them"
+            );
+        }
+        self.executed = Some(ExecutedGtids::Group(id));
     }
 
     pub(super) fn move_to(&mut self, place: &Place) {
