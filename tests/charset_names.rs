@@ -182,11 +182,11 @@ fn run_in(server: &Server, client: &mut Session, set: &str, sql: &str) {
 /// DDL of watched tables, as the client typed it, and of others, which must not come.
 fn statements(kind: Kind) {
     let Some(server) = Server::start_private(kind, &[]) else { return };
-    server.sql("CREATE DATABASE d CHARACTER SET utf8");
+    server.sql("CREATE DATABASE `库ж` CHARACTER SET utf8");
     let mut expected = Vec::new();
     for (set, name, other) in CLIENTS.iter().filter(|(set, _, _)| *set != "gb18030" || has_gb18030(kind)) {
         let mut client = server.session();
-        client.sql(&format!("SET NAMES {set}; USE d"));
+        client.sql(&format!("USE `库ж`; SET NAMES {set}"));
         let mut run = |sql: &str| run_in(&server, &mut client, set, sql);
         let typed = [
             format!("CREATE TABLE `{name}w` (a int COMMENT '{other}') ENGINE=InnoDB"),
@@ -211,12 +211,12 @@ fn statements(kind: Kind) {
         run(&format!("DROP TABLE `{name}w`, `{other}w`"));
         expected.push(vec![format!("DROP TABLE `{name}w`"), format!("`{other}w`")]);
     }
-    let white = "filter_shard_table_white=d\\..*w";
+    let white = "filter_shard_table_white=库ж\\..*w";
     let delivered = Delivered::run_until_end(&server, &keys(&["start_without_point=beginning", white]));
     let texts: Vec<&str> = delivered
         .lines
         .iter()
-        .filter(|line| line["op"] == "ddl")
+        .filter(|line| line["op"] == "ddl" && line["database"] == "库ж")
         .map(|line| line["sql"].as_str().expect("a text"))
         .filter(|sql| !sql.starts_with("CREATE DATABASE"))
         .collect();
@@ -299,4 +299,18 @@ fn a_collation_of_the_installation() {
     for part in ["CHARSET_UNKNOWN", "d.t.c", "1025", "--schema"] {
         assert!(output.stderr.contains(part), "{part}: {}", output.stderr);
     }
+    let with_schema = |set: &str| {
+        let column = |name, column_type| json!({"name": name, "type": column_type, "charset": set});
+        let columns =
+            [json!({"name": "id", "type": "int"}), column("c", "varchar(9)"), column("e", "enum('日','é')")];
+        let schema = folder.path().join("schema.jsonl");
+        let line = json!({"database": "d", "table": "t", "columns": columns, "key": ["id"]}).to_string();
+        std::fs::write(&schema, line).expect("a schema file");
+        cat(&[&files[0]], &["--schema".to_owned(), schema.display().to_string()])
+    };
+    let output = with_schema("ucs2");
+    assert!(output.code == 0 && output.stdout.contains(r#""c":"日本é","e":"é""#), "{output:?}");
+    let output = with_schema("klingon");
+    assert!(output.code == 1 && output.stderr.contains("CHARSET_UNKNOWN"), "{output:?}");
+    assert!(output.stderr.contains("d.t.c: the definition names character set klingon"), "{output:?}");
 }

@@ -155,9 +155,10 @@ impl<'a> LoggedTable<'a> {
             if let Some((declared, charset)) = declared {
                 spec.declare(declared, *charset);
             }
-            let format = said
-                .map_or(Ok(()), |said| self.apply_metadata(&mut spec, said))
-                .and_then(|()| refuse_unknown_charset(&spec, defined))
+            if let Some(said) = said {
+                self.apply_metadata(&mut spec, said);
+            }
+            let format = refuse_unknown_charset(&spec, said, defined)
                 .and_then(|()| ColumnFormat::new(&spec))
                 .map_err(|error| self.column_error(&name, &error))?;
             columns.push(PlannedColumn { name, format });
@@ -177,21 +178,17 @@ impl<'a> LoggedTable<'a> {
     }
 
     /// What the event says counts over what a definition says: it was true when the row was logged.
-    fn apply_metadata(&self, spec: &mut ColumnSpec, said: &ColumnMetadata) -> Result<(), ColumnError> {
+    fn apply_metadata(&self, spec: &mut ColumnSpec, said: &ColumnMetadata) {
         if let Some(unsigned) = said.unsigned {
             spec.unsigned = unsigned;
         }
         if let Some(id) = said.collation {
-            match self.charset_of_id(id).or(spec.charset) {
-                Some(charset) => spec.charset = Some(charset),
-                None => return Err(ColumnFault::Collation { id }.into()),
-            }
+            spec.charset = self.charset_of_id(id).or(spec.charset);
         }
         if let Some(labels) = &said.labels {
             let charset = spec.charset.unwrap_or(Charset::Utf8mb4);
             spec.labels = Some(labels.iter().map(|label| charset.to_string_lossy(label)).collect());
         }
-        Ok(())
     }
 
     /// The event's own primary key, else the definition's key. MySQL takes the first unique key without NULLs for the
@@ -316,10 +313,16 @@ fn may_be_disguised((type_code, metadata): (u8, u16), said: &ColumnMetadata) -> 
     binary && (fixed || variable)
 }
 
-/// Neither the event nor the definition says what the bytes mean: a set that an installation has added itself.
-fn refuse_unknown_charset(spec: &ColumnSpec, defined: Option<&ColumnDefinition>) -> Result<(), ColumnError> {
-    match (spec.charset, defined.and_then(|defined| defined.charset.as_ref())) {
-        (None, Some(name)) => Err(ColumnFault::Charset { name: name.clone() }.into()),
+/// Neither the event nor the definition says what the bytes mean: a set or a collation that an installation has added.
+fn refuse_unknown_charset(
+    spec: &ColumnSpec,
+    said: Option<&ColumnMetadata>,
+    defined: Option<&ColumnDefinition>,
+) -> Result<(), ColumnError> {
+    let name = defined.and_then(|defined| defined.charset.clone());
+    match (spec.charset, name, said.and_then(|said| said.collation)) {
+        (None, Some(name), _) => Err(ColumnFault::Charset { name }.into()),
+        (None, None, Some(id)) => Err(ColumnFault::Collation { id }.into()),
         _ => Ok(()),
     }
 }
