@@ -570,13 +570,19 @@ fn a_relay_log_that_goes_on_inside_of_a_transaction() {
 }
 
 #[test]
-fn a_file_on_standard_input() {
+fn files_on_standard_input() {
+    let names = ["mysql97_tagged.bin", "mysql97_tagged_2.bin", "mariadb_compressed.bin"].map(fixture);
+    let folder = tempfile::tempdir().expect("a folder");
+    let together = folder.path().join("together");
+    let bytes: Vec<u8> = names.iter().flat_map(|name| std::fs::read(name).expect("a fixture")).collect();
+    std::fs::write(&together, bytes).expect("a file");
     let mut command = harness::fountain();
-    let file = std::fs::File::open(fixture("mariadb_compressed.bin")).expect("a fixture");
+    let file = std::fs::File::open(together).expect("the file");
     let output = command.args(["cat", "-"]).stdin(file).output().expect("fountain runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = parse(&String::from_utf8_lossy(&output.stdout));
-    let named = Delivered::cat(&[&fixture("mariadb_compressed.bin")], &[]);
+    let named = Delivered::cat(&as_paths(&names), &[]);
+    assert!(counts(&lines).0 > 3);
     assert_eq!(counts(&lines), counts(&named.lines));
     assert!(lines.iter().all(|line| line["file"] == "-"));
 }
