@@ -8,7 +8,6 @@ use harness::Kind;
 use harness::Output;
 use harness::Server;
 use harness::delivered::Delivered;
-use harness::delivered::PATIENCE;
 use harness::delivered::cat;
 use harness::delivered::counts;
 use harness::delivered::row_lines;

@@ -133,7 +133,7 @@ impl BinlogFile {
         let header = EventHeader::parse(self.unread())?;
         let (event_type, event_size) = (header.event_type, header.event_size);
         if event_type == START_ENCRYPTION_EVENT {
-            let (path, by) = (self.path.clone(), "MariaDB's encrypt_binlog");
+            let (path, by) = (self.path.clone(), "encrypt_binlog (MariaDB, Percona Server 5.7)");
             return Err(BinlogError::Encrypted { path, by });
         }
         if u64::from(event_size) > self.max_event_bytes {
