@@ -38,7 +38,7 @@ use std::fmt::Write;
 /// host, but for: mysql56 (which has it, and TLS 1.0 alone), mariadb-tls11 (TLS 1.1 alone), mariadb-rsa1024 (a weak
 /// certificate), mariadb118 (the certificate that it makes for itself), mysql97-no-tls.
 ///
-/// Logins: `+empty` no password, `+unicode` letters beyond ASCII, `+long` a password of 250 bytes, `+wrong` another
+/// Logins: `+empty` no password, `+unicode` letters beyond ASCII, `+long` a password of 250 bytes, `+longer` of 300, `+wrong` another
 /// one than the server's, `+ssl` REQUIRE SSL, `+x509` REQUIRE X509 with a certificate of ours, `-x509` without one,
 /// `+subject` REQUIRE SUBJECT.
 const TABLE: &str = "
@@ -66,7 +66,7 @@ mysql56          mysql_native_password            auto,position       plain     
 mysql56          mysql_native_password            gtid                UNSUPPORTED       UNSUPPORTED       TLS               TLS               TLS               TLS
 mysql56          mysql_native_password            ares                UNSUPPORTED       UNSUPPORTED       TLS               TLS               TLS               TLS
 mysql56          mysql_native_password+empty      auto                plain             plain             TLS               TLS               TLS               TLS
-mysql56          mysql_native_password+long       auto                plain             plain             TLS               TLS               TLS               TLS
+mysql56          mysql_native_password+longer     auto                plain             plain             TLS               TLS               TLS               TLS
 mysql56          sha256_password+empty            auto                plain             plain             TLS               TLS               TLS               TLS
 mysql56          sha256_password                  auto                ACCESS_DENIED     ACCESS_DENIED     TLS               TLS               TLS               TLS
 mysql56          mysql_old_password               auto                AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  TLS               TLS               TLS               TLS
@@ -79,9 +79,11 @@ mariadb          mysql_native_password+x509       auto                ACCESS_DEN
 mariadb          mysql_native_password-x509       auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
 mariadb          ed25519                          auto,position       plain             tls               tls               tls               tls               TLS
 mariadb          ed25519+unicode                  auto                plain             tls               tls               tls               tls               TLS
-mariadb          ed25519+long                     auto                plain             tls               tls               tls               tls               TLS
+mariadb          ed25519+longer                   auto                plain             tls               tls               tls               tls               TLS
 mariadb          ed25519+wrong                    auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
 mariadb          ed25519,mysql_native_password    auto                plain             tls               tls               tls               tls               TLS
+mariadb          unix_socket,ed25519              auto                plain             tls               tls               tls               tls               TLS
+mariadb          unix_socket                      auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
 mariadb          mysql_old_password               auto                AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
 mariadb-tls11    mysql_native_password            auto                plain             plain             TLS               TLS               TLS               TLS
 mariadb-rsa1024  ed25519                          auto                plain             tls               tls               TLS               TLS               TLS
@@ -92,7 +94,7 @@ mariadb118       ed25519+empty                    auto                plain     
 mariadb118       parsec                           auto,position       plain             tls               tls               TLS               TLS               tls
 mariadb118       parsec+empty                     auto                plain             tls               tls               TLS               TLS               TLS
 mariadb118       parsec+unicode                   auto                plain             tls               tls               TLS               TLS               tls
-mariadb118       parsec+long                      auto                plain             tls               tls               TLS               TLS               tls
+mariadb118       parsec+longer                    auto                plain             tls               tls               TLS               TLS               tls
 mariadb118       parsec+wrong                     auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     TLS               TLS               ACCESS_DENIED
 mariadb118       parsec+ssl                       auto                ACCESS_DENIED     tls               tls               TLS               TLS               tls
 mariadb118       caching_sha2_password            auto,position       plain             tls               tls               TLS               TLS               TLS
@@ -144,7 +146,9 @@ impl Cell {
         match self.login.split_once('+').map(|(_, variant)| variant) {
             Some("empty") => String::new(),
             Some("unicode") => "pässwörd 😀".to_owned(),
+            // MySQL's limit is 256, and over RSA 214. From 251 on a length takes more than one byte on the wire.
             Some("long") => "0123456789".repeat(25),
+            Some("longer") => "0123456789".repeat(30),
             _ => PASSWORD.to_owned(),
         }
     }
@@ -221,7 +225,10 @@ fn account(kind: Kind, user: &str, cell: &Cell) -> String {
             let mut ways = Vec::new();
             for method in methods.split(',').rev() {
                 let word = if ways.is_empty() { password.as_str() } else { "of nobody" };
-                ways.push(format!("{method} USING PASSWORD('{word}')"));
+                ways.push(match method {
+                    "unix_socket" => method.to_owned(),
+                    _ => format!("{method} USING PASSWORD('{word}')"),
+                });
             }
             ways.reverse();
             format!("CREATE USER {user} IDENTIFIED VIA {} {require}", ways.join(" OR "))
@@ -334,6 +341,10 @@ fn refused(expected: &str) -> bool {
 
 fn is_as_expected(cell: &Cell, told: &[&str], cause: &str) -> bool {
     let connected = told.iter().find(|line| line.contains(" connected: "));
+    if let Some(line) = connected {
+        let by_gtid = line.contains("GTID");
+        assert!(cell.strategy == "auto" || (cell.strategy == "gtid") == by_gtid, "{}: {line}", cell.name());
+    }
     match (cell.expected.as_str(), connected) {
         ("tls", Some(line)) => line.contains("TLSv1_"),
         ("plain", Some(line)) => line.contains("not encrypted"),
