@@ -103,7 +103,7 @@ pub fn gtid_sets(connection: &mut Connection) -> Result<Option<GtidSets>, Source
 }
 
 /// The answer to the first of these statements that the server knows.
-fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<ResultSet, SourceError> {
+pub fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<ResultSet, SourceError> {
     let mut unknown = None;
     for sql in statements {
         match connection.query(sql) {
