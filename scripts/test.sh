@@ -10,7 +10,7 @@ usage: test.sh [--long] [CARGO TEST ARGUMENT…]
 --long   also the tests that take minutes (those marked #[ignore])
 
 CI=true                  a server that cannot be had is a failure; elsewhere its tests are skipped and counted
-FOUNTAIN_TEST_MYSQL56, FOUNTAIN_TEST_MYSQL97, FOUNTAIN_TEST_MARIADB
+FOUNTAIN_TEST_MYSQL56, FOUNTAIN_TEST_MYSQL97, FOUNTAIN_TEST_MARIADB, FOUNTAIN_TEST_MARIADB118
                          user:password@host:port of a server that runs already, for tests that do not need their own
 FOUNTAIN_TEST_SERVERS    how many servers tests may run at a time (default: 3)
 FOUNTAIN_TEST_CACHE      where the servers are kept (see servers.sh)
@@ -30,7 +30,7 @@ case ${1:-} in
 esac
 
 scripts/setup.sh test
-for kind in mysql56 mysql97 mariadb; do
+for kind in mysql56 mysql97 mariadb mariadb118; do
     variable=FOUNTAIN_TEST_${kind^^}
     if [[ -z ${!variable:-} ]] && ! scripts/servers.sh get "$kind"; then
         if [[ -n ${CI:-} && ${CI:-} != false && ${CI:-} != 0 ]]; then

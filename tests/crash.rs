@@ -190,7 +190,7 @@ fn the_server_is_killed_and_comes_back() {
     for kind in Kind::ALL {
         let options: &[&str] = match kind {
             // What a server that dies has not flushed is lost to everybody; that is not what this test is about.
-            Kind::Mariadb => &["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1"],
+            Kind::Mariadb | Kind::Mariadb118 => &["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1"],
             Kind::Mysql56 | Kind::Mysql97 => &["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1"],
         };
         let Some(mut server) = Server::start_private(kind, options) else { continue };

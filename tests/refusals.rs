@@ -258,7 +258,7 @@ fn binlogs_that_were_begun_anew_under_the_same_names() {
         std::thread::sleep(Duration::from_millis(1100));
         server.sql(match kind {
             Kind::Mysql97 => "RESET BINARY LOGS AND GTIDS",
-            Kind::Mysql56 | Kind::Mariadb => "RESET MASTER",
+            Kind::Mysql56 | Kind::Mariadb | Kind::Mariadb118 => "RESET MASTER",
         });
         for id in 2..40 {
             server.sql(&format!("INSERT INTO d.t VALUES ({id})"));

@@ -85,7 +85,7 @@ fn every_field(kind: Kind, options: &[&str], clock: Clock) {
     let compressed = events.iter().find(|event| event.kind.contains("payload"));
     let mut places: Vec<u64> =
         events.iter().filter(|event| event.kind.contains("_rows")).map(|event| event.pos).collect();
-    if kind == Kind::Mariadb {
+    if !kind.is_mysql() {
         places = events
             .iter()
             .filter(|event| event.kind.contains("_rows") && !event.kind.starts_with("Annotate"))
@@ -97,7 +97,7 @@ fn every_field(kind: Kind, options: &[&str], clock: Clock) {
         places = vec![payload.pos; 6];
     }
     let gtid = events.iter().find(|event| event.kind == "Gtid").map(|event| match kind {
-        Kind::Mariadb => event.info.trim_start_matches("BEGIN GTID ").to_owned(),
+        Kind::Mariadb | Kind::Mariadb118 => event.info.trim_start_matches("BEGIN GTID ").to_owned(),
         Kind::Mysql56 | Kind::Mysql97 => {
             event.info.split('\'').nth(1).expect("the quoted name of the transaction").to_owned()
         }
@@ -176,6 +176,11 @@ fn every_field_mariadb() {
 #[test]
 fn every_field_mariadb_full_metadata() {
     every_field(Kind::Mariadb, &["--binlog-row-metadata=FULL"], Clock::Gtid);
+}
+
+#[test]
+fn every_field_mariadb_118() {
+    every_field(Kind::Mariadb118, &[], Clock::Gtid);
 }
 
 // ------------------------------------------------------------------------------- filters, DDL lines, transaction lines
@@ -344,7 +349,7 @@ fn names_keys_and_special_columns() {
             Kind::Mysql97 => {
                 "a int, v int AS (a+1) VIRTUAL, s int AS (a*2) STORED, h int DEFAULT 3 INVISIBLE, KEY ((a+1))"
             }
-            Kind::Mariadb => {
+            Kind::Mariadb | Kind::Mariadb118 => {
                 "a int, v int AS (a+1) VIRTUAL, s int AS (a*2) PERSISTENT, h int INVISIBLE DEFAULT 3"
             }
         };

@@ -240,7 +240,7 @@ fn cat_without_any_definition_numbers_the_columns_and_warns_once_per_table() {
         let lines = parse(&output.stdout);
         let afters: Vec<Value> = lines.iter().map(|line| line["after"].clone()).collect();
         // 9.7 logs what is signed even in MINIMAL metadata.
-        let first = if *kind == Kind::Mysql56 || *kind == Kind::Mariadb && afters[0]["@1"] == -1 {
+        let first = if *kind == Kind::Mysql56 || !kind.is_mysql() && afters[0]["@1"] == -1 {
             json!(-1)
         } else {
             json!(4294967295u64)

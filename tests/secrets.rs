@@ -47,7 +47,9 @@ fn a_password_is_told_to_nobody() {
         server.sql("ALTER TABLE d.t ADD COLUMN more int");
         server.sql(match kind {
             Kind::Mysql97 => "ALTER USER repl@'%' IDENTIFIED BY 'other'",
-            Kind::Mysql56 | Kind::Mariadb => "SET PASSWORD FOR repl@'%' = PASSWORD('other')",
+            Kind::Mysql56 | Kind::Mariadb | Kind::Mariadb118 => {
+                "SET PASSWORD FOR repl@'%' = PASSWORD('other')"
+            }
         });
         let dump = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER='repl'";
         for row in server.select(dump) {

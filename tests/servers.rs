@@ -26,6 +26,11 @@ fn mariadb_boots_and_tells_the_truth() {
     boots_and_tells_the_truth(Kind::Mariadb, "1");
 }
 
+#[test]
+fn mariadb_118_boots_and_tells_the_truth() {
+    boots_and_tells_the_truth(Kind::Mariadb118, "1");
+}
+
 fn boots_and_tells_the_truth(kind: Kind, version: &str) {
     let Some(server) = Server::start(kind, &[]) else { return };
     assert!(server.value("SELECT VERSION()").starts_with(version));

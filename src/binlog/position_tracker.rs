@@ -23,6 +23,9 @@ pub enum Holes {
     Events,
     /// A dump by GTID set: transactions that the set holds are left out.
     Transactions,
+    /// A relay log: what the replica did not keep is left out. MySQL before 5.6 sent positions inside of
+    /// transactions that count from the transaction's start, so that one which lies behind says nothing.
+    Relayed,
 }
 
 /// Less than this is a hole of events; MariaDB leaves out none as large.
@@ -32,8 +35,7 @@ const LARGEST_EVENT_HOLE: u32 = 1 << 31;
 ///
 /// The header's `next_pos` counts modulo 2^32, is 0 in MariaDB 11.4 and later inside a transaction, and jumps
 /// forward where the server left something out. So positions come from adding up sizes, `next_pos` proves
-/// them, and at a jump they are taken from it. (Relay logs hold the source's positions: do not use it for
-/// those.)
+/// them, and at a jump they are taken from it.
 #[derive(Debug, Clone)]
 pub struct PositionTracker {
     position: u64,
@@ -81,6 +83,7 @@ impl PositionTracker {
             0 => 0,
             next_pos => next_pos.wrapping_sub(expected as u32),
         };
+        let hole = if self.holes == Holes::Relayed && hole >= LARGEST_EVENT_HOLE { 0 } else { hole };
         if hole >= LARGEST_EVENT_HOLE && !self.may_skip_transactions(header) {
             let (event_type, next_pos) = (header.event_type, header.next_pos);
             return Err(BinlogError::NextPos { event_type, expected, next_pos });

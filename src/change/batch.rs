@@ -4,7 +4,7 @@
 //! [`FULL_ITEMS`], or until its socket is drained; never merely because a transaction ended. Its buffers are handed
 //! back and used again.
 
-use crate::binlog::Gtid;
+use crate::binlog::AnyGtid;
 use crate::binlog::RowsKind;
 use crate::schema::plan::TablePlan;
 use std::ops::Range;
@@ -100,8 +100,13 @@ pub struct Begin {
 #[derive(Debug, Clone)]
 pub struct TransactionGtid {
     pub text: Arc<str>,
-    /// None for MariaDB's GTIDs, which do not form MySQL's sets.
-    pub mysql: Option<Gtid>,
+    pub gtid: AnyGtid,
+}
+
+impl TransactionGtid {
+    pub fn new(gtid: AnyGtid) -> Self {
+        Self { text: gtid.to_string().into(), gtid }
+    }
 }
 
 /// The rows of one event.
@@ -138,6 +143,8 @@ pub struct Sql {
     pub timestamp: u32,
     pub database: String,
     pub sql: Range<usize>,
+    /// For changes of rows: what the session had set, as the assignments of one SQL `SET`.
+    pub set: Option<String>,
 }
 
 /// Why a statement is delivered.
@@ -165,8 +172,8 @@ pub struct End {
     pub place: Place,
     /// Where the next event starts.
     pub next: Place,
-    /// The transaction's, when it has one of MySQL's.
-    pub gtid: Option<Gtid>,
+    /// The transaction's, when it has one.
+    pub gtid: Option<AnyGtid>,
     pub server_id: u32,
     pub timestamp: u32,
 }

@@ -60,7 +60,7 @@ choices! {
         /// By file and position.
         Position "position",
         /// By the group id of Baidu's MySQL 5.1.
-        Ares "ares" later
+        Ares "ares"
     }
 
     /// `start_without_point`: where a shard begins that has no stored point.

@@ -11,9 +11,11 @@ use crate::doctor::facts::Unreadable;
 use crate::doctor::facts::UnreadableColumn;
 use crate::doctor::facts::WatchedTable;
 use crate::mysql::catalog::hex_literal;
+use crate::mysql::catalog::quote_name;
 use crate::mysql::catalog::table_definition;
 use crate::mysql::connection::Connection;
 use crate::mysql::error::SourceError;
+use crate::mysql::preflight::Flavor;
 use crate::schema::filter::Filter;
 use crate::wire::response::ResultSet;
 use std::collections::HashMap;
@@ -22,12 +24,19 @@ use std::collections::HashSet;
 /// The server's own databases, whose tables nobody means.
 const SYSTEM: &str = "'mysql', 'information_schema', 'performance_schema', 'sys'";
 
+/// Tables that are asked about one by one.
+const MOST_TABLES: usize = 2000;
+
 /// Enough to name ten and say how many more there are.
 const MOST_COLUMNS: usize = 1000;
 
 /// Asks a server about the tables that the filter watches.
-pub fn tables(connection: &mut Connection, filter: &Filter) -> Result<Told<TableFacts>, SourceError> {
-    answer(Survey { connection, filter, scope: scope(filter) }.run())
+pub fn tables(
+    connection: &mut Connection,
+    flavor: Flavor,
+    filter: &Filter,
+) -> Result<Told<TableFacts>, SourceError> {
+    answer(Survey { connection, flavor, filter, scope: scope(filter) }.run())
 }
 
 /// A condition on TABLE_SCHEMA.
@@ -44,6 +53,7 @@ fn scope(filter: &Filter) -> String {
 
 struct Survey<'a> {
     connection: &'a mut Connection,
+    flavor: Flavor,
     filter: &'a Filter,
     scope: String,
 }
@@ -60,7 +70,10 @@ impl Survey<'_> {
             table.hash_key = hash_key && table.engine != "MEMORY";
         }
         let watched: HashSet<String> = facts.watched.iter().map(|table| table.name.clone()).collect();
-        facts.cascades = self.cascades(&watched)?;
+        facts.cascades = match self.flavor {
+            Flavor::MySql => self.cascades(&watched)?,
+            Flavor::MariaDb => self.cascades_one_by_one(&facts.watched)?,
+        };
         facts.unreadable = self.unreadable(&watched)?;
         facts.hidden = self.hidden(&facts)?;
         Ok(facts)
@@ -137,6 +150,24 @@ impl Survey<'_> {
         Ok((0..told.rows.len()).map(cascade).filter(|cascade| watched.contains(&cascade.table)).collect())
     }
 
+    /// MariaDB shows foreign keys in its catalog only to those who may do more than read.
+    fn cascades_one_by_one(&mut self, watched: &[WatchedTable]) -> Told<Vec<Cascade>> {
+        let mut found = Vec::new();
+        for table in watched.iter().filter(|table| table.engine == "InnoDB").take(MOST_TABLES) {
+            let (database, name) = table.name.split_once('.').unwrap_or_default();
+            let sql = format!("SHOW CREATE TABLE {}.{}", quote_name(database), quote_name(name));
+            // Dropped in between, or seen by its name alone.
+            let Ok(told) = answer(self.connection.query(&sql))? else { continue };
+            let definition = told.text(0, 1).unwrap_or_default();
+            found.extend(definition.lines().filter_map(foreign_key).map(|(constraint, rule)| Cascade {
+                table: table.name.clone(),
+                constraint,
+                rule,
+            }));
+        }
+        Ok(found)
+    }
+
     /// First which types and character sets there are at all, so that whole catalogs need not travel.
     fn unreadable(&mut self, watched: &HashSet<String>) -> Told<Vec<UnreadableColumn>> {
         let sql = format!(
@@ -193,9 +224,17 @@ fn unreadable(data_type: &str, charset: &str) -> Option<Unreadable> {
     if !Word::is_known(data_type) {
         return Some(Unreadable::Type(data_type.to_owned()));
     }
-    let known =
-        charset.is_empty() || Charset::from_name(charset).is_some_and(|set| set.check_supported().is_ok());
+    let known = charset.is_empty() || Charset::from_name(charset).is_some();
     (!known).then(|| Unreadable::Charset(charset.to_owned()))
+}
+
+/// Constraint and rules of a line such as `CONSTRAINT `c` FOREIGN KEY (…) REFERENCES … (…) ON DELETE SET NULL`.
+fn foreign_key(line: &str) -> Option<(String, String)> {
+    let (constraint, rest) = line.trim().strip_prefix("CONSTRAINT `")?.split_once("` FOREIGN KEY ")?;
+    let (_, rules) = rest.rsplit_once(')')?;
+    let rules = rules.trim().trim_end_matches(',');
+    let acts = rules.contains("CASCADE") || rules.contains("SET NULL") || rules.contains("SET DEFAULT");
+    acts.then(|| (constraint.replace("``", "`"), rules.to_owned()))
 }
 
 /// A row's first values, NULL as nothing.
@@ -213,6 +252,19 @@ mod tests {
         assert_eq!(scope(&filter("a.x,b.y,a.z")), "TABLE_SCHEMA IN (_utf8 x'61',_utf8 x'62')");
         assert!(scope(&filter("")).contains("NOT IN ('mysql'"));
         assert!(scope(&filter("a.x,b[.]y")).contains("NOT IN"));
+    }
+
+    #[test]
+    fn foreign_keys_that_act_are_found_in_a_definition() {
+        let line = "  CONSTRAINT `to``p` FOREIGN KEY (`a`, `b`) REFERENCES `s`.`p` (`a`, `b`) ON DELETE SET NULL ON UPDATE CASCADE,";
+        let expected = ("to`p".to_owned(), "ON DELETE SET NULL ON UPDATE CASCADE".to_owned());
+        assert_eq!(foreign_key(line), Some(expected));
+        assert_eq!(foreign_key("  CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `p` (`a`)"), None);
+        assert_eq!(
+            foreign_key("  CONSTRAINT `c` FOREIGN KEY (`a`) REFERENCES `p` (`a`) ON DELETE NO ACTION"),
+            None
+        );
+        assert_eq!(foreign_key("  KEY `c` (`a`)"), None);
     }
 
     #[test]

@@ -33,8 +33,11 @@ use crate::pipeline::session::source_config;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
 use crate::stop::Stop;
+use crate::sync_point::StoreError;
 use crate::sync_point::SyncPoint;
 use crate::sync_point::file_store::FileStore;
+use crate::sync_point::old_files;
+use crate::sync_point::old_files::FoundPoint;
 use std::io::Write;
 use std::time::Duration;
 
@@ -46,14 +49,15 @@ pub fn examine<W: Write>(config: &Config, shard: &ShardConfig, report: &mut Repo
     let place = Place { shard: Some(&shard.name), source: None };
     report.tell(place, settings::shard(shard));
     report.tell(place, machine::sink(shard));
-    let point = stored_point(config, shard);
-    report.tell(place, point.as_ref().err().cloned());
-    let examination = Examination {
-        shard,
-        uuid: replica_uuid(&config.point_dir, &shard.name),
-        point: point.ok().flatten(),
-        stop,
+    let stored = match Stored::read(config, shard) {
+        Ok(stored) => Some(stored),
+        Err(error) => {
+            let code = error.code.as_str();
+            report.tell(place, [Finding { level: Level::Error, code, text: error.text, cure: None }]);
+            None
+        }
     };
+    let examination = Examination { shard, uuid: replica_uuid(&config.point_dir, &shard.name), stored, stop };
     let mut main = None;
     for source in &shard.sources {
         let address = source.address();
@@ -66,17 +70,39 @@ pub fn examine<W: Write>(config: &Config, shard: &ShardConfig, report: &mut Repo
     }
 }
 
-/// The stored point, read without a lock, so that a run may go on meanwhile.
-fn stored_point(config: &Config, shard: &ShardConfig) -> Result<Option<SyncPoint>, Finding> {
-    let folder = &config.point_dir;
-    // A folder that will be made holds no point.
-    if config.points.store != PointStore::File || folder.try_exists().is_ok_and(|exists| !exists) {
-        return Ok(None);
+/// Where the shard stands, according to this node.
+#[derive(Default)]
+struct Stored {
+    point: Option<SyncPoint>,
+    /// What the original Fountain left; looked for when there is no point.
+    old: Option<FoundPoint>,
+}
+
+impl Stored {
+    /// Read without a lock, so that a run may go on meanwhile.
+    fn read(config: &Config, shard: &ShardConfig) -> Result<Self, StoreError> {
+        let folder = &config.point_dir;
+        // A folder that will be made holds no point.
+        if config.points.store != PointStore::File || folder.try_exists().is_ok_and(|exists| !exists) {
+            return Ok(Self::default());
+        }
+        match FileStore::peek(folder, &shard.name)? {
+            Some(record) => Ok(Self { point: record.point, old: None }),
+            None => Ok(Self { point: None, old: old_files::find(folder, &shard.name)? }),
+        }
     }
-    match FileStore::peek(folder, &shard.name) {
-        Ok(record) => Ok(record.and_then(|record| record.point)),
-        Err(error) => {
-            Err(Finding { level: Level::Error, code: error.code.as_str(), text: error.text, cure: None })
+
+    fn beginning(&self, described: &str) -> String {
+        match &self.point {
+            None if self.old.is_some() => {
+                format!("the original Fountain's: a run would begin {described}")
+            }
+            None => format!("none is stored: a run would begin {described}"),
+            Some(point) if point.ts_ms == 0 => format!("a run would go on {described}"),
+            Some(point) => {
+                let age = duration(now_ms().saturating_sub(point.ts_ms) / 1000);
+                format!("a run would go on {described}; the last transaction before it is {age} old")
+            }
         }
     }
 }
@@ -90,7 +116,8 @@ struct Examined {
 struct Examination<'a> {
     shard: &'a ShardConfig,
     uuid: String,
-    point: Option<SyncPoint>,
+    /// None where it cannot be told, which has been said.
+    stored: Option<Stored>,
     stop: &'a Stop,
 }
 
@@ -169,19 +196,18 @@ impl Examination<'_> {
         tell: &mut dyn FnMut(Finding),
     ) -> Connection {
         // Without a binlog or the right to see it there is nothing to plan, and it has been said.
-        if facts.server.require_row_binlog().is_err() || facts.binlog.end.is_err() {
-            return connection;
-        }
+        let planned = facts.server.require_row_binlog().is_ok() && facts.binlog.end.is_ok();
+        let Some(stored) = self.stored.as_ref().filter(|_| planned) else { return connection };
         let mut session = Session { connection, facts: facts.server.clone(), server: config.place(), config };
-        let resume = self.point.as_ref().map(|point| Resume::from_point(&self.shard.name, point)).transpose();
-        match resume.and_then(|resume| start::plan(self.shard, &mut session, resume)) {
-            Ok(dump) => tell(Finding::fine(Topic::Point, self.beginning(&dump.described))),
+        let resume = stored.point.as_ref().map(Resume::from_point);
+        match start::plan(self.shard, &mut session, resume, stored.old.as_ref()) {
+            Ok(dump) => tell(Finding::fine(Topic::Point, stored.beginning(&dump.described))),
             // The shard does not need its backups before the main server fails.
             Err(fault) if source.backup > 0 => tell(self.fault(fault, Level::Warn)),
             Err(fault) => tell(self.fault(fault, Level::Error)),
         }
         let newest = facts.binlog.end.as_ref().map_or("", |end| end.file.as_str());
-        let expires = self
+        let expires = stored
             .point
             .as_ref()
             .and_then(|point| rules::expiry::point_expires(&facts.server, point, newest, now_ms()));
@@ -189,19 +215,8 @@ impl Examination<'_> {
         session.connection
     }
 
-    fn beginning(&self, described: &str) -> String {
-        match &self.point {
-            None => format!("none is stored: a run would begin {described}"),
-            Some(point) if point.ts_ms == 0 => format!("a run would go on {described}"),
-            Some(point) => {
-                let age = duration(now_ms().saturating_sub(point.ts_ms) / 1000);
-                format!("a run would go on {described}; the last transaction before it is {age} old")
-            }
-        }
-    }
-
     fn tables(&self, connection: &mut Connection, facts: &SourceFacts) -> Result<Vec<Finding>, SourceError> {
-        let tables = match ask_tables::tables(connection, &self.shard.filter)? {
+        let tables = match ask_tables::tables(connection, facts.server.flavor(), &self.shard.filter)? {
             Ok(tables) => tables,
             Err(error) => return Ok(vec![Finding::source(Level::Warn, &error)]),
         };

@@ -2,14 +2,13 @@
 
 use super::connection::Connection;
 use super::error::SourceError;
-use super::preflight::Flavor;
 use super::preflight::ServerFacts;
+use super::refusal::ITSELF_ADVICE;
+use super::refusal::LOG_BIN_ADVICE;
 use super::refusal::grant_replication;
 use crate::code::Code;
 use crate::wire::response::ResultSet;
 
-/// ER_PARSE_ERROR: the server does not know the statement.
-const SYNTAX_ERROR: u16 = 1064;
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 pub(super) const UNKNOWN_VARIABLE: u16 = 1193;
 
@@ -26,6 +25,8 @@ pub struct BinlogEnd {
     pub gtid_executed: Option<String>,
     /// MariaDB: the last GTID of each domain in the binlog. Not newer than `file` and `pos`.
     pub gtid_binlog_pos: Option<String>,
+    /// Baidu's MySQL 5.1: the last group's id, where the server tells it.
+    pub group_id: Option<u64>,
 }
 
 /// One file of a server's binlog.
@@ -49,22 +50,23 @@ impl BinlogEnd {
     /// Asks the server where its binlog ends now.
     pub fn ask(connection: &mut Connection, facts: &ServerFacts) -> Result<Self, SourceError> {
         // The set first: started from it, a stream repeats rather than skips what was committed in between.
-        let gtid_binlog_pos = match facts.flavor() {
-            Flavor::MariaDb => {
+        let gtid_binlog_pos = match facts.has_mariadb_gtids() {
+            true => {
                 let answer = connection.query("SELECT @@global.gtid_binlog_pos")?;
                 Some(compact(told(connection, &answer, 0, "gtid_binlog_pos")?))
             }
-            Flavor::MySql => None,
+            false => None,
         };
-        // MASTER went away with MySQL 8.4; BINARY LOG came with 8.2.
-        let status = first_known(connection, &["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"])?;
+        // MASTER went away with MySQL 8.4; BINARY LOG came with 8.2; BINLOG is MariaDB's word since 10.5.
+        let status =
+            first_known(connection, &["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS", "SHOW BINLOG STATUS"])?;
         if status.rows.is_empty() {
             return Err(SourceError::refused(
                 Code::BinlogOff,
                 connection.place(),
                 "the server writes no binlog",
             )
-            .advise("set log_bin and server_id in the server's configuration file and restart it"));
+            .advise(LOG_BIN_ADVICE));
         }
         let file = told(connection, &status, 0, END)?;
         if file.is_empty() {
@@ -76,11 +78,12 @@ impl BinlogEnd {
         })?;
         let gtid_executed =
             status.column("Executed_Gtid_Set").and_then(|column| status.text(0, column)).map(compact);
-        Ok(Self { file, pos, gtid_executed, gtid_binlog_pos })
+        let group_id = status.column("Group_ID").and_then(|column| status.text(0, column)?.parse().ok());
+        Ok(Self { file, pos, gtid_executed, gtid_binlog_pos, group_id })
     }
 }
 
-/// The files of a server's binlog, oldest first.
+/// The files of a server's binlog, oldest first. Before 5.5.25 it takes SUPER to ask.
 pub fn binlog_files(connection: &mut Connection) -> Result<Vec<BinlogFileEntry>, SourceError> {
     let answer = first_known(connection, &["SHOW BINARY LOGS", "SHOW MASTER LOGS"])?;
     let entry = |row| {
@@ -88,6 +91,19 @@ pub fn binlog_files(connection: &mut Connection) -> Result<Vec<BinlogFileEntry>,
         Some(BinlogFileEntry { name, size: answer.text(row, 1).and_then(|text| text.parse().ok()) })
     };
     Ok((0..answer.rows.len()).filter_map(entry).collect())
+}
+
+/// The first file of a server's binlog; none where it has no binlog.
+pub fn first_binlog_file(connection: &mut Connection) -> Result<Option<String>, SourceError> {
+    match binlog_files(connection) {
+        Ok(files) => Ok(files.into_iter().next().map(|entry| entry.name)),
+        // It takes REPLICATION SLAVE, and begins with the first file where none is named.
+        Err(error) if error.code() == Code::RightMissing => {
+            log::debug!("{error}");
+            Ok(connection.query("SHOW BINLOG EVENTS LIMIT 1")?.text(0, 0))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// MySQL's sets; none on servers that keep none.
@@ -102,12 +118,43 @@ pub fn gtid_sets(connection: &mut Connection) -> Result<Option<GtidSets>, Source
     }
 }
 
+/// Baidu's MySQL 5.1: the file and position behind the last event of a group; none where the server does not find it.
+pub fn group_end(connection: &mut Connection, id: u64) -> Result<Option<(String, u64)>, SourceError> {
+    let what = "SHOW BINLOG INFO FOR";
+    let answer = match connection.query(&format!("{what} {id}")) {
+        // 1064 and its kin.
+        Err(error) if error.code() == Code::Unsupported => {
+            let text = format!("the server does not know {what}, which finds a group id: {}", error.text());
+            return Err(SourceError::refused(Code::Unsupported, connection.place(), text)
+                .advise("binlog_dump_strategy=ares is for Baidu's MySQL 5.1; set auto or position"));
+        }
+        answer => answer?,
+    };
+    if answer.rows.is_empty() {
+        return Ok(None);
+    }
+    // Log_name, Pos, Server_ID.
+    let (file, pos) = match answer.columns.len() {
+        3 => (answer.text(0, 0).filter(|file| !file.is_empty()), answer.text(0, 1)),
+        _ => (None, None),
+    };
+    match (file, pos.and_then(|pos| pos.parse().ok())) {
+        (Some(file), Some(pos)) => Ok(Some((file, pos))),
+        _ => Err(SourceError::protocol(
+            connection.place(),
+            what,
+            &"the answer has not the three columns file, position and server id",
+        )),
+    }
+}
+
 /// The answer to the first of these statements that the server knows.
 pub fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<ResultSet, SourceError> {
     let mut unknown = None;
     for sql in statements {
         match connection.query(sql) {
-            Err(error) if error.server_errno() == Some(SYNTAX_ERROR) => unknown = Some(error),
+            // 1064 and its kin: the server does not know the statement.
+            Err(error) if error.code() == Code::Unsupported => unknown = Some(error),
             Err(error) if error.code() == Code::RightMissing => {
                 let account = connection.account()?;
                 return Err(error.advise(grant_replication(&account)));
@@ -117,8 +164,7 @@ pub fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<R
     }
     let words = unknown.map(|error| format!(": {}", error.text())).unwrap_or_default();
     let text = format!("the server does not tell about its binlog{words}");
-    Err(SourceError::refused(Code::Unsupported, connection.place(), text)
-        .advise("connect to the MySQL or MariaDB server itself, not to a proxy or another kind of server"))
+    Err(SourceError::refused(Code::Unsupported, connection.place(), text).advise(ITSELF_ADVICE))
 }
 
 /// A value of an answer's only row. NULL, or no row, is not an empty value: taken for one, it would start a stream at

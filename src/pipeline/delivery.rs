@@ -85,16 +85,7 @@ impl Delivery {
     }
 
     fn point(&self, reached: &Reached<'_>) -> SyncPoint {
-        let frontier = reached.frontier;
-        SyncPoint {
-            server: self.identity.clone(),
-            file: frontier.place.file.to_string(),
-            pos: frontier.place.pos,
-            file_created: frontier.file_created,
-            gtid_set: frontier.gtid_set.as_ref().map(ToString::to_string),
-            inside: reached.inside.clone(),
-            ts_ms: frontier.ts_ms,
-        }
+        reached.frontier.point(self.identity.clone(), reached.inside.clone())
     }
 
     fn offer(&mut self, point: SyncPoint, next_seq: u64) {

@@ -4,11 +4,10 @@
 //! until the stream breaks. Any break ends in the same place: the packer is told, gives up what is unfinished, and says
 //! where to read on.
 
-use crate::binlog::BinlogPosition;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
-use crate::binlog::GtidSet;
+use crate::binlog::ExecutedGtids;
 use crate::binlog::PositionTracker;
 use crate::binlog::position_tracker::Holes;
 use crate::change::assembler::Assembler;
@@ -27,31 +26,35 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::message::Connected;
 use crate::pipeline::message::Message;
 use crate::pipeline::message::ReadOn;
+use crate::pipeline::patience::Next;
+use crate::pipeline::patience::Patience;
+use crate::pipeline::patience::Story;
 use crate::pipeline::replica::ReplicaIds;
+use crate::pipeline::reread::Passage;
+use crate::pipeline::reread::Reread;
 use crate::pipeline::session::Session;
-use crate::pipeline::session::source_config;
 use crate::pipeline::session::source_fault;
-use crate::pipeline::start;
 use crate::pipeline::start::Dump;
 use crate::pipeline::start::Resume;
+use crate::pipeline::unproven::Unproven;
 use crate::pipeline::until::Target;
 use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
 use crate::stop::Stop;
 use crate::sync_point::ServerIdentity;
+use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
+use log::Level;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 /// How long a read waits before stop and the rest are looked at.
 const POLL_TICK: Duration = Duration::from_millis(200);
-
-/// Streams that bring nothing are begun anew after at most so many times `data_source_try_interval`.
-const LONGEST_BACK_OFF: u32 = 20;
 
 /// How long rows in hand wait for the rest of an event of which a part has come.
 const HALF_EVENT_PATIENCE: Duration = Duration::from_millis(5);
@@ -70,8 +73,9 @@ pub struct Producer {
     pub current: usize,
     /// Where `--until` ends, once it is known.
     pub target: Option<Target>,
-    /// A row of a watched table has been read: from then on a refusal is retried.
-    pub seen_row: bool,
+    pub patience: Patience,
+    /// What the original Fountain left, as long as there is no point of ours.
+    pub old_point: Option<FoundPoint>,
 }
 
 /// The producer's ends of the channels.
@@ -99,106 +103,28 @@ pub struct Ready {
 }
 
 impl Producer {
-    /// Connects, repeating whole rounds over the sources as long as that may help. `Ok(None)`: a stop was asked for.
-    pub fn connect(&mut self, resume: Option<&Resume>) -> Result<Option<Ready>, Fault> {
-        let mut told: Option<Code> = None;
-        loop {
-            match self.round(resume) {
-                Ok(ready) => return Ok(Some(ready)),
-                Err(_) if self.stop.requested() => return Ok(None),
-                Err(fault) => {
-                    let hopeless = match fault.cure {
-                        Cure::Stop => true,
-                        Cure::Refused => self.is_final_refusal(),
-                        Cure::Retry => self.until.is_some(),
-                    };
-                    if hopeless {
-                        return Err(fault);
-                    }
-                    // One line when the trouble begins or changes, not one for every try.
-                    if told != Some(fault.code) {
-                        log::error!("{fault}; trying again every {:?}", self.shard.repeat_resource_interval);
-                        told = Some(fault.code);
-                    }
-                }
-            }
-            if self.stop.wait(self.shard.repeat_resource_interval) {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Tries each source once: the current one, and after a pause the others in turn.
-    fn round(&mut self, resume: Option<&Resume>) -> Result<Ready, Fault> {
-        let count = self.shard.sources.len();
-        let mut worst: Option<Fault> = None;
-        for step in 0..count {
-            if step == 1 && self.stop.wait(self.shard.data_source_try_interval) {
-                break;
-            }
-            let index = (self.current + step) % count;
-            match self.open(index, resume) {
-                Ok(ready) => {
-                    self.current = index;
-                    return Ok(ready);
-                }
-                Err(fault) if fault.cure == Cure::Stop => return Err(fault),
-                Err(fault) => {
-                    if count > 1 {
-                        log::warn!("{fault}");
-                    }
-                    // What may pass by itself decides: as long as one source may come back, there is hope.
-                    if worst
-                        .as_ref()
-                        .is_none_or(|worst| worst.cure == Cure::Refused && fault.cure == Cure::Retry)
-                    {
-                        worst = Some(fault);
-                    }
-                }
-            }
-        }
-        Err(worst.unwrap_or_else(|| {
-            Fault::retry(Code::Unreachable, format!("shard={} has no source", self.shard.name))
-        }))
-    }
-
-    fn open(&mut self, index: usize, resume: Option<&Resume>) -> Result<Ready, Fault> {
-        let (Some(source), Some(ids)) = (self.shard.sources.get(index), self.ids.get_mut(index)) else {
-            return Err(Fault::stop(
-                Code::Internal,
-                format!("shard={} has no source {index}", self.shard.name),
-            ));
-        };
-        let config = source_config(&self.shard, source, ids.take(), &self.replica_uuid)?;
-        let mut session = Session::open(&self.shard.name, config, &self.stop)?;
-        let dump = start::plan(&self.shard, &mut session, resume.cloned())?;
-        if let (None, Some(until)) = (&self.target, &self.until) {
-            self.target = Some(Target::fix(until, &self.shard.name, &mut session, &dump)?);
-        }
-        Ok(Ready { session, dump })
-    }
-
     /// Streams until it is over for good.
     pub fn run(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Fault> {
         let mut ready = ready;
-        let mut barren: u32 = 0;
         loop {
             let began = ready.dump.resume.clone();
             let identity = ready.session.identity();
-            let fault = match self.stream(ready, channels) {
+            let sends_heartbeats = ready.session.facts.sends_heartbeats();
+            let mut story = Story { advanced: false, served: false, dismissed: false, lived: Duration::ZERO };
+            let fault = match self.stream(ready, channels, &mut story) {
                 Ok(ended) => return Ok(ended),
+                Err(fault) if fault.cure == Cure::Stop => return Err(fault),
                 Err(fault) => fault,
             };
-            if fault.cure == Cure::Stop || fault.cure == Cure::Refused && self.is_final_refusal() {
-                return Err(fault);
-            }
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
-            barren = if resume.is_behind(&began) { 0 } else { barren.saturating_add(1) };
-            if self.until.is_some() && barren as usize > self.shard.sources.len() {
-                return Err(fault);
-            }
-            if self.stop.wait(self.pause_after(&fault, barren)) {
+            if self.stop.requested() {
                 return Ok(Ended::Stopped);
+            }
+            story.advanced = resume.is_behind(&began);
+            if !sends_heartbeats && fault.code == Code::Stalled {
+                log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
+            } else if let Some(ended) = self.pause_after(fault, story)? {
+                return Ok(ended);
             }
             match self.connect(Some(&resume))? {
                 Some(next) => ready = next,
@@ -207,36 +133,22 @@ impl Producer {
         }
     }
 
-    /// Nobody waits for a server to change its mind before the first row, or with an end in sight.
-    fn is_final_refusal(&self) -> bool {
-        self.until.is_some() || !self.seen_row
-    }
-
-    /// Tells why a stream broke. The next one is asked for at once if the last one brought us on; a server that drops
-    /// every stream is not stormed, nor one for which we contend with another replica of our id.
-    fn pause_after(&self, fault: &Fault, barren: u32) -> Duration {
-        if self.stop.requested() {
-            return Duration::ZERO;
-        }
-        match fault.cure {
-            Cure::Retry if barren == 0 && fault.code != Code::ReplicaIdClash => {
-                log::warn!("{fault}; reconnecting");
-                Duration::ZERO
-            }
-            Cure::Retry => {
-                log::warn!("{fault}; reconnecting");
-                self.shard.data_source_try_interval * barren.clamp(1, LONGEST_BACK_OFF)
-            }
-            Cure::Refused | Cure::Stop => {
-                log::error!("{fault}; trying again every {:?}", self.shard.repeat_resource_interval);
-                self.shard.repeat_resource_interval
+    /// Waits for as long as the failure asks for, and chooses the source to ask next.
+    fn pause_after(&mut self, fault: Fault, story: Story) -> Result<Option<Ended>, Fault> {
+        match self.patience.after_stream(&fault, story) {
+            Next::GiveUp => Err(fault),
+            Next::Again { pause, elsewhere } => {
+                self.current = (self.current + usize::from(elsewhere)) % self.shard.sources.len().max(1);
+                Ok(self.stop.wait(pause).then_some(Ended::Stopped))
             }
         }
     }
 
-    fn stream(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Fault> {
+    fn stream(&mut self, ready: Ready, channels: &Channels, story: &mut Story) -> Result<Ended, Fault> {
         let Ready { session, dump } = ready;
-        log::info!(
+        let level = if self.patience.connected(self.current) { Level::Info } else { Level::Debug };
+        log::log!(
+            level,
             "shard={} source={} connected: {} {}, server_id {}, {}, reading {}",
             self.shard.name,
             session.server,
@@ -260,11 +172,24 @@ impl Producer {
         let stream = BinlogStream::start(session.connection, &dump.request)
             .map_err(|error| source_fault(&self.shard.name, &error))?;
         let place = &dump.resume.frontier.place;
+        let reread = match &dump.request {
+            DumpRequest::Position { file, pos } => Reread::up_to(file, *pos),
+            DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => None,
+        };
+        if reread.is_some() {
+            log::info!(
+                "shard={} source={server} no dump can begin past 4 GiB: {} is read from its beginning up to {}",
+                self.shard.name,
+                place.file,
+                place.pos
+            );
+        }
         let mut streaming = Streaming {
             decoder: Decoder::new(announced(&stream)),
             assembler: Assembler::new(self.options.clone(), definitions, &place.file),
             tracker: PositionTracker::new(place.pos, holes),
-            executed: dump.resume.frontier.gtid_set.clone(),
+            reread,
+            executed: dump.resume.frontier.executed.clone(),
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
                 created: dump.resume.frontier.file_created,
@@ -272,11 +197,17 @@ impl Producer {
             }),
             stream,
             server,
+            dismissed: false,
+            served: false,
             batch: channels.spare.try_recv().unwrap_or_default(),
             channels,
         };
+        let began = Instant::now();
         let outcome = streaming.follow(self);
-        self.seen_row |= streaming.assembler.rows_events() > 0;
+        story.lived = began.elapsed();
+        story.served = streaming.stream.has_served();
+        story.dismissed = streaming.dismissed;
+        self.patience.note_rows(streaming.assembler.rows_events() > 0);
         outcome
     }
 }
@@ -297,29 +228,6 @@ fn announced(stream: &BinlogStream) -> ChecksumAlgorithm {
     }
 }
 
-/// The file in which a point lies.
-struct Unproven {
-    file: Arc<str>,
-    /// When it was begun (seconds since 1970); 0: not known, so there is nothing to prove.
-    created: u32,
-    by_gtid: bool,
-}
-
-impl Unproven {
-    /// Whether the file that the stream begins with can be the point's, or by GTID a later one.
-    fn agrees(&self, file: &str, created: u32) -> bool {
-        if self.created == 0 {
-            return true;
-        }
-        if *self.file == *file {
-            return self.created == created;
-        }
-        // Files of another base name (`log_bin` was changed) do not compare.
-        let order = BinlogPosition::new(file, 0).partial_cmp(&BinlogPosition::new(&*self.file, 0));
-        self.by_gtid && order != Some(std::cmp::Ordering::Less)
-    }
-}
-
 /// One stream being followed.
 struct Streaming<'a> {
     stream: BinlogStream,
@@ -327,10 +235,16 @@ struct Streaming<'a> {
     decoder: Decoder,
     assembler: Assembler<KnownDefinitions>,
     tracker: PositionTracker,
+    /// Set until a place past 4 GiB is reached.
+    reread: Option<Reread>,
     /// How far we are as a set, where the shard is followed by GTID.
-    executed: Option<GtidSet>,
+    executed: Option<ExecutedGtids>,
     /// The file in which we resume, until a format description has proved that it is the one we mean.
     unproven: Option<Unproven>,
+    /// The server has ended the stream without a reason.
+    dismissed: bool,
+    /// That the first event has come is known to the shard's patience.
+    served: bool,
     batch: Batch,
     channels: &'a Channels,
 }
@@ -348,13 +262,22 @@ impl Streaming<'_> {
                 false => HALF_EVENT_PATIENCE,
             };
             let mut idle = false;
-            match self.stream.poll(wait).map_err(|error| source_fault(&producer.shard.name, &error))? {
+            let polled = match self.stream.poll(wait) {
+                Ok(polled) => polled,
+                Err(error) => {
+                    let fault = source_fault(&producer.shard.name, &error);
+                    // What came before it is delivered.
+                    return if self.hand_over(true) { Err(fault) } else { Ok(Ended::PackerGone) };
+                }
+            };
+            match polled {
                 Poll::Event(bytes) => {
                     let mut link = Link { channels: self.channels };
                     let taken = take_event(
                         bytes,
                         &mut self.decoder,
                         &mut self.tracker,
+                        &mut self.reread,
                         &mut self.assembler,
                         &mut self.batch,
                         &mut link,
@@ -362,12 +285,15 @@ impl Streaming<'_> {
                     if let Err(error) = taken {
                         return self.failed(producer, error);
                     }
-                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended()) {
-                        executed.add(&gtid);
+                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended())
+                        && !executed.add(&gtid)
+                    {
+                        self.executed = None;
                     }
                 }
                 Poll::Idle => idle = true,
                 Poll::End => {
+                    self.dismissed = true;
                     let text = "the server ended the stream; it shuts down, or another replica has our id";
                     return Err(self.fault(
                         producer,
@@ -375,6 +301,7 @@ impl Streaming<'_> {
                     ));
                 }
             }
+            self.note_served(producer);
             if let Err(error) = self.check_file_created() {
                 return Err(self.fault(producer, error));
             }
@@ -384,6 +311,15 @@ impl Streaming<'_> {
             }
             if let Some(ended) = self.over(producer) {
                 return Ok(if self.hand_over(true) { ended } else { Ended::PackerGone });
+            }
+        }
+    }
+
+    fn note_served(&mut self, producer: &mut Producer) {
+        if !self.served && self.stream.has_served() {
+            self.served = true;
+            if producer.patience.served() {
+                log::info!("shard={} source={} is read again", producer.shard.name, self.server);
             }
         }
     }
@@ -433,21 +369,12 @@ impl Streaming<'_> {
         }
     }
 
-    /// The first format description of a stream tells whether the file is still the one we know. Binlogs that were reset
-    /// begin anew with the same names, and MySQL begins anew to count transactions: resumed there, we would take the first
-    /// new ones for those that we have had.
+    /// The first format description of a stream tells whether the file is still the one we know.
     fn check_file_created(&mut self) -> Result<(), ChangeError> {
         let Some((file, created)) = self.assembler.file_created() else { return Ok(()) };
         match self.unproven.take() {
-            Some(unproven) if !unproven.agrees(file, created) => Err(ChangeError::new(
-                Code::PointForeign,
-                format!(
-                    "the point lies in {} begun at {} (seconds since 1970), the server sends {file} begun at {created}: its \
-                     binlogs were reset or restored since; copy the tables anew and start behind them",
-                    unproven.file, unproven.created
-                ),
-            )),
-            _ => Ok(()),
+            Some(unproven) => unproven.prove(file, created),
+            None => Ok(()),
         }
     }
 }
@@ -456,11 +383,12 @@ fn take_event(
     bytes: &[u8],
     decoder: &mut Decoder,
     tracker: &mut PositionTracker,
+    reread: &mut Option<Reread>,
     assembler: &mut Assembler<KnownDefinitions>,
     batch: &mut Batch,
     link: &mut Link<'_>,
 ) -> Result<(), ChangeError> {
-    let (header, event) = decoder.decode(bytes)?;
+    let (mut header, mut event) = decoder.decode(bytes)?;
     if let Event::Heartbeat(heartbeat) = &event
         && *heartbeat.file == **assembler.file()
     {
@@ -469,6 +397,16 @@ fn take_event(
     let span = tracker.advance(&header)?;
     if let Event::Rotate(rotate) = &event {
         tracker.reset(rotate.position);
+    }
+    if let Some(place) = reread {
+        match place.take(&mut header, &mut event, span)? {
+            Passage::On => {}
+            Passage::Over => return Ok(()),
+            Passage::Arrived => {
+                *reread = None;
+                return Ok(());
+            }
+        }
     }
     assembler.accept(decoder, (header, event), span, batch, link)
 }

@@ -19,6 +19,7 @@ use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::packer::PackRhythm;
 use crate::pipeline::packer::Packer;
+use crate::pipeline::patience::Patience;
 use crate::pipeline::producer::Channels;
 use crate::pipeline::producer::Ended;
 use crate::pipeline::producer::Producer;
@@ -39,9 +40,9 @@ use crate::sink::stdout::StdoutSink;
 use crate::stop::Stop;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
-use crate::sync_point::SyncPoint;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
+use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::bounded;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +62,9 @@ pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &St
     if matches!(shard.sink, SinkConfig::File(_)) {
         opened.standing.tell_of_missing_packs(&shard.name);
     }
+    if resume.is_none() {
+        producer.old_point = opened.standing.old_point.clone();
+    }
     let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
     let started = opened.start_epoch(shard, &ready)?;
     started.run(config, shard, producer, ready, stop)
@@ -76,6 +80,7 @@ fn producer(
         Some(path) => Some(read_schema_file(path)?),
         None => None,
     };
+    let patience = Patience::new(shard, until.is_some());
     Ok(Producer {
         shard: shard.clone(),
         stop: stop.clone(),
@@ -90,7 +95,8 @@ fn producer(
         ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
         current: 0,
         target: None,
-        seen_row: false,
+        patience,
+        old_point: None,
     })
 }
 
@@ -130,6 +136,8 @@ struct Opened {
 /// What store and sink say about where the shard stands.
 struct Standing {
     record: Option<PointRecord>,
+    /// What the original Fountain left; looked for when there is no record.
+    old_point: Option<FoundPoint>,
     pack: Option<PackHeader>,
     /// Whole packs that the sink had to cut off.
     packs_cut_off: u64,
@@ -140,29 +148,24 @@ impl Opened {
         let mut store =
             FileStore::open(&config.point_dir, &shard.name).map_err(|e| store_fault(&shard.name, &e))?;
         let record = store.load().map_err(|e| store_fault(&shard.name, &e))?;
+        let old_point = match &record {
+            Some(_) => None,
+            None => store.load_old().map_err(|e| store_fault(&shard.name, &e))?,
+        };
         let mut sink = open_sink(shard)?;
         let pack = sink
             .standing()
             .map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
         let packs_cut_off = sink.packs_cut_off();
-        Ok(Self { store, sink, standing: Standing { record, pack, packs_cut_off } })
+        Ok(Self { store, sink, standing: Standing { record, old_point, pack, packs_cut_off } })
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
     fn start_epoch(mut self, shard: &ShardConfig, ready: &Ready) -> Result<Started, Fault> {
         let epoch = self.standing.last_epoch() + 1;
         let next_seq = self.standing.next_seq();
-        let frontier = ready.dump.resume.frontier.clone();
-        let inside = ready.dump.resume.inside.clone();
-        let point = SyncPoint {
-            server: ready.session.identity(),
-            file: frontier.place.file.to_string(),
-            pos: frontier.place.pos,
-            file_created: frontier.file_created,
-            gtid_set: frontier.gtid_set.as_ref().map(ToString::to_string),
-            inside: inside.clone(),
-            ts_ms: frontier.ts_ms,
-        };
+        let Resume { frontier, inside, .. } = &ready.dump.resume;
+        let point = frontier.point(ready.session.identity(), inside.clone());
         let record = PointRecord {
             shard: shard.name.clone(),
             epoch,
@@ -199,7 +202,7 @@ impl Standing {
             }
             _ => stored,
         };
-        point.map(|point| Resume::from_point(shard, point)).transpose()
+        Ok(point.map(Resume::from_point))
     }
 
     /// Acknowledged packs that the sink then had to cut off count as never delivered: the pack before them decides.

@@ -1,6 +1,10 @@
 //! Where a dump begins: decided at every connect from what is known, and refused where it would lose or repeat rows.
 
+mod ares;
+mod old;
+
 use crate::binlog::BinlogPosition;
+use crate::binlog::ExecutedGtids;
 use crate::binlog::GtidSet;
 use crate::change::batch::Place;
 use crate::code::Code;
@@ -10,6 +14,7 @@ use crate::config::StartWithoutPoint;
 use crate::mysql::binlog_index::BinlogEnd;
 use crate::mysql::binlog_index::GtidSets;
 use crate::mysql::binlog_index::binlog_files;
+use crate::mysql::binlog_index::first_binlog_file;
 use crate::mysql::binlog_index::gtid_sets;
 use crate::mysql::binlog_stream::DumpRequest;
 use crate::mysql::error::SourceError;
@@ -21,6 +26,7 @@ use crate::pipeline::session::source_fault;
 use crate::sync_point::Inside;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::old_files::FoundPoint;
 
 /// Where reading goes on, and the server to which the place belongs.
 #[derive(Debug, Clone)]
@@ -32,20 +38,9 @@ pub struct Resume {
 
 impl Resume {
     /// What a stored point says.
-    pub fn from_point(shard: &str, point: &SyncPoint) -> Result<Self, Fault> {
-        let gtid_set = match &point.gtid_set {
-            None => None,
-            Some(text) => Some(text.parse::<GtidSet>().map_err(|error| {
-                Fault::stop(Code::PointBroken, format!("shard={shard} the stored point's GTID set: {error}"))
-            })?),
-        };
-        let frontier = Frontier {
-            place: Place { file: point.file.as_str().into(), pos: point.pos },
-            file_created: point.file_created,
-            gtid_set,
-            ts_ms: point.ts_ms,
-        };
-        Ok(Self { identity: point.server.clone(), frontier, inside: point.inside.clone() })
+    pub fn from_point(point: &SyncPoint) -> Self {
+        let (identity, inside) = (point.server.clone(), point.inside.clone());
+        Self { identity, frontier: Frontier::of_point(point), inside }
     }
 
     /// Whether it is another place than that one, from which reading began.
@@ -63,13 +58,23 @@ pub struct Dump {
     pub described: String,
 }
 
-/// Decides where a dump begins. `resume` is none when nothing was ever delivered and no point is stored.
-pub fn plan(shard: &ShardConfig, session: &mut Session, resume: Option<Resume>) -> Result<Dump, Fault> {
+/// Decides where a dump begins. `resume` is none when nothing was ever delivered and no point is stored; then `old` counts,
+/// a point that the original Fountain left.
+pub fn plan(
+    shard: &ShardConfig,
+    session: &mut Session,
+    resume: Option<Resume>,
+    old: Option<&FoundPoint>,
+) -> Result<Dump, Fault> {
     let mut planning = Planning { shard, session };
     match resume {
+        Some(resume) if shard.dump_strategy == DumpStrategy::Ares => planning.resume_by_group(resume),
         Some(resume) if planning.goes_by_gtid(&resume)? => planning.resume_by_gtid(resume),
         Some(resume) => planning.resume_by_position(resume),
-        None => planning.first(),
+        None => match old {
+            Some(old) => planning.first_by_old(old),
+            None => planning.first(),
+        },
     }
 }
 
@@ -90,8 +95,11 @@ impl Planning<'_> {
 
     fn server_has_gtids(&self) -> Result<bool, Fault> {
         let has = self.session.facts.has_mysql_gtids();
-        if self.shard.dump_strategy != DumpStrategy::Gtid || has {
-            return Ok(has && self.shard.dump_strategy != DumpStrategy::Position);
+        match self.shard.dump_strategy {
+            DumpStrategy::Auto => return Ok(has),
+            DumpStrategy::Gtid if has => return Ok(true),
+            DumpStrategy::Gtid => {}
+            DumpStrategy::Position | DumpStrategy::Ares => return Ok(false),
         }
         Err(match self.session.facts.flavor() {
             Flavor::MariaDb => self.refused(
@@ -109,7 +117,7 @@ impl Planning<'_> {
         if !self.server_has_gtids()? {
             return Ok(false);
         }
-        match (&resume.frontier.gtid_set, self.shard.dump_strategy) {
+        match (&resume.frontier.executed, self.shard.dump_strategy) {
             (Some(_), _) => Ok(true),
             (None, DumpStrategy::Gtid) => Err(self.refused(
                 Code::PointForeign,
@@ -121,7 +129,8 @@ impl Planning<'_> {
     }
 
     fn resume_by_gtid(&mut self, resume: Resume) -> Result<Dump, Fault> {
-        let ours = resume.frontier.gtid_set.clone().unwrap_or_default();
+        let ours =
+            resume.frontier.executed.as_ref().and_then(ExecutedGtids::mysql).cloned().unwrap_or_default();
         self.check_sets(&ours)?;
         let mut resume = resume;
         if !is_same_server(&resume.identity, &self.session.identity()) {
@@ -204,7 +213,11 @@ impl Planning<'_> {
     fn check_position(&mut self, place: &Place) -> Result<(), Fault> {
         let wanted = BinlogPosition { file: place.file.to_string(), pos: place.pos };
         let fault = self.source_fault();
-        let files = binlog_files(&mut self.session.connection).map_err(&fault)?;
+        let files = match binlog_files(&mut self.session.connection) {
+            // Old servers tell them to SUPER alone. The dump's own error 1236 tells then what is missing.
+            Err(error) if error.code() == Code::RightMissing => None,
+            other => Some(other.map_err(&fault)?),
+        };
         let end = BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(&fault)?;
         let last = BinlogPosition { file: end.file, pos: end.pos };
         if wanted > last {
@@ -216,6 +229,7 @@ impl Planning<'_> {
                 ),
             ));
         }
+        let Some(files) = files else { return Ok(()) };
         match files.iter().find(|entry| entry.name == wanted.file) {
             Some(entry) if entry.size.is_some_and(|size| wanted.pos > size) && entry.name != last.file => {
                 Err(self.refused(
@@ -241,6 +255,9 @@ impl Planning<'_> {
 
     /// No point is stored and never was.
     fn first(&mut self) -> Result<Dump, Fault> {
+        if self.shard.dump_strategy == DumpStrategy::Ares {
+            self.require_ares()?;
+        }
         let by_gtid = self.server_has_gtids()?;
         match self.shard.start_without_point {
             StartWithoutPoint::Stop => Err(Fault::stop(
@@ -255,6 +272,9 @@ impl Planning<'_> {
 
     fn configured(&mut self, by_gtid: bool) -> Result<Dump, Fault> {
         let start = self.shard.start_point.clone();
+        if let Some(id) = start.ares_group {
+            return self.configured_group(id);
+        }
         match (start.gtid_set, start.position) {
             (Some(text), _) if by_gtid => {
                 let set = text.parse::<GtidSet>().map_err(|error| {
@@ -273,6 +293,19 @@ impl Planning<'_> {
         }
     }
 
+    fn configured_group(&mut self, id: u64) -> Result<Dump, Fault> {
+        match self.shard.dump_strategy {
+            DumpStrategy::Ares => self.first_by_group(id),
+            _ => Err(self.refused(
+                Code::Config,
+                &format!(
+                    "the start point is group id {id} (mysql_binlogdump_gtid or syncPointArray), which only Baidu's MySQL has; \
+                     set binlog_dump_strategy=ares, or take it out"
+                ),
+            )),
+        }
+    }
+
     fn at_end(&mut self, by_gtid: bool) -> Result<Dump, Fault> {
         let end =
             BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
@@ -281,7 +314,11 @@ impl Planning<'_> {
                 Some(executed) => self.by_gtid_text(&executed),
                 None => Err(self.refused(Code::Protocol, "the server does not tell its gtid_executed")),
             },
-            false => self.by_position(&end.file, end.pos),
+            false => {
+                let mut dump = self.by_position(&end.file, end.pos)?;
+                dump.resume.frontier.executed = end.group_id.filter(|id| *id > 0).map(ExecutedGtids::Group);
+                Ok(dump)
+            }
         }
     }
 
@@ -292,8 +329,8 @@ impl Planning<'_> {
         }
         let fault = self.source_fault();
         const FIRST_EVENT: u64 = 4;
-        match binlog_files(&mut self.session.connection).map_err(fault)?.first() {
-            Some(entry) => self.by_position(&entry.name, FIRST_EVENT),
+        match first_binlog_file(&mut self.session.connection).map_err(fault)? {
+            Some(file) => self.by_position(&file, FIRST_EVENT),
             None => Err(self.refused(Code::BinlogOff, "the server has no binlog files")),
         }
     }
@@ -308,13 +345,18 @@ impl Planning<'_> {
     }
 
     fn by_gtid(&mut self, set: GtidSet) -> Result<Dump, Fault> {
-        let frontier = Frontier { place: no_place_yet(), file_created: 0, gtid_set: Some(set), ts_ms: 0 };
+        let frontier = Frontier {
+            place: no_place_yet(),
+            file_created: 0,
+            executed: Some(ExecutedGtids::Mysql(set)),
+            ts_ms: 0,
+        };
         self.resume_by_gtid(Resume { identity: self.session.identity(), frontier, inside: None })
     }
 
     fn by_position(&mut self, file: &str, pos: u64) -> Result<Dump, Fault> {
         let frontier =
-            Frontier { place: Place { file: file.into(), pos }, file_created: 0, gtid_set: None, ts_ms: 0 };
+            Frontier { place: Place { file: file.into(), pos }, file_created: 0, executed: None, ts_ms: 0 };
         self.resume_by_position(Resume { identity: self.session.identity(), frontier, inside: None })
     }
 }

@@ -1,6 +1,7 @@
 //! Where a run ends that does not run for ever.
 
 use crate::binlog::BinlogPosition;
+use crate::binlog::ExecutedGtids;
 use crate::binlog::GtidSet;
 use crate::change::batch::Place;
 use crate::code::Code;
@@ -48,7 +49,7 @@ impl Target {
                     )),
                 }
             }
-            Until::Gtid(set) if dump.resume.frontier.gtid_set.is_some() => Ok(Self::Gtid(set.clone())),
+            Until::Gtid(set) if dump.resume.frontier.executed.is_some() => Ok(Self::Gtid(set.clone())),
             Until::Gtid(_) => Err(Fault::stop(
                 Code::Usage,
                 format!(
@@ -79,12 +80,14 @@ impl Target {
     }
 
     /// Whether everything before the target has been read. `executed` is how far we are as a set, where it is known.
-    pub fn reached(&self, rest: &Place, executed: Option<&GtidSet>) -> bool {
+    pub fn reached(&self, rest: &Place, executed: Option<&ExecutedGtids>) -> bool {
         match self {
             Self::Position(target) => {
                 BinlogPosition { file: rest.file.to_string(), pos: rest.pos } >= *target
             }
-            Self::Gtid(target) => executed.is_some_and(|executed| executed.contains_set(target)),
+            Self::Gtid(target) => {
+                executed.and_then(ExecutedGtids::mysql).is_some_and(|executed| executed.contains_set(target))
+            }
         }
     }
 }

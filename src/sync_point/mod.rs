@@ -8,15 +8,20 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod executed_text;
 pub mod file_store;
 pub mod folder;
 pub mod lock;
+pub mod old_files;
 pub mod record;
 pub mod sealed;
+pub mod text;
 pub mod trace;
 
+use crate::binlog::ExecutedGtids;
 use crate::code::Code;
 use crate::sync_point::folder::FolderError;
+use crate::sync_point::old_files::FoundPoint;
 use crate::sync_point::sealed::hex_crc32;
 use serde::Deserialize;
 use serde::Serialize;
@@ -43,9 +48,9 @@ pub struct SyncPoint {
     /// name. 0: unknown.
     #[serde(default)]
     pub file_created: u32,
-    /// The executed set, in MySQL's text form.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gtid_set: Option<String>,
+    /// What has been read, where it is known in GTIDs: `gtid_set` (MySQL) or `gtid_position` (MariaDB) of the record.
+    #[serde(flatten, with = "executed_text")]
+    pub executed: Option<ExecutedGtids>,
     /// Set while the transaction that starts here has been delivered in part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<Inside>,
@@ -102,6 +107,8 @@ pub struct PointRecord {
 /// without a point over one with a point: nothing goes back quietly.
 pub trait SyncPointStore: Send {
     fn load(&mut self) -> Result<Option<PointRecord>, StoreError>;
+    /// What the original Fountain left of this shard, for when `load` has answered `None`. It is not changed.
+    fn load_old(&mut self) -> Result<Option<FoundPoint>, StoreError>;
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError>;
 }
 

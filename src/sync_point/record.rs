@@ -7,8 +7,8 @@
 //!  "inside":{"gtid":"3e11fa47-…:24","rows":7,"crc32":"0f3a77c1"},"ts_ms":1700000000100},"crc32":"c2b7a5d1"}
 //! ```
 //!
-//! on one line. `server_uuid`, `gtid_set`, `inside` and its `gtid` are absent when there is none, and `steps` of `inside`
-//! when it is 0; `point` is `null` when there is none. The last member seals the line ([`crate::sync_point::sealed`]). A
+//! on one line. A point on MariaDB has `"gtid_position":"0-1-42,1-2-7"` instead of `gtid_set`. `server_uuid`, `gtid_set`,
+//! `gtid_position`, `inside` and its `gtid` are absent when there is none, and `steps` of `inside` when it is 0; `point` is `null` when there is none. The last member seals the line ([`crate::sync_point::sealed`]). A
 //! later format keeps `format` first and the seal last, so that this version can say that it does not know it. Members that
 //! this version does not know are ignored.
 
@@ -55,6 +55,7 @@ impl PointRecord {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::binlog::ExecutedGtids;
     use crate::sync_point::Inside;
     use crate::sync_point::ServerIdentity;
     use crate::sync_point::SyncPoint;
@@ -68,7 +69,9 @@ pub(crate) mod tests {
             file: "mysql-bin.000003".into(),
             pos,
             file_created: 1_699_990_000,
-            gtid_set: Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23".into()),
+            executed: Some(ExecutedGtids::Mysql(
+                "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23".parse().unwrap(),
+            )),
             inside: None,
             ts_ms: 1_700_000_000_100,
         }
@@ -118,7 +121,7 @@ pub(crate) mod tests {
             file: "a\"\n\u{1}é".into(),
             pos: u64::MAX,
             file_created: 0,
-            gtid_set: None,
+            executed: None,
             inside: None,
             ts_ms: 0,
         });

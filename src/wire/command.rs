@@ -11,10 +11,13 @@ pub const COM_BINLOG_DUMP: u8 = 0x12;
 pub const COM_REGISTER_SLAVE: u8 = 0x15;
 pub const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 
-/// Dump flag of MySQL 8.0.26 and later: heartbeats of the kind that carries 64 bits of position. Older servers look at
-/// BINLOG_DUMP_NON_BLOCK (1) alone. To MariaDB the same bit says "send ANNOTATE_ROWS events", but that server does not
-/// know COM_BINLOG_DUMP_GTID, the only command that we send it with.
-const USE_HEARTBEAT_EVENT_V2: u16 = 2;
+/// The flags of both dump commands: one bit that means different things.
+///
+/// MySQL 8.0.26 and later: USE_HEARTBEAT_EVENT_V2, heartbeats that carry 64 bits of position. MariaDB:
+/// BINLOG_SEND_ANNOTATE_ROWS_EVENT; it leaves those events out otherwise, and as its headers tell no positions inside
+/// a transaction (11.4 and later), only a stream without holes lets them be counted. Other servers look at
+/// BINLOG_DUMP_NON_BLOCK (1) alone, which we never set; BINLOG_THROUGH_GTID (4) is implied.
+const DUMP_FLAGS: u16 = 2;
 
 /// The server refuses a longer host name in COM_REGISTER_SLAVE (HOSTNAME_LENGTH, 60 until 8.0.17).
 const REPORT_HOST_MAX: usize = 60;
@@ -72,13 +75,13 @@ impl<'a> Command<'a> {
             Self::BinlogDump { pos, server_id, file } => {
                 out.push(COM_BINLOG_DUMP);
                 out.extend_from_slice(&pos.to_le_bytes());
-                out.extend_from_slice(&[0; 2]); // flags
+                out.extend_from_slice(&DUMP_FLAGS.to_le_bytes());
                 out.extend_from_slice(&server_id.to_le_bytes());
                 out.extend_from_slice(file);
             }
             Self::BinlogDumpGtid { server_id, file, pos, gtid_set } => {
                 out.push(COM_BINLOG_DUMP_GTID);
-                out.extend_from_slice(&USE_HEARTBEAT_EVENT_V2.to_le_bytes()); // flags; BINLOG_THROUGH_GTID is implied
+                out.extend_from_slice(&DUMP_FLAGS.to_le_bytes());
                 out.extend_from_slice(&server_id.to_le_bytes());
                 put_long(&mut out, file);
                 out.extend_from_slice(&pos.to_le_bytes());
@@ -187,7 +190,7 @@ mod tests {
     #[test]
     fn the_dump_commands_are_laid_out_as_the_manual_says() {
         let dump = Command::BinlogDump { pos: 0x0102, server_id: 3, file: b"b.1" }.encode();
-        assert_eq!(dump, b"\x12\x02\x01\0\0\0\0\x03\0\0\0b.1");
+        assert_eq!(dump, b"\x12\x02\x01\0\0\x02\0\x03\0\0\0b.1");
         let dump = Command::BinlogDumpGtid { server_id: 3, file: b"", pos: 4, gtid_set: b"S" }.encode();
         assert_eq!(dump, b"\x1e\x02\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0S");
         let register = Command::RegisterSlave { server_id: 3, host: &[b'h'; 99], port: 9 }.encode();

@@ -1,6 +1,6 @@
 //! Where transactions begin and end, and where the log can be read on in between.
 
-use crate::binlog::Gtid;
+use crate::binlog::AnyGtid;
 use crate::change::assembler::At;
 use crate::change::batch::Batch;
 use crate::change::batch::Begin;
@@ -22,8 +22,10 @@ pub(super) struct Borders {
     announced: Option<Begin>,
     /// Outside of a transaction: where the next event starts.
     rest: Option<Place>,
-    ended: Option<Gtid>,
+    ended: Option<AnyGtid>,
     begun: u64,
+    /// In a relay log another file or connection has begun inside of a transaction, and nothing has come behind it.
+    interrupted: bool,
 }
 
 #[derive(Debug)]
@@ -32,12 +34,22 @@ struct Open {
     explicit: bool,
     /// Rows of watched tables have been handed on from it.
     watched_rows: bool,
-    gtid: Option<Gtid>,
+    gtid: Option<AnyGtid>,
+    /// The largest group id of its events. They should all carry the same one.
+    group: Option<u64>,
 }
 
 impl Borders {
     pub fn new(file: &str) -> Self {
-        Self { file: file.into(), open: None, announced: None, rest: None, ended: None, begun: 0 }
+        Self {
+            file: file.into(),
+            open: None,
+            announced: None,
+            rest: None,
+            ended: None,
+            begun: 0,
+            interrupted: false,
+        }
     }
 
     pub fn file(&self) -> &Arc<str> {
@@ -75,7 +87,7 @@ impl Borders {
     }
 
     /// The GTID of the transaction that ended with the last event, once.
-    pub fn take_ended(&mut self) -> Option<Gtid> {
+    pub fn take_ended(&mut self) -> Option<AnyGtid> {
         self.ended.take()
     }
 
@@ -100,7 +112,11 @@ impl Borders {
         gtid: Option<TransactionGtid>,
         committed_us: Option<u64>,
         at: At<'_>,
+        batch: &mut Batch,
     ) -> Result<(), ChangeError> {
+        if std::mem::take(&mut self.interrupted) {
+            self.end_torn(at, batch);
+        }
         if !self.is_outside() {
             return Err(unended());
         }
@@ -117,6 +133,9 @@ impl Borders {
 
     /// BEGIN, or what stands for it.
     pub fn begin(&mut self, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+        if std::mem::take(&mut self.interrupted) && self.open.is_some() {
+            self.end_torn(at, batch);
+        }
         if self.open.is_some() {
             return Err(unended());
         }
@@ -124,8 +143,15 @@ impl Borders {
         Ok(())
     }
 
+    /// A relay log goes on in another file, or over another connection, maybe inside of a transaction. A replica that
+    /// follows positions goes on where it was, one that follows GTIDs is sent the whole transaction again.
+    pub fn interrupt(&mut self) {
+        self.interrupted = !self.is_outside();
+    }
+
     /// Begins a transaction unless one is open already.
     pub fn ensure_begun(&mut self, at: At<'_>, batch: &mut Batch) {
+        self.interrupted = false;
         if self.open.is_none() {
             self.open_transaction(false, at, batch);
         }
@@ -142,15 +168,15 @@ impl Borders {
         });
         self.rest = None;
         self.begun += 1;
-        let gtid = begin.gtid.as_ref().and_then(|gtid| gtid.mysql);
-        self.open = Some(Open { explicit, watched_rows: false, gtid });
+        let gtid = begin.gtid.as_ref().map(|gtid| gtid.gtid);
+        self.open = Some(Open { explicit, watched_rows: false, gtid, group: at.group });
         batch.items.push(Item::Begin(begin));
     }
 
     /// The open transaction ends; where none is open, one that is nothing but its end.
     pub fn end(&mut self, outcome: Outcome, at: At<'_>, batch: &mut Batch) {
         self.ensure_begun(at, batch);
-        let gtid = self.open.take().and_then(|open| open.gtid);
+        let gtid = self.open.take().and_then(|open| open.gtid.or(open.group.map(AnyGtid::Group)));
         self.ended = gtid;
         self.push_end(outcome, gtid, at, batch);
     }
@@ -171,7 +197,7 @@ impl Borders {
         self.announced = None;
     }
 
-    fn push_end(&mut self, outcome: Outcome, gtid: Option<Gtid>, at: At<'_>, batch: &mut Batch) {
+    fn push_end(&mut self, outcome: Outcome, gtid: Option<AnyGtid>, at: At<'_>, batch: &mut Batch) {
         let next = self.place(at.next);
         self.rest = Some(next.clone());
         batch.items.push(Item::End(End {
@@ -182,6 +208,13 @@ impl Borders {
             server_id: at.header.server_id,
             timestamp: at.header.timestamp,
         }));
+    }
+
+    /// The server finds a group's end by its id, so that of the open transaction's last part counts.
+    pub fn note_group(&mut self, at: At<'_>) {
+        if let Some(open) = &mut self.open {
+            open.group = open.group.max(at.group);
+        }
     }
 
     pub fn note_watched_rows(&mut self) {

@@ -4,18 +4,20 @@
 //! consumed, or it stops the shard; nothing falls through.
 
 mod borders;
+mod readings;
 mod refusals;
 mod rows;
+mod session;
 mod statements;
 #[cfg(test)]
 mod tests;
 
+use crate::binlog::AnyGtid;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
 use crate::binlog::EventHeader;
 use crate::binlog::Flavor;
 use crate::binlog::FormatDescription;
-use crate::binlog::Gtid;
 use crate::binlog::Heartbeat;
 use crate::binlog::PayloadEvent;
 use crate::binlog::PayloadReader;
@@ -33,6 +35,7 @@ use crate::change::tables::Definitions;
 use crate::change::tables::Tables;
 use crate::schema::filter::Filter;
 use borders::Borders;
+use session::SessionSettings;
 use std::sync::Arc;
 
 /// What is delivered besides rows, and what is taken for an error.
@@ -71,10 +74,14 @@ pub struct Assembler<D> {
     options: AssemblerOptions,
     tables: Tables<D>,
     borders: Borders,
+    /// For the statement to come.
+    session: SessionSettings,
     /// Who wrote the file, by its format description.
     flavor: Flavor,
     /// The last format description: the file it stands in, and when that was begun (seconds since 1970).
     file_created: Option<(Arc<str>, u32)>,
+    /// The events come from a replica's relay logs.
+    relayed: bool,
     /// Row events of watched tables handed on so far.
     rows_events: u64,
 }
@@ -85,6 +92,8 @@ struct At<'a> {
     header: &'a EventHeader,
     pos: u64,
     next: u64,
+    /// The group id in its header, in logs of Baidu's MySQL.
+    group: Option<u64>,
 }
 
 impl<D: Definitions> Assembler<D> {
@@ -93,8 +102,10 @@ impl<D: Definitions> Assembler<D> {
             options,
             tables: Tables::new(definitions),
             borders: Borders::new(file),
+            session: SessionSettings::default(),
             flavor: Flavor::default(),
             file_created: None,
+            relayed: false,
             rows_events: 0,
         }
     }
@@ -109,6 +120,11 @@ impl<D: Definitions> Assembler<D> {
         self.borders.begin_file(file);
     }
 
+    /// The file is a relay log: it may begin and end inside of a transaction.
+    pub fn in_relay_log(&mut self) {
+        self.relayed = true;
+    }
+
     /// Outside of a transaction: where the next event starts.
     pub fn rest(&self) -> Option<&Place> {
         self.borders.rest()
@@ -120,7 +136,7 @@ impl<D: Definitions> Assembler<D> {
     }
 
     /// The GTID of the transaction that ended with the last event, once.
-    pub fn take_ended(&mut self) -> Option<Gtid> {
+    pub fn take_ended(&mut self) -> Option<AnyGtid> {
         self.borders.take_ended()
     }
 
@@ -147,11 +163,15 @@ impl<D: Definitions> Assembler<D> {
         batch: &mut Batch,
         hand_over: &mut dyn HandOver,
     ) -> Result<(), ChangeError> {
-        let at = At { header: &header, pos: span.start, next: span.end };
-        if let Event::Payload(payload) = event {
-            return self.payload(decoder, payload, at, batch, hand_over);
+        let at = At { header: &header, pos: span.start, next: span.end, group: decoder.group_id() };
+        match event {
+            Event::Payload(payload) => self.payload(decoder, payload, at, batch, hand_over),
+            Event::MariadbCompressed(compressed) => {
+                let unpacked = compressed.unpack(self.options.max_event_bytes)?;
+                self.event(&compressed.with(&unpacked), at, batch)
+            }
+            event => self.event(&event, at, batch),
         }
-        self.event(&event, at, batch)
     }
 
     /// The events of a compressed transaction all stand at the place of the event that holds them.
@@ -175,14 +195,13 @@ impl<D: Definitions> Assembler<D> {
     }
 
     fn event(&mut self, event: &Event<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+        self.borders.note_group(at);
         match event {
             Event::FormatDescription(description) => self.format_description(description, at, batch),
             Event::Rotate(rotate) => self.rotate(rotate, batch),
             Event::Gtid(event) => {
-                let gtid = event
-                    .gtid
-                    .map(|gtid| TransactionGtid { text: gtid.to_string().into(), mysql: Some(gtid) });
-                self.borders.announce(gtid, event.original_commit_timestamp, at)?;
+                let gtid = event.gtid.map(|gtid| TransactionGtid::new(AnyGtid::Mysql(gtid)));
+                self.borders.announce(gtid, event.original_commit_timestamp, at, batch)?;
             }
             Event::MariadbGtid(gtid) => self.mariadb_gtid(gtid, at, batch)?,
             Event::Query(query) => self.query(query, at, batch)?,
@@ -194,24 +213,29 @@ impl<D: Definitions> Assembler<D> {
                 self.tables.map(map, &self.options.filter)?;
             }
             Event::Rows(rows) => self.rows(rows, at, batch)?,
+            Event::StatementContext(context) => {
+                if self.options.statement_dml == StatementDml::Deliver {
+                    self.session.add(context, self.flavor)?;
+                }
+                self.borders.pass(at, batch);
+            }
             Event::StatementLoad(load) => self.statement_load(load, at, batch)?,
             Event::Heartbeat(heartbeat) => self.heartbeat(heartbeat, at, batch),
             Event::Incident(incident) => return Err(refusals::incident(incident)),
-            Event::Payload(_) => return Err(refusals::payload_in_payload()),
-            Event::MariadbStartEncryption(_) => return Err(refusals::encrypted()),
-            Event::MariadbCompressed { event_type } => return Err(refusals::mariadb_compressed(*event_type)),
+            Event::Payload(_) | Event::MariadbCompressed(_) => return Err(refusals::payload_in_payload()),
             Event::MariadbPartialRows(_) => return Err(refusals::mariadb_partial_rows()),
             Event::Unknown { event_type, .. } => return Err(refusals::unknown(*event_type)),
-            // These say nothing about rows: they move the place only.
+            // These say nothing about rows: they move the place only. (The server decrypts for its replicas, and tells of
+            // the encryption all the same; encrypted files are refused where they are read.)
             Event::PreviousGtids(_)
             | Event::RowsQuery(_)
             | Event::Stop
-            | Event::StatementContext(_)
             | Event::TransactionContext(_)
             | Event::ViewChange(_)
             | Event::Ignorable { .. }
             | Event::MariadbGtidList(_)
             | Event::MariadbAnnotateRows(_)
+            | Event::MariadbStartEncryption(_)
             | Event::MariadbBinlogCheckpoint(_) => self.borders.pass(at, batch),
         }
         if self.borders.is_outside() {
@@ -223,8 +247,13 @@ impl<D: Definitions> Assembler<D> {
     fn format_description(&mut self, description: &FormatDescription<'_>, at: At<'_>, batch: &mut Batch) {
         log::debug!("{}: written by {}", self.file(), description.server_version);
         self.flavor = description.flavor;
-        if !at.header.is_artificial() {
-            self.file_begins(description, at, batch);
+        // The replica's own, or the source's that it copied: only a source that was started anew breaks off.
+        let goes_on = self.relayed
+            && (description.created == 0 || at.header.is_of_relay_log() || at.header.is_artificial());
+        match goes_on {
+            true => self.borders.interrupt(),
+            false if at.header.is_artificial() => {}
+            false => self.file_begins(description, at, batch),
         }
         let file = Arc::clone(self.file());
         let created = at.header.timestamp;
@@ -262,8 +291,8 @@ impl<D: Definitions> Assembler<D> {
         at: At<'_>,
         batch: &mut Batch,
     ) -> Result<(), ChangeError> {
-        let gtid = TransactionGtid { text: event.gtid.to_string().into(), mysql: None };
-        self.borders.announce(Some(gtid), None, at)?;
+        let gtid = TransactionGtid::new(AnyGtid::Mariadb(event.gtid));
+        self.borders.announce(Some(gtid), None, at, batch)?;
         match event.flags & gtid_flags::STANDALONE {
             0 => self.borders.begin(at, batch),
             _ => Ok(()),

@@ -136,7 +136,7 @@ mod tests {
             file: "bin.7".into(),
             pos: 4,
             file_created: 0,
-            gtid_set: None,
+            executed: None,
             inside: None,
             ts_ms: 1_000_000,
         };

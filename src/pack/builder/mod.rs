@@ -359,9 +359,7 @@ impl PackBuilder {
         if let Some(open) = self.open.take() {
             self.frontier.ts_ms = open.begin.ts_ms;
         }
-        if let (Some(set), Some(gtid)) = (&mut self.frontier.gtid_set, &end.gtid) {
-            set.add(gtid);
-        }
+        self.frontier.add(end);
         Ok(())
     }
 

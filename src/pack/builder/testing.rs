@@ -6,8 +6,12 @@
 //! savepoints. `moved` and `rotate` stand outside of transactions; `hole` is what the server did not send.
 
 use super::*;
+use crate::binlog::AnyGtid;
+use crate::binlog::ExecutedGtids;
 use crate::binlog::Gtid;
 use crate::binlog::GtidSet;
+use crate::binlog::MariadbGtid;
+use crate::binlog::MariadbGtidPosition;
 use crate::binlog::RowsKind;
 use crate::change::batch::Passed;
 use crate::change::batch::Place;
@@ -108,7 +112,11 @@ impl Log {
         Frontier {
             place: Place { file: "binlog.000001".into(), pos: 4 },
             file_created: 0,
-            gtid_set: (self.naming == Naming::Mysql).then(GtidSet::new),
+            executed: match self.naming {
+                Naming::Mysql => Some(ExecutedGtids::Mysql(GtidSet::new())),
+                Naming::Mariadb => Some(ExecutedGtids::Mariadb(MariadbGtidPosition::new())),
+                Naming::None => None,
+            },
             ts_ms: 0,
         }
     }
@@ -121,16 +129,14 @@ impl Log {
     }
 
     pub fn gtid(&self, transaction: u64) -> Option<TransactionGtid> {
-        match self.naming {
-            Naming::Mysql => {
-                let gtid = Gtid { source: SOURCE, tag: None, number: transaction };
-                Some(TransactionGtid { text: gtid.to_string().into(), mysql: Some(gtid) })
-            }
+        let gtid = match self.naming {
+            Naming::Mysql => AnyGtid::Mysql(Gtid { source: SOURCE, tag: None, number: transaction }),
             Naming::Mariadb => {
-                Some(TransactionGtid { text: format!("0-1-{transaction}").into(), mysql: None })
+                AnyGtid::Mariadb(MariadbGtid { domain: 0, server_id: 1, sequence: transaction })
             }
-            Naming::None => None,
-        }
+            Naming::None => return None,
+        };
+        Some(TransactionGtid::new(gtid))
     }
 
     /// A batch of some of its events.
@@ -181,14 +187,14 @@ impl Log {
             }
             Change::Sql => {
                 let (database, sql) = ("d".to_owned(), batch.keep(SQL.as_bytes()));
-                Item::Sql(Sql { op: SqlOp::Ddl, place, server_id, timestamp, database, sql })
+                Item::Sql(Sql { op: SqlOp::Ddl, place, server_id, timestamp, database, sql, set: None })
             }
             Change::Savepoint(name) => Item::Savepoint(name.clone()),
             Change::RollbackTo(name) => {
                 Item::RollbackTo(RollbackTo { name: name.clone(), place, server_id, timestamp })
             }
             Change::End(outcome) => {
-                let gtid = self.gtid(event.transaction).and_then(|gtid| gtid.mysql);
+                let gtid = self.gtid(event.transaction).map(|gtid| gtid.gtid);
                 Item::End(End { outcome: *outcome, place, next, gtid, server_id, timestamp })
             }
             Change::Moved => Item::Moved(next),

@@ -98,7 +98,7 @@ fn what_was_rolled_back_does_not_come_out_and_uses_no_numbers() {
     assert_eq!((packs[0].first.seq, packs[0].next_seq), (1, 2));
     // It is done with all the same.
     assert_eq!(
-        packs[0].frontier.gtid_set.as_ref().unwrap().to_string(),
+        packs[0].frontier.executed.as_ref().unwrap().to_string(),
         "3e3e3e3e-3e3e-3e3e-3e3e-3e3e3e3e3e3e:1-3"
     );
     assert_eq!(packs[0].frontier.place.pos, 504);
@@ -123,7 +123,7 @@ fn a_transaction_that_ended_in_a_torn_file_is_not_executed() {
     }
     let (mut builder, mut sink) = (builder(&log, RULES), Sink::default());
     builder.accept(&batch, &mut sink).unwrap();
-    let set = builder.frontier().gtid_set.as_ref().unwrap().to_string();
+    let set = builder.frontier().executed.as_ref().unwrap().to_string();
     assert_eq!(set, "3e3e3e3e-3e3e-3e3e-3e3e-3e3e3e3e3e3e:2");
 }
 

@@ -23,6 +23,7 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
+use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::bounded;
 use std::sync::Mutex;
 
@@ -61,6 +62,10 @@ impl SyncPointStore for Out {
         Ok(None)
     }
 
+    fn load_old(&mut self) -> Result<Option<FoundPoint>, StoreError> {
+        Ok(None)
+    }
+
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError> {
         self.points.lock().unwrap().push(record.point.as_ref().unwrap().pos);
         Ok(())
@@ -71,7 +76,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
     let (messages, inbox) = bounded(100);
     let (spare, _) = bounded(1);
     let place = Place { file: "b.1".into(), pos: 4 };
-    let frontier = Frontier { place, file_created: 0, gtid_set: None, ts_ms: 0 };
+    let frontier = Frontier { place, file_created: 0, executed: None, ts_ms: 0 };
     let limits = PackRules { max_bytes: 1 << 20, max_lines: 1000, transaction_lines: false, gap_lines: true };
     let packer = Packer {
         shard: "s".into(),
@@ -120,7 +125,15 @@ fn transaction(pos: u64, line: bool, drained: bool) -> Message {
     })];
     if line {
         let (place, database) = (place.clone(), String::new());
-        items.push(Item::Sql(Sql { op: SqlOp::Ddl, place, server_id, timestamp, database, sql: 0..0 }));
+        items.push(Item::Sql(Sql {
+            op: SqlOp::Ddl,
+            place,
+            server_id,
+            timestamp,
+            database,
+            sql: 0..0,
+            set: None,
+        }));
     }
     let (outcome, next) = (Outcome::Commit, place.clone());
     items.push(Item::End(End { outcome, place, next, gtid: None, server_id, timestamp }));
