@@ -221,7 +221,7 @@ mod tests {
         let longer = match &set.more {
             More::Nothing | More::Katakana => matches!(**code, [_]),
             More::Jisx0212(_) => matches!(**code, [_] | [0x8f, _]),
-            More::FourBytes => matches!(**code, [_] | [0x81..=0x8f, b'0'..=b'9'] | [_, _, _]),
+            More::FourBytes => matches!(**code, [_] | [0x81..=0x8f, b'0'..=b'9'] | [_, _, 0x81..=0xfe]),
         };
         for byte in (0..=0xff).filter(|_| longer) {
             code.push(byte);
