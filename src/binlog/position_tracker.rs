@@ -70,6 +70,15 @@ impl PositionTracker {
         }
     }
 
+    /// Takes the place of an artificial GTID_LIST_EVENT: in a dump by GTID MariaDB sends one where it has found a start,
+    /// behind all that it has left out (`send_fake_gtid_list_event` in `sql/sql_repl.cc`).
+    pub fn search_came_to(&mut self, list: &EventHeader) {
+        let ahead = list.next_pos.wrapping_sub(self.position as u32);
+        if list.is_artificial() && list.next_pos != 0 && ahead < LARGEST_EVENT_HOLE {
+            self.position = self.position.saturating_add(ahead.into());
+        }
+    }
+
     /// The place of the next event.
     pub fn advance(&mut self, header: &EventHeader) -> Result<EventSpan, BinlogError> {
         if header.is_artificial() {
@@ -104,6 +113,7 @@ impl PositionTracker {
 mod tests {
     use super::*;
     use crate::binlog::event_type::FORMAT_DESCRIPTION_EVENT;
+    use crate::binlog::event_type::GTID_LIST_EVENT;
     use crate::binlog::event_type::HEARTBEAT_LOG_EVENT;
     use crate::binlog::event_type::QUERY_EVENT;
     use crate::binlog::event_type::TABLE_MAP_EVENT;
@@ -176,6 +186,19 @@ mod tests {
         assert_eq!(by_gtid.advance(&gtid).unwrap(), span(3 * GIB - 80, 3 * GIB));
         // Over the border of 4 GiB the carry is ours to make.
         assert_eq!(by_gtid.advance(&header(GTID_LOG_EVENT, 80, 4 * GIB + 200)).unwrap().end, 4 * GIB + 200);
+    }
+
+    #[test]
+    fn a_list_that_was_made_up_stands_where_the_search_came_to() {
+        let list = |next_pos, flags| EventHeader { flags, ..header(GTID_LIST_EVENT, 44, next_pos) };
+        let mut tracker = PositionTracker::new(1000, Holes::Transactions);
+        tracker.search_came_to(&list(5000, 0));
+        tracker.search_came_to(&list(0, flags::ARTIFICIAL));
+        tracker.search_came_to(&list(900, flags::ARTIFICIAL));
+        assert_eq!(tracker.position(), 1000);
+        let found = list(5000, flags::ARTIFICIAL);
+        tracker.search_came_to(&found);
+        assert_eq!(tracker.advance(&found).unwrap(), span(5000, 5000));
     }
 
     #[test]

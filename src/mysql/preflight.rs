@@ -120,6 +120,11 @@ impl ServerFacts {
         self.variable("gtid_mode").is_some_and(|mode| mode.eq_ignore_ascii_case("ON"))
     }
 
+    /// Whether the server streams by MariaDB GTIDs: all that know them do.
+    pub fn has_mariadb_gtids(&self) -> bool {
+        self.flavor == Flavor::MariaDb
+    }
+
     /// Refuses a replica's id that is the server's own.
     pub fn require_other_id(&self, server_id: u32) -> Result<(), SourceError> {
         if server_id != self.server_id {

@@ -124,6 +124,16 @@ fn dump_meaning(message: &str) -> Meaning {
         )
         .advise("the server lost them, was reset, or the point comes from another server");
     }
+    if says(&["is missing the gtid"]) {
+        return Meaning::refused(
+            Code::PointBeyondEnd,
+            "the server's binlog goes from before our last GTID to behind it",
+        )
+        .advise(
+            "the server left transactions out (a replica with filters, a restored backup) or has gone another way: use a \
+             source that has this one, or copy the tables anew and start behind them",
+        );
+    }
     if says(&["same server_uuid", "same server_id", "same server id"]) {
         return Meaning::retry(Code::ReplicaIdClash, "another replica with our id has connected").advise(
             "two processes stream with one replica uuid or mysql_shard_N_slaveId: give each its own",
@@ -255,6 +265,11 @@ mod tests {
             (
                 Code::PointBeyondEnd,
                 "Error: connecting slave requested to start from GTID 0-1-99, which is not in the master's binlog",
+            ),
+            (
+                Code::PointBeyondEnd,
+                "The binlog on the master is missing the GTID 0-1-7 requested by the slave (even though both a prior and \
+                 a subsequent sequence number does exist), and GTID strict mode is enabled",
             ),
             (
                 Code::ReplicaIdClash,

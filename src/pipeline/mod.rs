@@ -12,4 +12,5 @@ pub mod saver;
 pub mod session;
 pub mod shard;
 pub mod start;
+pub mod unproven;
 pub mod until;

@@ -4,7 +4,7 @@
 //! until the stream breaks. Any break ends in the same place: the packer is told, gives up what is unfinished, and says
 //! where to read on.
 
-use crate::binlog::BinlogPosition;
+use crate::binlog::AnyGtid;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
@@ -34,6 +34,7 @@ use crate::pipeline::session::source_fault;
 use crate::pipeline::start;
 use crate::pipeline::start::Dump;
 use crate::pipeline::start::Resume;
+use crate::pipeline::unproven::Unproven;
 use crate::pipeline::until::Target;
 use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
@@ -246,7 +247,14 @@ impl Producer {
             session.connection.tls_version().unwrap_or_else(|| "not encrypted".to_owned()),
             dump.described
         );
-        let connected = Connected { server: session.server.clone(), identity: session.identity() };
+        let connected = Connected {
+            server: session.server.clone(),
+            identity: session.identity(),
+            stream: dump.stream.clone(),
+        };
+        if let Some(target) = &mut self.target {
+            target.connected_to(&connected.identity);
+        }
         if channels.messages.send(Message::Connected(connected)).is_err() {
             return Ok(Ended::PackerGone);
         }
@@ -297,29 +305,6 @@ fn announced(stream: &BinlogStream) -> ChecksumAlgorithm {
     }
 }
 
-/// The file in which a point lies.
-struct Unproven {
-    file: Arc<str>,
-    /// When it was begun (seconds since 1970); 0: not known, so there is nothing to prove.
-    created: u32,
-    by_gtid: bool,
-}
-
-impl Unproven {
-    /// Whether the file that the stream begins with can be the point's, or by GTID a later one.
-    fn agrees(&self, file: &str, created: u32) -> bool {
-        if self.created == 0 {
-            return true;
-        }
-        if *self.file == *file {
-            return self.created == created;
-        }
-        // Files of another base name (`log_bin` was changed) do not compare.
-        let order = BinlogPosition::new(file, 0).partial_cmp(&BinlogPosition::new(&*self.file, 0));
-        self.by_gtid && order != Some(std::cmp::Ordering::Less)
-    }
-}
-
 /// One stream being followed.
 struct Streaming<'a> {
     stream: BinlogStream,
@@ -362,10 +347,8 @@ impl Streaming<'_> {
                     if let Err(error) = taken {
                         return self.failed(producer, error);
                     }
-                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended())
-                        && !executed.add(&gtid)
-                    {
-                        self.executed = None;
+                    if let Some(gtid) = self.assembler.take_ended() {
+                        self.note_ended(&gtid, producer);
                     }
                 }
                 Poll::Idle => idle = true,
@@ -387,6 +370,17 @@ impl Streaming<'_> {
             if let Some(ended) = self.over(producer) {
                 return Ok(if self.hand_over(true) { ended } else { Ended::PackerGone });
             }
+        }
+    }
+
+    fn note_ended(&mut self, gtid: &AnyGtid, producer: &mut Producer) {
+        if let Some(executed) = &mut self.executed
+            && !executed.add(gtid)
+        {
+            self.executed = None;
+        }
+        if let Some(target) = &mut producer.target {
+            target.passed(gtid);
         }
     }
 
@@ -467,6 +461,9 @@ fn take_event(
         && *heartbeat.file == **assembler.file()
     {
         tracker.heartbeat(heartbeat);
+    }
+    if let Event::MariadbGtidList(_) = &event {
+        tracker.search_came_to(&header);
     }
     let span = tracker.advance(&header)?;
     if let Event::Rotate(rotate) = &event {
