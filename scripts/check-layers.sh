@@ -39,7 +39,7 @@ column      code codec
 binlog      code codec column
 schema      code codec binlog column
 change      code codec binlog column schema
-sync_point  code codec binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids
+sync_point  code codec binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids binlog::MariadbGtid binlog::MariadbGtidPosition
 pack        code codec binlog column schema change sync_point
 sink        code config pack sync_point
 status      code stop config sync_point

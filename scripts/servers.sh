@@ -218,6 +218,19 @@ wrap_in_place() { # ROOT PROGRAM…
     done
 }
 
+# Lets a data directory name the keyring that its server loads (mysqld.my, component_keyring_file.cnf): two files beside
+# the program that say "look there". Without them in the data directory nothing is loaded.
+allow_keyrings() {
+    local root file
+    root=$(home_of mysql97)/root/usr
+    for file in sbin/mysqld.my lib/mysql/plugin/component_keyring_file.cnf; do
+        if [[ ! -e $root/$file ]]; then
+            printf '{"read_local_manifest": true, "read_local_config": true}\n' >"$root/$file.$$"
+            mv "$root/$file.$$" "$root/$file"
+        fi
+    done
+}
+
 wrap_mysql97() {
     local root program
     root=$(home_of mysql97)/root
@@ -450,6 +463,7 @@ run() { # KIND DATADIR PORT [OPTION…]
     datadir=$(cd "$2" 2>/dev/null && pwd) || die "there is no data directory $2"
     server_options "$kind" "$datadir" "${@:3}"
     rm -f "$datadir/mysqld.pid"
+    [[ $kind != mysql97 ]] || allow_keyrings
     exec "$(server_program "$kind")" "${options[@]}"
 }
 

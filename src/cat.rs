@@ -1,9 +1,10 @@
 //! `fountain cat`: binlog files to row lines on stdout, without a server.
 
+mod places;
+
 use crate::binlog::BinlogFile;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
-use crate::binlog::position_tracker::EventSpan;
 use crate::change::assembler::Assembler;
 use crate::change::assembler::AssemblerOptions;
 use crate::change::assembler::HandOver;
@@ -21,6 +22,7 @@ use crate::pack::builder::PackRules;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pipeline::definitions::KnownDefinitions;
+use places::Places;
 use std::io;
 use std::io::Write;
 use std::path::Path;
@@ -93,12 +95,15 @@ impl<W: Write> Cat<W> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         let mut file = BinlogFile::open(path).map_err(failed)?.with_max_event_bytes(max_event_bytes);
         let mut decoder = Decoder::new(ChecksumAlgorithm::Off);
+        let mut places = Places::default();
         self.assembler.begin_file(&name);
         while let Some((start, bytes)) = file.next_event().map_err(failed)? {
-            let end = start + bytes.len() as u64;
             let decoded = decoder.decode(bytes).map_err(ChangeError::from);
             let taken = decoded.and_then(|event| {
-                let span = EventSpan { start, end };
+                let span = places.place(&event.0, &event.1, start);
+                if places.is_relay_log() {
+                    self.assembler.in_relay_log();
+                }
                 self.assembler.accept(&mut decoder, event, span, &mut self.batch, &mut self.printer)
             });
             let printed = match self.batch.is_full() || taken.is_err() {

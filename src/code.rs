@@ -64,7 +64,7 @@ codes! {
     TableMap "TABLE_MAP_MISSING" "Rows of a table that no TABLE_MAP event has introduced."
     BadValue "BAD_VALUE" "A column's bytes make no sense for its type."
     SchemaDiff "SCHEMA_DIFF" "The table's definition disagrees with the logged row."
-    CharsetUnknown "CHARSET_UNKNOWN" "A column's character set is not supported yet."
+    CharsetUnknown "CHARSET_UNKNOWN" "A column's character set is not known to this version."
     FileError "FILE" "A file or folder cannot be read, written or made."
     Locked "LOCKED" "Another fountain process works on the same folder."
     SinkFailed "SINK_FAILED" "The sink did not take a pack."
@@ -72,6 +72,102 @@ codes! {
     StopTimeout "STOP_TIMEOUT" "The orderly stop did not end within stop_timeout_ms."
     Stopped "STOPPED" "Fountain was asked to stop while it waited."
     Internal "INTERNAL" "A thread ended in a way that it never should: a defect in fountain."
+}
+
+impl Code {
+    /// What usually helps, for the page that lists the codes; none where the message itself says all there is to say.
+    pub fn cure(self) -> Option<&'static str> {
+        Some(match self {
+            Self::HostUnknown => {
+                "Check mysql_shard_N_server and this machine's name service. It is tried again for ever."
+            }
+            Self::Unreachable => {
+                "Is the server up, does it listen on that address and port (bind_address, skip_networking), does a firewall \
+                 stand between? It is tried again for ever."
+            }
+            Self::Timeout => {
+                "The server or the network is overloaded or frozen; a server that looks up our name may need \
+                 skip_name_resolve. It is tried again for ever."
+            }
+            Self::ConnectionLost => {
+                "A restart, a KILL, offline mode, or the network: the stream goes on where it was. If it happens again and \
+                 again, read the server's error log and its net_write_timeout."
+            }
+            Self::Stalled => {
+                "Something on the way forgets idle connections: set mysql_heartbeat_period below its limit, or raise \
+                 mysql_replication_socket_so_timeout where the server is slow. The stream goes on where it was."
+            }
+            Self::Protocol => "Connect to the server itself, not through a proxy that changes bytes.",
+            Self::AccessDenied => {
+                "The server's words tell user and host as it sees them: check mysql_username, the password, whether the account \
+                 is locked or expired, and whether it demands TLS."
+            }
+            Self::AuthUnsupported => {
+                "Give the account a method that is spoken: the message holds the statement."
+            }
+            Self::RightMissing => {
+                "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* and SELECT on the watched tables to the account. 'denied \
+                 command' comes from a proxy that does not let replication pass."
+            }
+            Self::Tls => "Compare mysql_ssl_mode and mysql_ssl_ca with what the server offers.",
+            Self::ServerError => {
+                "The server's number and words stand in the message, its error log says more. Too many connections, no memory: \
+                 it is tried again for ever."
+            }
+            Self::BinlogOff => "Set log_bin, server_id and binlog_format=ROW on the server and restart it.",
+            Self::BinlogFormat => {
+                "SET GLOBAL binlog_format='ROW' on the server; open sessions keep the old format."
+            }
+            Self::Purged => {
+                "Rows are missing unless another source still has them: copy the tables anew and start behind them, and let \
+                 the server keep its binlogs longer."
+            }
+            Self::PointBeyondEnd => {
+                "The server lost the end of its binlog (crash, restore, reset), or it is not the one that the point is of, or \
+                 it lags behind."
+            }
+            Self::PointForeign => {
+                "A position means nothing on another server: go on by GTID, or start anew there."
+            }
+            Self::PointBroken => {
+                "Restore the file from a backup, or remove it and start anew behind a fresh copy."
+            }
+            Self::PointLost => {
+                "Restore the point, or remove its .trace file too and start anew behind a fresh copy."
+            }
+            Self::PointStore => "Check the folder producer_position: rights, disk, mount.",
+            Self::NoPoint => "Give a start (mysql_binlogdump_*) or set start_without_point.",
+            Self::ReplicaIdClash => {
+                "Two processes stream with one id and take the stream from each other: give each shard, process and \
+                 environment its own mysql_shard_N_slaveId. Until then the stream goes on with pauses."
+            }
+            Self::Checksum => {
+                "On the way: it is read again. In the server's file: mysqlbinlog --verify-binlog-checksum shows where; use \
+                 another source, or copy the tables anew and start behind the damage."
+            }
+            Self::BadEvent => {
+                "The point is not the start of an event, max_allowed_packet on the server is too small for one, or the file is \
+                 damaged: mysqlbinlog shows which."
+            }
+            Self::EventTooLarge => "Raise max_event_bytes: so much memory is needed for it.",
+            Self::Incident => {
+                "Rows are missing in the server's binlog: copy the tables anew and start behind it."
+            }
+            Self::Statement => {
+                "Set binlog_format=ROW for that session or server; statement_dml=deliver hands the statement on as it is."
+            }
+            Self::Encrypted => {
+                "Look at the server's keyring; files are read only where the server decrypts them."
+            }
+            Self::SchemaDiff => {
+                "Supply the definition of that time by schema_file, and set binlog_row_metadata=FULL on the server."
+            }
+            Self::FileError => "Check the path, its rights and the disk.",
+            Self::Locked => "One process a folder: stop the one whose pid the message holds.",
+            Self::SinkFailed => "The message says why; it is tried again, and the point waits.",
+            _ => return None,
+        })
+    }
 }
 
 impl fmt::Display for Code {

@@ -137,6 +137,27 @@ fn mariadb() {
 }
 
 #[test]
+fn mariadb_full_metadata_compressed_events_minimal_image() {
+    agree(
+        Kind::Mariadb,
+        &[
+            "--log-bin-compress=ON",
+            "--log-bin-compress-min-len=10",
+            "--binlog-row-metadata=FULL",
+            "--binlog-row-image=MINIMAL",
+        ],
+    );
+}
+
+#[test]
+fn mariadb_compressed_events_no_checksum() {
+    agree(
+        Kind::Mariadb,
+        &["--log-bin-compress=ON", "--log-bin-compress-min-len=10", "--binlog-checksum=NONE"],
+    );
+}
+
+#[test]
 fn mariadb_full_metadata_noblob_image() {
     agree(Kind::Mariadb, &["--binlog-row-metadata=FULL", "--binlog-row-image=NOBLOB"]);
 }

@@ -104,6 +104,7 @@ fn what_is_said_before_a_dump() {
         [
             "SELECT CURRENT_USER()".to_string(),
             "SET NAMES 'utf8mb4'".to_string(),
+            "SET SESSION lc_messages='en_US'".to_string(),
             "SET SESSION wait_timeout=3600, net_write_timeout=3600, net_read_timeout=3600".to_string(),
             "SELECT @@global.binlog_checksum".to_string(),
             format!(
@@ -301,7 +302,7 @@ fn refusals_are_told_in_the_servers_words_and_ours() {
 #[test]
 fn login_methods_that_are_not_spoken_are_named() {
     for (switch, name) in
-        [(&b"\xfeclient_ed25519\0nonce"[..], "client_ed25519"), (b"\xfe", "mysql_old_password")]
+        [(&b"\xfeauth_gssapi_client\0nonce"[..], "auth_gssapi_client"), (b"\xfe", "mysql_old_password")]
     {
         let server =
             FakeServer::start(Script { login: Some(Act::Packet(switch.to_vec())), ..Script::default() });
@@ -381,7 +382,7 @@ fn an_error_of_the_server_leaves_the_connection_usable_and_a_kill_does_not() {
     let server = FakeServer::start(Script::default().answer("SELECT SLEEP", Act::Error(killed)));
     let mut connection = open(&server).unwrap();
     let error = connection.query("NONSENSE").unwrap_err();
-    assert!(error.to_string().ends_with("(error 1064, 42000), in answer to: NONSENSE"), "{error}");
+    assert!(error.text().ends_with("(error 1064, 42000), in answer to: NONSENSE"), "{error}");
     connection.ping().unwrap();
     assert_eq!(connection.query("SELECT SLEEP(9)").unwrap_err().code(), Code::ConnectionLost);
     assert_eq!(connection.ping().unwrap_err().code(), Code::ConnectionLost);
@@ -581,7 +582,7 @@ fn a_server_that_knows_no_binlog_statements_is_not_asked_for_ever() {
     let facts = ServerFacts::probe(&mut connection).unwrap();
     let error = BinlogEnd::ask(&mut connection, &facts).unwrap_err();
     assert_eq!((error.code(), error.kind()), (Code::Unsupported, ErrorKind::Refused), "{error}");
-    assert!(error.to_string().contains("near 'MASTER'"), "{error}");
+    assert!(error.to_string().contains("1064"), "{error}");
     assert_eq!(binlog_files(&mut connection).unwrap_err().kind(), ErrorKind::Refused);
 }
 

@@ -220,6 +220,29 @@ const MARIADB: &[Column] = &[
         ],
     ),
     column("i4", "inet4", As::Text, &["'0.0.0.0'", "'255.255.255.255'", "'10.0.0.0'"]),
+    column(
+        "vcc",
+        "varchar(600) /*M!100301 COMPRESSED*/",
+        As::Text,
+        &["''", "'short'", "REPEAT('😀 long ',75)", "REPEAT('ü',600)"],
+    ),
+    column(
+        "vcl",
+        "varchar(300) /*M!100301 COMPRESSED*/ character set latin1",
+        As::Text,
+        &["''", "'é€ß'", "REPEAT('é€ß',100)"],
+    ),
+    column(
+        "vbc",
+        "varbinary(300) /*M!100301 COMPRESSED*/",
+        As::Bytes,
+        &["''", "X'00'", "REPEAT(X'00ff',150)"],
+    ),
+    column("ttc", "tinytext /*M!100301 COMPRESSED*/", As::Text, &["''", "REPEAT('x',254)"]),
+    column("txc", "text /*M!100301 COMPRESSED*/", As::Text, &["REPEAT('0123456789',6500)", "''", "'😀'"]),
+    column("mtc", "mediumtext /*M!100301 COMPRESSED*/", As::Text, &["REPEAT('y',3000000)", "'x'"]),
+    column("blc", "blob /*M!100301 COMPRESSED*/", As::Bytes, &["REPEAT(X'00ff10',20000)", "''"]),
+    column("lbc", "longblob /*M!100301 COMPRESSED*/", As::Bytes, &["X'deadbeef'", "REPEAT(X'deadbeef',300)"]),
     column("i6", "inet6", As::Text, &["'::'", "'2001:db8::ff00:42:8329'", "'::ffff:1.2.3.4'", "'1::'"]),
 ];
 
@@ -407,6 +430,11 @@ fn every_type_mysql97_compressed_partial_json() {
 #[test]
 fn every_type_mariadb() {
     every_type(Kind::Mariadb, &[]);
+}
+
+#[test]
+fn every_type_mariadb_compressed_events() {
+    every_type(Kind::Mariadb, &["--log-bin-compress=ON", "--log-bin-compress-min-len=10"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::binlog::mariadb::MariadbGtidEvent;
 use crate::binlog::mariadb::MariadbGtidList;
 use crate::binlog::mariadb::PartialRowData;
 use crate::binlog::mariadb::StartEncryption;
+use crate::binlog::mariadb_compressed::CompressedEvent;
 use crate::binlog::payload::PayloadEvent;
 use crate::binlog::query::Query;
 use crate::binlog::rotate::Heartbeat;
@@ -65,10 +66,8 @@ pub enum Event<'a> {
     /// Name of the oldest file that crash recovery needs.
     MariadbBinlogCheckpoint(&'a [u8]),
     MariadbStartEncryption(StartEncryption),
-    /// `log_bin_compress`: recognised, not yet unpacked.
-    MariadbCompressed {
-        event_type: u8,
-    },
+    /// `log_bin_compress`: a statement or rows, to be unpacked first.
+    MariadbCompressed(CompressedEvent<'a>),
     /// A piece of a row event: recognised, not yet put together.
     MariadbPartialRows(PartialRowData<'a>),
     /// Of no known type and not marked as ignorable: to pass it over would lose what it says.
@@ -143,7 +142,8 @@ impl Decoder {
         match (event_type, &self.format) {
             // Neither can stand there, and both would turn the stream's state over.
             (FORMAT_DESCRIPTION_EVENT | TRANSACTION_PAYLOAD_EVENT | ROTATE_EVENT, _) => {
-                Err(BinlogError::Decompress { reason: format!("holds a {}", EventTypeName(event_type)) })
+                let reason = format!("holds a {}", EventTypeName(event_type));
+                Err(BinlogError::Decompress { event_type: TRANSACTION_PAYLOAD_EVENT, reason })
             }
             (_, Some(_)) => Ok((header, self.read(&header, event)?)),
             (_, None) => Err(BinlogError::NoFormatDescription { event_type }),
@@ -244,7 +244,9 @@ impl Decoder {
             GTID_EVENT => Event::MariadbGtid(MariadbGtidEvent::read(header, bytes)?),
             GTID_LIST_EVENT => Event::MariadbGtidList(MariadbGtidList::read(bytes)?),
             START_ENCRYPTION_EVENT => Event::MariadbStartEncryption(StartEncryption::read(bytes)?),
-            QUERY_COMPRESSED_EVENT..=DELETE_ROWS_COMPRESSED_EVENT => Event::MariadbCompressed { event_type },
+            QUERY_COMPRESSED_EVENT..=DELETE_ROWS_COMPRESSED_EVENT => {
+                Event::MariadbCompressed(CompressedEvent::read(bytes, event_type, post_header_length)?)
+            }
             PARTIAL_ROW_DATA_EVENT => Event::MariadbPartialRows(PartialRowData::read(bytes)?),
             _ if header.is_ignorable() => Event::Ignorable { event_type },
             _ => Event::Unknown { event_type, flags: header.flags },

@@ -35,8 +35,8 @@ pub enum BinlogError {
     NextPos { event_type: u8, expected: u64, next_pos: u32 },
     /// A TRANSACTION_PAYLOAD_EVENT says that it is compressed in a way we do not know.
     Compression { algorithm: u64 },
-    /// A TRANSACTION_PAYLOAD_EVENT cannot be unpacked.
-    Decompress { reason: String },
+    /// A compressed event cannot be unpacked.
+    Decompress { event_type: u8, reason: String },
     /// An event larger than `max_event_bytes`.
     EventTooLarge { event_type: u8, size: u64, limit: u64 },
     /// The file does not begin as a binlog does.
@@ -126,7 +126,7 @@ impl fmt::Display for BinlogError {
                     "TRANSACTION_PAYLOAD_EVENT: unknown compression {algorithm}, expected 0 (ZSTD) or 255 (NONE)"
                 )
             }
-            Self::Decompress { reason } => write!(f, "TRANSACTION_PAYLOAD_EVENT: {reason}"),
+            Self::Decompress { event_type, reason } => write!(f, "{}: {reason}", EventTypeName(*event_type)),
             Self::EventTooLarge { event_type, size, limit } => {
                 let name = EventTypeName(*event_type);
                 write!(f, "{name}: {size} bytes are more than max_event_bytes={limit}")

@@ -35,11 +35,13 @@ pub struct BinlogFile {
 }
 
 impl BinlogFile {
-    /// Opens a file and makes sure that it begins as a binlog does.
+    /// Opens a file, `-` for standard input, and makes sure that it begins as a binlog does.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BinlogError> {
         let path = path.as_ref().to_path_buf();
+        // Named as people name it, opened as the system names it.
+        let opened = if path == Path::new("-") { Path::new("/dev/stdin") } else { &path };
         let file =
-            File::open(&path).map_err(|error| BinlogError::Io { path: path.clone(), position: 0, error })?;
+            File::open(opened).map_err(|error| BinlogError::Io { path: path.clone(), position: 0, error })?;
         let (buffer, max_event_bytes) = (Vec::new(), DEFAULT_MAX_EVENT_BYTES);
         let mut binlog = Self { path, file, buffer, taken: 0, position: 0, max_event_bytes };
         binlog.magic()?;

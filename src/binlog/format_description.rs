@@ -4,11 +4,14 @@ use crate::binlog::checksum;
 use crate::binlog::checksum::CHECKSUM_LENGTH;
 use crate::binlog::checksum::ChecksumAlgorithm;
 use crate::binlog::error::BinlogError;
+use crate::binlog::event_type::DELETE_ROWS_COMPRESSED_EVENT_V1;
 use crate::binlog::event_type::EXECUTE_LOAD_QUERY_EVENT;
 use crate::binlog::event_type::FORMAT_DESCRIPTION_EVENT;
+use crate::binlog::event_type::QUERY_COMPRESSED_EVENT;
 use crate::binlog::event_type::QUERY_EVENT;
 use crate::binlog::event_type::ROTATE_EVENT;
 use crate::binlog::event_type::TABLE_MAP_EVENT;
+use crate::binlog::event_type::WRITE_ROWS_COMPRESSED_EVENT_V1;
 use crate::binlog::event_type::WRITE_ROWS_EVENT;
 use crate::binlog::header::HEADER_LENGTH;
 use crate::codec::Reader;
@@ -216,9 +219,10 @@ impl Format {
 
 fn default_post_header_length(event_type: u8) -> usize {
     match event_type {
-        QUERY_EVENT => 13,
+        QUERY_EVENT | QUERY_COMPRESSED_EVENT => 13,
         EXECUTE_LOAD_QUERY_EVENT => 26,
         TABLE_MAP_EVENT | ROTATE_EVENT => 8,
+        WRITE_ROWS_COMPRESSED_EVENT_V1..=DELETE_ROWS_COMPRESSED_EVENT_V1 => 8,
         WRITE_ROWS_EVENT.. => 10,
         _ => 8,
     }

@@ -84,6 +84,12 @@ impl EventHeader {
         }
     }
 
+    /// Whether a replica wrote the event into its relay log itself, instead of copying it from its source
+    /// (MySQL 5.6, MariaDB 10.0 and later say so).
+    pub fn is_of_relay_log(&self) -> bool {
+        self.has(flags::RELAY_LOG)
+    }
+
     /// Whether an event of unknown type may be passed over.
     pub fn is_ignorable(&self) -> bool {
         self.has(flags::IGNORABLE)

@@ -26,6 +26,7 @@ mod gtid_set_text;
 pub mod header;
 pub mod mariadb;
 pub mod mariadb_binlog_state;
+pub mod mariadb_compressed;
 pub mod mariadb_gtid;
 pub mod payload;
 pub mod position;

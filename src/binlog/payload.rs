@@ -165,7 +165,7 @@ impl<'a> PayloadReader<'a> {
         match self.uncompressed_size {
             Some(size) if size != self.unpacked => {
                 let reason = format!("{size} bytes are announced, {} were unpacked", self.unpacked);
-                Err(BinlogError::Decompress { reason })
+                Err(unpack_error(reason))
             }
             _ => Ok(()),
         }
@@ -179,12 +179,16 @@ fn zstd_decoder(payload: &[u8]) -> std::io::Result<zstd::stream::read::Decoder<'
     Ok(decoder)
 }
 
+fn unpack_error(reason: String) -> BinlogError {
+    BinlogError::Decompress { event_type: TRANSACTION_PAYLOAD_EVENT, reason }
+}
+
 fn unpackable(error: std::io::Error) -> BinlogError {
-    BinlogError::Decompress { reason: format!("cannot be unpacked: {error}") }
+    unpack_error(format!("cannot be unpacked: {error}"))
 }
 
 fn torn(what: &str, need: usize, have: usize) -> BinlogError {
-    BinlogError::Decompress { reason: format!("ends inside {what}: need {need} bytes, have {have}") }
+    unpack_error(format!("ends inside {what}: need {need} bytes, have {have}"))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::binlog::error::BinlogError;
 use crate::binlog::event_type::ANONYMOUS_GTID_LOG_EVENT;
 use crate::binlog::event_type::GTID_EVENT;
+use crate::binlog::event_type::GTID_LIST_EVENT;
 use crate::binlog::event_type::GTID_LOG_EVENT;
 use crate::binlog::event_type::GTID_TAGGED_LOG_EVENT;
 use crate::binlog::event_type::ROTATE_EVENT;
@@ -23,6 +24,9 @@ pub enum Holes {
     Events,
     /// A dump by GTID set: transactions that the set holds are left out.
     Transactions,
+    /// A relay log: what the replica did not keep is left out. MySQL before 5.6 sent positions inside of
+    /// transactions that count from the transaction's start, so that one which lies behind says nothing.
+    Relayed,
 }
 
 /// Less than this is a hole of events; MariaDB leaves out none as large.
@@ -32,8 +36,7 @@ const LARGEST_EVENT_HOLE: u32 = 1 << 31;
 ///
 /// The header's `next_pos` counts modulo 2^32, is 0 in MariaDB 11.4 and later inside a transaction, and jumps
 /// forward where the server left something out. So positions come from adding up sizes, `next_pos` proves
-/// them, and at a jump they are taken from it. (Relay logs hold the source's positions: do not use it for
-/// those.)
+/// them, and at a jump they are taken from it.
 #[derive(Debug, Clone)]
 pub struct PositionTracker {
     position: u64,
@@ -72,9 +75,9 @@ impl PositionTracker {
 
     /// Takes the place of an artificial GTID_LIST_EVENT: in a dump by GTID MariaDB sends one where it has found a start,
     /// behind all that it has left out (`send_fake_gtid_list_event` in `sql/sql_repl.cc`).
-    pub fn search_came_to(&mut self, list: &EventHeader) {
+    fn search_came_to(&mut self, list: &EventHeader) {
         let ahead = list.next_pos.wrapping_sub(self.position as u32);
-        if list.is_artificial() && list.next_pos != 0 && ahead < LARGEST_EVENT_HOLE {
+        if list.next_pos != 0 && ahead < LARGEST_EVENT_HOLE {
             self.position = self.position.saturating_add(ahead.into());
         }
     }
@@ -82,6 +85,9 @@ impl PositionTracker {
     /// The place of the next event.
     pub fn advance(&mut self, header: &EventHeader) -> Result<EventSpan, BinlogError> {
         if header.is_artificial() {
+            if header.event_type == GTID_LIST_EVENT {
+                self.search_came_to(header);
+            }
             return Ok(EventSpan { start: self.position, end: self.position });
         }
         let size = u64::from(header.event_size);
@@ -90,6 +96,7 @@ impl PositionTracker {
             0 => 0,
             next_pos => next_pos.wrapping_sub(expected as u32),
         };
+        let hole = if self.holes == Holes::Relayed && hole >= LARGEST_EVENT_HOLE { 0 } else { hole };
         if hole >= LARGEST_EVENT_HOLE && !self.may_skip_transactions(header) {
             let (event_type, next_pos) = (header.event_type, header.next_pos);
             return Err(BinlogError::NextPos { event_type, expected, next_pos });
@@ -113,7 +120,6 @@ impl PositionTracker {
 mod tests {
     use super::*;
     use crate::binlog::event_type::FORMAT_DESCRIPTION_EVENT;
-    use crate::binlog::event_type::GTID_LIST_EVENT;
     use crate::binlog::event_type::HEARTBEAT_LOG_EVENT;
     use crate::binlog::event_type::QUERY_EVENT;
     use crate::binlog::event_type::TABLE_MAP_EVENT;
@@ -190,15 +196,12 @@ mod tests {
 
     #[test]
     fn a_list_that_was_made_up_stands_where_the_search_came_to() {
-        let list = |next_pos, flags| EventHeader { flags, ..header(GTID_LIST_EVENT, 44, next_pos) };
+        let flags = flags::ARTIFICIAL;
+        let list = |next_pos| EventHeader { flags, ..header(GTID_LIST_EVENT, 44, next_pos) };
         let mut tracker = PositionTracker::new(1000, Holes::Transactions);
-        tracker.search_came_to(&list(5000, 0));
-        tracker.search_came_to(&list(0, flags::ARTIFICIAL));
-        tracker.search_came_to(&list(900, flags::ARTIFICIAL));
-        assert_eq!(tracker.position(), 1000);
-        let found = list(5000, flags::ARTIFICIAL);
-        tracker.search_came_to(&found);
-        assert_eq!(tracker.advance(&found).unwrap(), span(5000, 5000));
+        assert_eq!(tracker.advance(&list(0)).unwrap(), span(1000, 1000));
+        assert_eq!(tracker.advance(&list(900)).unwrap(), span(1000, 1000));
+        assert_eq!(tracker.advance(&list(5000)).unwrap(), span(5000, 5000));
     }
 
     #[test]

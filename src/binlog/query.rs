@@ -17,7 +17,7 @@ pub struct Query<'a> {
     pub database: &'a [u8],
     /// The statement, in the character set that `status().charset` names as the client's.
     pub sql: &'a [u8],
-    status_variables: &'a [u8],
+    pub(super) status_variables: &'a [u8],
 }
 
 impl<'a> Query<'a> {

@@ -158,6 +158,8 @@ pub struct Sql {
     pub timestamp: u32,
     pub database: String,
     pub sql: Range<usize>,
+    /// For changes of rows: what the session had set, as the assignments of one SQL `SET`.
+    pub set: Option<String>,
 }
 
 /// Why a statement is delivered.

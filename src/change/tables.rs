@@ -7,6 +7,7 @@ use crate::schema::definition::TableDefinition;
 use crate::schema::filter::Filter;
 use crate::schema::plan::TablePlan;
 use crate::schema::resolve::LoggedTable;
+use crate::schema::resolve::ResolveError;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -84,8 +85,8 @@ impl<D: Definitions> Tables<D> {
         let watched = filter.watches(logged.database(), logged.table());
         let plan = match watched {
             true => self.delivering_plan(&logged)?,
-            // Its rows are counted, not read: the types alone do for that.
-            false => logged.walking_plan()?,
+            // Its rows are counted, not read: the types alone do for that, nearly always.
+            false => self.walking_plan(&logged)?,
         };
         Ok(Table { plan: Arc::new(plan), watched, body: map.body.into() })
     }
@@ -98,11 +99,29 @@ impl<D: Definitions> Tables<D> {
         if definition.is_none() {
             self.definitions.missing(logged.database(), logged.table())?;
         }
-        match logged.plan(definition.as_ref()) {
+        self.fitting_plan(logged, definition, LoggedTable::plan)
+    }
+
+    fn walking_plan(&mut self, logged: &LoggedTable<'_>) -> Result<TablePlan, ChangeError> {
+        if logged.walks_alone() {
+            return Ok(logged.walking_plan(None)?);
+        }
+        let definition = self.definitions.definition(logged.database(), logged.table())?;
+        self.fitting_plan(logged, definition, LoggedTable::walking_plan)
+    }
+
+    /// The plan by this definition, or by the second one where this one does not fit.
+    fn fitting_plan<'a>(
+        &mut self,
+        logged: &LoggedTable<'a>,
+        definition: Option<TableDefinition>,
+        plan: impl Fn(&LoggedTable<'a>, Option<&TableDefinition>) -> Result<TablePlan, ResolveError>,
+    ) -> Result<TablePlan, ChangeError> {
+        match plan(logged, definition.as_ref()) {
             Err(error) if error.code == Code::SchemaDiff => {
                 let second = self.definitions.second_definition(logged.database(), logged.table())?;
                 // Where neither fits, the first one's difference is what there is to tell.
-                let plan = second.and_then(|definition| logged.plan(Some(&definition)).ok());
+                let plan = second.and_then(|definition| plan(logged, Some(&definition)).ok());
                 plan.ok_or_else(|| error.into())
             }
             plan => Ok(plan?),

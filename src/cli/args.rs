@@ -230,6 +230,7 @@ impl Typed {
             Action::Help => match self.words.as_slice() {
                 [] => Ok(Invocation::Help(None)),
                 [topic] if topic == "keys" => Ok(Invocation::Help(Some("keys".to_string()))),
+                [topic] if topic == "codes" => Ok(Invocation::Help(Some("codes".to_string()))),
                 [topic] => Ok(Invocation::Help(Some(command(topic)?.name.to_string()))),
                 [_, extra, ..] => Err(unexpected("help", extra)),
             },

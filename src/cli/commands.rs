@@ -115,9 +115,10 @@ Exit code: 0 whether watched or not, 2 bad usage or configuration.",
     },
     Command {
         name: "help",
-        usage: "[COMMAND|keys]",
-        summary: "explain a command, or all configuration keys",
-        help: "\"fountain help keys\" lists every configuration key with its default.",
+        usage: "[COMMAND|keys|codes]",
+        summary: "explain a command, all configuration keys, or all codes of messages",
+        help: "\"fountain help keys\" lists every configuration key with its default, \"fountain help codes\" every code \
+               that messages begin with, what it means and what helps.",
         options: &[],
         action: Some(Action::Help),
     },

@@ -3,6 +3,7 @@
 use crate::cli::commands;
 use crate::cli::commands::COMMANDS;
 use crate::cli::commands::Command;
+use crate::code::Code;
 use crate::config::keys;
 use crate::config::keys::Key;
 
@@ -38,6 +39,7 @@ pub fn overview() -> String {
 pub fn topic(name: &str) -> Option<String> {
     match name {
         "keys" => Some(all_keys()),
+        "codes" => Some(all_codes()),
         name => commands::find(name).map(command),
     }
 }
@@ -89,6 +91,27 @@ fn all_keys() -> String {
     text
 }
 
+/// `fountain help codes`
+fn all_codes() -> String {
+    let mut text = wrap(
+        "Every message that reports a trouble begins with one of these words, then says where, what was expected, what the \
+         server said with its number, and what helps.\n\n\
+         What fountain does: what may pass by itself is tried again for ever, first on the same source, then on the others. \
+         A server that refuses (wrong password, missing right, binlog off, purged) is passed over for the next source; when \
+         all refuse, the run ends with exit code 1 before the shard's first row, and is tried again every \
+         repeat_resource_interval later. What cannot be read exactly stops the shard. With --until every run ends after one \
+         round over the sources. A trouble that goes on is told once, when it changes, and every ten minutes.",
+        100,
+    );
+    text.push_str("\n\n");
+    for code in Code::ALL {
+        let cure = code.cure().map(|cure| format!(" {cure}")).unwrap_or_default();
+        let words = wrap(&format!("{}{cure}", code.meaning()), 94).replace('\n', "\n      ");
+        text.push_str(&format!("  {code}\n      {words}\n"));
+    }
+    text
+}
+
 fn one_key(key: &Key) -> String {
     let default = match (key.default, key.derived) {
         ("", "") => "no default".to_string(),
@@ -122,6 +145,13 @@ mod tests {
         let all = topic("keys").unwrap();
         assert!(keys::all().all(|key| all.contains(&format!("  {} (", key.name))));
         assert_eq!(topic("nothing"), None);
-        assert!(overview.lines().chain(all.lines()).all(|line| line.chars().count() <= 120), "{all}");
+        let codes = topic("codes").unwrap();
+        assert!(
+            Code::ALL.iter().all(|code| codes.contains(&format!("  {code}\n      {:.20}", code.meaning())))
+        );
+        assert!(
+            overview.lines().chain(all.lines()).chain(codes.lines()).all(|line| line.chars().count() <= 120),
+            "{all}"
+        );
     }
 }

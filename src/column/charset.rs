@@ -1,17 +1,24 @@
 //! Character sets: which one a collation id or a name means, and text of each turned into UTF-8.
 //!
-//! The multi-byte sets of East Asia are known by name and refused as such for now: their tables in
-//! `encoding_rs` differ from the server's in hundreds of characters.
+//! The characters are the server's own, as `CONVERT(… USING utf8mb4)` gives them: measured on MySQL 5.6.24 and 9.7.4 and
+//! on MariaDB 10.11, which agree about every code of every set. Where the server would print `?` or U+FFFD for want of a
+//! character, and for bytes that are not well formed, a text is [`InvalidText`] as a whole.
 
-use crate::column::charset_tables as tables;
-use crate::column::charset_tables::UpperHalf;
-use crate::column::error::ColumnError;
-use crate::column::error::ColumnFault;
+mod collations;
+mod differences;
+mod multi_byte;
+mod single_byte;
+
+use multi_byte::MultiByte;
+use single_byte as tables;
+use single_byte::UpperHalf;
 
 /// How a set's bytes make characters.
 #[derive(Clone, Copy)]
 enum Encoding {
     Utf8,
+    /// UTF-8 up to three bytes a character.
+    Utf8mb3,
     Ascii,
     /// ASCII below 0x80, a table above.
     Table(&'static UpperHalf),
@@ -20,8 +27,9 @@ enum Encoding {
     Utf16,
     Utf16le,
     Utf32,
+    /// ASCII below 0x80, characters of two to four bytes.
+    MultiByte(&'static MultiByte),
     Binary,
-    Unsupported,
 }
 
 macro_rules! charsets {
@@ -54,7 +62,7 @@ macro_rules! charsets {
 charsets! {
     Armscii8 "armscii8" 1 Encoding::Table(&tables::ARMSCII8);
     Ascii "ascii" 1 Encoding::Ascii;
-    Big5 "big5" 2 Encoding::Unsupported;
+    Big5 "big5" 2 Encoding::MultiByte(&multi_byte::BIG5);
     Binary "binary" 1 Encoding::Binary;
     Cp1250 "cp1250" 1 Encoding::Table(&tables::CP1250);
     Cp1251 "cp1251" 1 Encoding::Table(&tables::CP1251);
@@ -63,13 +71,13 @@ charsets! {
     Cp850 "cp850" 1 Encoding::Table(&tables::CP850);
     Cp852 "cp852" 1 Encoding::Table(&tables::CP852);
     Cp866 "cp866" 1 Encoding::Table(&tables::CP866);
-    Cp932 "cp932" 2 Encoding::Unsupported;
+    Cp932 "cp932" 2 Encoding::MultiByte(&multi_byte::CP932);
     Dec8 "dec8" 1 Encoding::Table(&tables::DEC8);
-    Eucjpms "eucjpms" 3 Encoding::Unsupported;
-    Euckr "euckr" 2 Encoding::Unsupported;
-    Gb18030 "gb18030" 4 Encoding::Unsupported;
-    Gb2312 "gb2312" 2 Encoding::Unsupported;
-    Gbk "gbk" 2 Encoding::Unsupported;
+    Eucjpms "eucjpms" 3 Encoding::MultiByte(&multi_byte::EUCJPMS);
+    Euckr "euckr" 2 Encoding::MultiByte(&multi_byte::EUCKR);
+    Gb18030 "gb18030" 4 Encoding::MultiByte(&multi_byte::GB18030);
+    Gb2312 "gb2312" 2 Encoding::MultiByte(&multi_byte::GB2312);
+    Gbk "gbk" 2 Encoding::MultiByte(&multi_byte::GBK);
     Geostd8 "geostd8" 1 Encoding::Table(&tables::GEOSTD8);
     Greek "greek" 1 Encoding::Table(&tables::GREEK);
     Hebrew "hebrew" 1 Encoding::Table(&tables::HEBREW);
@@ -83,81 +91,34 @@ charsets! {
     Latin7 "latin7" 1 Encoding::Table(&tables::LATIN7);
     Macce "macce" 1 Encoding::Table(&tables::MACCE);
     Macroman "macroman" 1 Encoding::Table(&tables::MACROMAN);
-    Sjis "sjis" 2 Encoding::Unsupported;
+    Sjis "sjis" 2 Encoding::MultiByte(&multi_byte::SJIS);
     Swe7 "swe7" 1 Encoding::Swe7;
     Tis620 "tis620" 1 Encoding::Table(&tables::TIS620);
     Ucs2 "ucs2" 2 Encoding::Ucs2;
-    Ujis "ujis" 3 Encoding::Unsupported;
+    Ujis "ujis" 3 Encoding::MultiByte(&multi_byte::UJIS);
     Utf16 "utf16" 4 Encoding::Utf16;
     Utf16le "utf16le" 4 Encoding::Utf16le;
     Utf32 "utf32" 4 Encoding::Utf32;
-    Utf8mb3 "utf8mb3" 3 Encoding::Utf8;
+    Utf8mb3 "utf8mb3" 3 Encoding::Utf8mb3;
     Utf8mb4 "utf8mb4" 4 Encoding::Utf8;
 }
-
-/// First id, last id, set: the collations of MySQL 5.6 to 9.7 and MariaDB 10.11 below 1024, as their
-/// `information_schema.COLLATIONS` lists them. No id means different sets on different servers.
-#[rustfmt::skip]
-const COLLATIONS: &[(u16, u16, Charset)] = {
-    use Charset::*;
-    &[
-        (1, 1, Big5), (2, 2, Latin2), (3, 3, Dec8), (4, 4, Cp850), (5, 5, Latin1), (6, 6, Hp8), (7, 7, Koi8r),
-        (8, 8, Latin1), (9, 9, Latin2), (10, 10, Swe7), (11, 11, Ascii), (12, 12, Ujis), (13, 13, Sjis),
-        (14, 14, Cp1251), (15, 15, Latin1), (16, 16, Hebrew), (18, 18, Tis620), (19, 19, Euckr),
-        (20, 20, Latin7), (21, 21, Latin2), (22, 22, Koi8u), (23, 23, Cp1251), (24, 24, Gb2312),
-        (25, 25, Greek), (26, 26, Cp1250), (27, 27, Latin2), (28, 28, Gbk), (29, 29, Cp1257),
-        (30, 30, Latin5), (31, 31, Latin1), (32, 32, Armscii8), (33, 33, Utf8mb3), (34, 34, Cp1250),
-        (35, 35, Ucs2), (36, 36, Cp866), (37, 37, Keybcs2), (38, 38, Macce), (39, 39, Macroman),
-        (40, 40, Cp852), (41, 42, Latin7), (43, 43, Macce), (44, 44, Cp1250), (45, 46, Utf8mb4),
-        (47, 49, Latin1), (50, 52, Cp1251), (53, 53, Macroman), (54, 55, Utf16), (56, 56, Utf16le),
-        (57, 57, Cp1256), (58, 59, Cp1257), (60, 61, Utf32), (62, 62, Utf16le), (63, 63, Binary),
-        (64, 64, Armscii8), (65, 65, Ascii), (66, 66, Cp1250), (67, 67, Cp1256), (68, 68, Cp866),
-        (69, 69, Dec8), (70, 70, Greek), (71, 71, Hebrew), (72, 72, Hp8), (73, 73, Keybcs2), (74, 74, Koi8r),
-        (75, 75, Koi8u), (76, 76, Utf8mb3), (77, 77, Latin2), (78, 78, Latin5), (79, 79, Latin7),
-        (80, 80, Cp850), (81, 81, Cp852), (82, 82, Swe7), (83, 83, Utf8mb3), (84, 84, Big5), (85, 85, Euckr),
-        (86, 86, Gb2312), (87, 87, Gbk), (88, 88, Sjis), (89, 89, Tis620), (90, 90, Ucs2), (91, 91, Ujis),
-        (92, 93, Geostd8), (94, 94, Latin1), (95, 96, Cp932), (97, 98, Eucjpms), (99, 99, Cp1250),
-        (101, 124, Utf16), (128, 151, Ucs2), (159, 159, Ucs2), (160, 183, Utf32), (192, 215, Utf8mb3),
-        (223, 223, Utf8mb3), (224, 247, Utf8mb4), (248, 250, Gb18030), (255, 271, Utf8mb4),
-        (273, 275, Utf8mb4), (277, 294, Utf8mb4), (296, 298, Utf8mb4), (300, 300, Utf8mb4),
-        (303, 323, Utf8mb4), (576, 578, Utf8mb3), (608, 610, Utf8mb4), (640, 642, Ucs2), (672, 674, Utf16),
-        (736, 738, Utf32),
-    ]
-};
-
-/// MariaDB numbers its UCA 14.0.0 collations in blocks of 256 from 2048, one block for each of these.
-const UCA1400_BLOCKS: [Charset; 5] =
-    [Charset::Utf8mb3, Charset::Utf8mb4, Charset::Ucs2, Charset::Utf16, Charset::Utf32];
 
 /// Text whose bytes are not characters of its set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidText;
 
+/// A part of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Characters below 0x80 that stand for themselves; at least one.
+    Ascii(&'a [u8]),
+    Char(char),
+}
+
+/// The first byte of a character of four bytes in UTF-8.
+const FOUR_BYTES: u8 = 0xf0;
+
 impl Charset {
-    /// The set of a collation id, as TABLE_MAP's optional metadata holds it.
-    ///
-    /// 1024 to 2047 are read as MariaDB's NO PAD collations (1024 more than the padding ones). On MySQL that
-    /// range is for collations that an installation adds itself: see [`Charset::from_mysql_collation_id`].
-    pub fn from_collation_id(id: u32) -> Option<Self> {
-        let id = u16::try_from(id).ok()?;
-        match id {
-            0..=1023 => Self::from_base_collation_id(id),
-            1024..=2047 => Self::from_base_collation_id(id - 1024),
-            _ => UCA1400_BLOCKS.get(usize::from(id - 2048) / 256).copied(),
-        }
-    }
-
-    /// As [`Charset::from_collation_id`] for a source that is known to be MySQL: ids from 1024 on are the
-    /// installation's own and say nothing.
-    pub fn from_mysql_collation_id(id: u32) -> Option<Self> {
-        if id < 1024 { Self::from_collation_id(id) } else { None }
-    }
-
-    fn from_base_collation_id(id: u16) -> Option<Self> {
-        let range = COLLATIONS.iter().find(|(first, last, _)| (*first..=*last).contains(&id))?;
-        Some(range.2)
-    }
-
     /// The set of a name, in any case; `utf8` is utf8mb3.
     pub fn from_name(name: &str) -> Option<Self> {
         if name.eq_ignore_ascii_case("utf8") {
@@ -166,94 +127,151 @@ impl Charset {
         Self::ALL.iter().copied().find(|charset| name.eq_ignore_ascii_case(charset.name()))
     }
 
-    /// Refuses, by name, a set that fountain does not convert.
-    pub fn check_supported(self) -> Result<(), ColumnError> {
-        match self.encoding() {
-            Encoding::Unsupported => Err(ColumnFault::Charset { name: self.name() }.into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the bytes are UTF-8 already (which has to be checked).
+    /// Whether the bytes are UTF-8 already: [`Charset::check_utf8`] says which are.
     #[inline]
     pub fn is_utf8(self) -> bool {
         matches!(self, Self::Utf8mb4 | Self::Utf8mb3 | Self::Ascii)
     }
 
-    /// Whether bytes below 0x80 always are the ASCII characters.
-    pub fn is_ascii_compatible(self) -> bool {
-        matches!(self.encoding(), Encoding::Utf8 | Encoding::Ascii | Encoding::Table(_))
+    /// Bytes that are characters of the set as they stand; for sets that are UTF-8 or a part of it.
+    pub fn check_utf8(self, bytes: &[u8]) -> Result<&str, InvalidText> {
+        let text = str::from_utf8(bytes).map_err(|_| InvalidText)?;
+        let fits = match self.encoding() {
+            Encoding::Utf8 => true,
+            Encoding::Utf8mb3 => bytes.iter().all(|byte| *byte < FOUR_BYTES),
+            _ => text.is_ascii(),
+        };
+        if fits { Ok(text) } else { Err(InvalidText) }
     }
 
-    /// Hands the text's characters to `push`, one after the other. At the first byte that is no character of
-    /// the set it stops; what was pushed until then is to be thrown away.
-    pub fn decode(self, bytes: &[u8], mut push: impl FnMut(char)) -> Result<(), InvalidText> {
+    /// Whether a byte below 0x80 that begins a character is the ASCII character.
+    pub fn is_ascii_compatible(self) -> bool {
         match self.encoding() {
-            Encoding::Utf8 => std::str::from_utf8(bytes).map_err(|_| InvalidText)?.chars().for_each(push),
-            Encoding::Ascii if bytes.is_ascii() => bytes.iter().for_each(|byte| push(char::from(*byte))),
-            Encoding::Table(upper) => {
-                for &byte in bytes {
-                    push(table_char(upper, byte)?);
-                }
-            }
-            Encoding::Swe7 => {
-                for &byte in bytes {
-                    push(swe7_char(byte)?);
-                }
-            }
-            // A pair of surrogates would be two characters to the server, and neither of them can be written.
-            Encoding::Ucs2 => {
-                for unit in units(bytes, u16::from_be_bytes)? {
-                    push(char::from_u32(unit.into()).ok_or(InvalidText)?);
-                }
-            }
-            Encoding::Utf16 => decode_utf16(units(bytes, u16::from_be_bytes)?, push)?,
-            Encoding::Utf16le => decode_utf16(units(bytes, u16::from_le_bytes)?, push)?,
-            Encoding::Utf32 => {
-                for unit in units(bytes, u32::from_be_bytes)? {
-                    push(char::from_u32(unit).ok_or(InvalidText)?);
-                }
-            }
-            Encoding::Ascii | Encoding::Binary | Encoding::Unsupported => return Err(InvalidText),
+            Encoding::Utf8 | Encoding::Utf8mb3 | Encoding::Ascii => true,
+            Encoding::Table(_) | Encoding::MultiByte(_) => true,
+            Encoding::Swe7 | Encoding::Ucs2 | Encoding::Utf16 | Encoding::Utf16le | Encoding::Utf32 => false,
+            Encoding::Binary => false,
         }
-        Ok(())
+    }
+
+    /// Hands the text to `push`, piece by piece. At the first byte that is no character of the set it stops; what was
+    /// pushed until then is to be thrown away.
+    pub fn decode(self, bytes: &[u8], mut push: impl FnMut(Piece<'_>)) -> Result<(), InvalidText> {
+        self.pieces(bytes, |piece| {
+            push(piece?);
+            Ok(())
+        })
     }
 
     /// The text as a string of its own, for labels and names.
     pub fn to_string(self, bytes: &[u8]) -> Result<String, InvalidText> {
         let mut text = String::with_capacity(bytes.len());
-        self.decode(bytes, |character| text.push(character))?;
+        self.decode(bytes, |piece| piece.append_to(&mut text))?;
         Ok(text)
+    }
+
+    /// The text for reading: U+FFFD for whatever is no character of the set.
+    pub fn to_string_lossy(self, bytes: &[u8]) -> String {
+        let mut text = String::with_capacity(bytes.len());
+        let outcome = self.pieces(bytes, |piece| {
+            piece.unwrap_or(Piece::Char(char::REPLACEMENT_CHARACTER)).append_to(&mut text);
+            Ok(())
+        });
+        match outcome {
+            Ok(()) => text,
+            Err(InvalidText) => String::from_utf8_lossy(bytes).into_owned(),
+        }
+    }
+
+    /// Hands over every piece. Sets whose bytes cannot be told apart after an invalid one give an error of their own.
+    fn pieces(
+        self,
+        bytes: &[u8],
+        mut on: impl FnMut(Result<Piece<'_>, InvalidText>) -> Result<(), InvalidText>,
+    ) -> Result<(), InvalidText> {
+        match self.encoding() {
+            Encoding::Utf8 | Encoding::Utf8mb3 | Encoding::Ascii => {
+                self.check_utf8(bytes)?.chars().try_for_each(|character| on(Ok(Piece::Char(character))))
+            }
+            Encoding::Table(upper) => with_ascii_runs(bytes, |rest| (table_char(upper, rest), 1), on),
+            Encoding::MultiByte(set) => with_ascii_runs(bytes, |rest| set.first(rest), on),
+            Encoding::Swe7 => {
+                bytes.iter().try_for_each(|byte| on(swe7_char(*byte).map(Piece::Char).ok_or(InvalidText)))
+            }
+            // A pair of surrogates would be two characters to the server, and neither of them can be written.
+            Encoding::Ucs2 => {
+                units(bytes, u16::from_be_bytes)?.try_for_each(|unit| on(unicode_piece(unit.into())))
+            }
+            Encoding::Utf16 => utf16_pieces(units(bytes, u16::from_be_bytes)?, on),
+            Encoding::Utf16le => utf16_pieces(units(bytes, u16::from_le_bytes)?, on),
+            Encoding::Utf32 => units(bytes, u32::from_be_bytes)?.try_for_each(|unit| on(unicode_piece(unit))),
+            Encoding::Binary => Err(InvalidText),
+        }
+    }
+}
+
+impl Piece<'_> {
+    fn append_to(&self, text: &mut String) {
+        match *self {
+            Piece::Ascii(run) => text.extend(run.iter().map(|byte| char::from(*byte))),
+            Piece::Char(character) => text.push(character),
+        }
+    }
+}
+
+/// Runs of ASCII as they stand; `first` takes the first piece of what begins with another byte, and says its length.
+#[inline]
+fn with_ascii_runs<'a>(
+    bytes: &'a [u8],
+    first: impl Fn(&'a [u8]) -> (Option<char>, usize),
+    mut on: impl FnMut(Result<Piece<'a>, InvalidText>) -> Result<(), InvalidText>,
+) -> Result<(), InvalidText> {
+    let mut rest = bytes;
+    loop {
+        let (ascii, others) = rest.split_at(encoding_rs::Encoding::ascii_valid_up_to(rest));
+        if !ascii.is_empty() {
+            on(Ok(Piece::Ascii(ascii)))?;
+        }
+        if others.is_empty() {
+            return Ok(());
+        }
+        rest = others;
+        while let [0x80..=0xff, ..] = rest {
+            let (character, length) = first(rest);
+            on(character.map(Piece::Char).ok_or(InvalidText))?;
+            rest = rest.get(length..).unwrap_or_default();
+        }
     }
 }
 
 #[inline]
-fn table_char(upper: &UpperHalf, byte: u8) -> Result<char, InvalidText> {
-    match byte.checked_sub(0x80) {
-        None => Ok(char::from(byte)),
-        Some(high) => match upper.get(usize::from(high)) {
-            Some(&code) if code != 0 => char::from_u32(code.into()).ok_or(InvalidText),
-            _ => Err(InvalidText),
-        },
+fn table_char(upper: &UpperHalf, bytes: &[u8]) -> Option<char> {
+    match bytes.first().and_then(|byte| upper.get(usize::from(*byte & 0x7f))) {
+        Some(&code) if code != 0 => char::from_u32(code.into()),
+        _ => None,
     }
 }
 
+fn unicode_piece(code: u32) -> Result<Piece<'static>, InvalidText> {
+    char::from_u32(code).map(Piece::Char).ok_or(InvalidText)
+}
+
 /// The Swedish seven-bit set: ASCII with ten places given to other letters.
-fn swe7_char(byte: u8) -> Result<char, InvalidText> {
-    match byte {
-        0x40 => Ok('É'),
-        0x5b => Ok('Ä'),
-        0x5c => Ok('Ö'),
-        0x5d => Ok('Å'),
-        0x5e => Ok('Ü'),
-        0x60 => Ok('é'),
-        0x7b => Ok('ä'),
-        0x7c => Ok('ö'),
-        0x7d => Ok('å'),
-        0x7e => Ok('ü'),
-        0x7f.. => Err(InvalidText),
-        _ => Ok(char::from(byte)),
-    }
+fn swe7_char(byte: u8) -> Option<char> {
+    Some(match byte {
+        0x40 => 'É',
+        0x5b => 'Ä',
+        0x5c => 'Ö',
+        0x5d => 'Å',
+        0x5e => 'Ü',
+        0x60 => 'é',
+        0x7b => 'ä',
+        0x7c => 'ö',
+        0x7d => 'å',
+        0x7e => 'ü',
+        0x7f.. => return None,
+        _ => char::from(byte),
+    })
 }
 
 /// Code units of a fixed size; bytes left over at the end are invalid.
@@ -267,45 +285,16 @@ fn units<const N: usize, T>(
     }
 }
 
-fn decode_utf16(units: impl Iterator<Item = u16>, mut push: impl FnMut(char)) -> Result<(), InvalidText> {
-    for character in char::decode_utf16(units) {
-        push(character.map_err(|_| InvalidText)?);
-    }
-    Ok(())
+fn utf16_pieces(
+    units: impl Iterator<Item = u16>,
+    mut on: impl FnMut(Result<Piece<'_>, InvalidText>) -> Result<(), InvalidText>,
+) -> Result<(), InvalidText> {
+    char::decode_utf16(units).try_for_each(|unit| on(unit.map(Piece::Char).map_err(|_| InvalidText)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The character sets and all their collation ids on MySQL 5.6.24, MySQL 9.7 and MariaDB 10.11 together:
-    /// `SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS` (MariaDB:
-    /// COLLATION_CHARACTER_SET_APPLICABILITY).
-    const SERVERS: &str = include_str!("fixtures/collations.tsv");
-
-    #[test]
-    fn every_collation_of_the_servers_is_known() {
-        let mut count = 0;
-        for line in SERVERS.lines() {
-            let (name, ids) = line.split_once('\t').unwrap();
-            for id in ids.split(' ') {
-                let charset = Charset::from_collation_id(id.parse().unwrap());
-                assert_eq!(charset, Charset::from_name(name), "{name} {id}");
-                assert!(charset.is_some(), "{name} {id}");
-                count += 1;
-            }
-        }
-        assert_eq!(count, 1309);
-    }
-
-    #[test]
-    fn other_collation_ids_are_unknown() {
-        for id in [0, 17, 100, 254, 324, 575, 1023, 1024, 3328, 65535, 65536 + 45, u32::MAX] {
-            assert_eq!(Charset::from_collation_id(id), None, "{id}");
-        }
-        assert_eq!(Charset::from_mysql_collation_id(255), Some(Charset::Utf8mb4));
-        assert_eq!(Charset::from_mysql_collation_id(1069), None);
-    }
 
     #[test]
     fn names_in_any_case_and_the_old_name_of_utf8mb3() {
@@ -328,6 +317,15 @@ mod tests {
             (Charset::Utf16, &[0, 0x61, 0xd8, 0x3d, 0xde, 0x00], "a😀"),
             (Charset::Utf16le, &[0x61, 0, 0x3d, 0xd8, 0x00, 0xde], "a😀"),
             (Charset::Utf32, &[0, 0, 0, 0x61, 0, 1, 0xf6, 0], "a😀"),
+            (Charset::Gbk, b"a\xd2\xbb\xc0\x5c", "a一繺"),
+            (Charset::Sjis, b"\x83\x5c\x5c\xb1\x81\x5f", "ソ\\ｱ\\"),
+            (Charset::Cp932, b"\x83\x5c\x5c\xb1\x81\x5f\xf0\x40", "ソ\\ｱ＼\u{e000}"),
+            (Charset::Big5, b"\xa4\xa4\xa4\xe5", "中文"),
+            (Charset::Ujis, b"\xc6\xfc\x8e\xb1\x8f\xb0\xa1", "日ｱ丂"),
+            (Charset::Eucjpms, b"\xad\xa1\x8f\xf4\xaa", "①＂"),
+            (Charset::Euckr, b"\xc7\xd1", "한"),
+            (Charset::Gb2312, b"\xd6\xd0\xa1\xa4", "中・"),
+            (Charset::Gb18030, b"\xd6\xd0\x81\x30\x81\x30\x94\x39\xfc\x36", "中\u{80}😀"),
         ];
         for (charset, bytes, text) in cases {
             assert_eq!(charset.to_string(bytes).as_deref(), Ok(*text), "{charset:?}");
@@ -348,7 +346,18 @@ mod tests {
             (Charset::Utf16le, &[0x3d, 0xd8, 0]),
             (Charset::Utf32, &[0, 0x11, 0, 0]),
             (Charset::Binary, b"a"),
-            (Charset::Gbk, b"a"),
+            (Charset::Ascii, "é".as_bytes()),
+            (Charset::Utf8mb3, "😀".as_bytes()),
+            (Charset::Utf8mb4, b"\xed\xa0\x80"),
+            (Charset::Gbk, b"\x80"),
+            (Charset::Gbk, b"a\xd2"),
+            (Charset::Gbk, b"\xa2\xe3"),
+            (Charset::Big5, b"\xa1\x5a"),
+            (Charset::Sjis, b"\xa0"),
+            (Charset::Ujis, b"\x8e\xe0"),
+            (Charset::Ujis, b"\x8f\xb0"),
+            (Charset::Gb18030, b"\x81\x30\x81"),
+            (Charset::Gb18030, b"\x84\x31\xa5\x30"),
         ];
         for (charset, bytes) in cases {
             assert_eq!(charset.to_string(bytes), Err(InvalidText), "{charset:?}");
@@ -356,12 +365,19 @@ mod tests {
     }
 
     #[test]
-    fn only_the_east_asian_multi_byte_sets_are_refused() {
-        let refused: Vec<_> = Charset::ALL.iter().filter(|set| set.check_supported().is_err()).collect();
-        assert_eq!(
-            refused.iter().map(|set| set.name()).collect::<Vec<_>>().join(" "),
-            "big5 cp932 eucjpms euckr gb18030 gb2312 gbk sjis ujis"
-        );
-        assert_eq!(Charset::Gbk.check_supported().unwrap_err().code(), crate::code::Code::CharsetUnknown);
+    fn what_follows_an_invalid_byte_is_read_where_text_is_only_shown() {
+        let cases: &[(Charset, &[u8], &str)] = &[
+            (Charset::Gbk, b"a\xa2\xe3\\b\xffc\xb0", "a\u{fffd}\\b\u{fffd}c\u{fffd}"),
+            // The second byte of a code without a character is no backslash.
+            (Charset::Gbk, b"\xa9\x5c\xa9\x89`\xa9", "‐\u{fffd}`\u{fffd}"),
+            (Charset::Latin1, b"caf\xe9", "café"),
+            (Charset::Cp1250, b"a\x81b", "a\u{fffd}b"),
+            (Charset::Utf8mb4, b"a\xffb", "a\u{fffd}b"),
+            (Charset::Utf8mb3, "😀".as_bytes(), "😀"),
+            (Charset::Binary, b"a\xe9", "a\u{fffd}"),
+        ];
+        for (charset, bytes, text) in cases {
+            assert_eq!(charset.to_string_lossy(bytes), *text, "{charset:?}");
+        }
     }
 }

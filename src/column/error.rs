@@ -22,10 +22,14 @@ pub enum ColumnFault {
     Undefined { type_name: &'static str, value: u64, labels: usize },
     /// A partial JSON update that does not fit the document it should change.
     Diff { path: String, reason: &'static str },
+    /// A compressed value that cannot be unpacked.
+    Compressed { reason: String },
     /// A type that this version does not decode.
     Unsupported { type_code: u8, type_name: &'static str, hint: &'static str },
-    /// A character set that this version does not convert.
-    Charset { name: &'static str },
+    /// A collation id that this version does not know, and no definition names the character set.
+    Collation { id: u32 },
+    /// A definition names a character set that this version does not know.
+    Charset { name: String },
     /// A declared type that cannot be read.
     Declared { text: String, expected: &'static str, offset: usize },
 }
@@ -38,13 +42,14 @@ impl ColumnError {
     /// The stable code that goes with the message.
     pub fn code(&self) -> Code {
         match *self.0 {
-            ColumnFault::Bytes(_) | ColumnFault::Impossible { .. } | ColumnFault::Diff { .. } => {
-                Code::BadValue
-            }
+            ColumnFault::Bytes(_)
+            | ColumnFault::Impossible { .. }
+            | ColumnFault::Diff { .. }
+            | ColumnFault::Compressed { .. } => Code::BadValue,
             ColumnFault::Metadata { .. } => Code::BadEvent,
             ColumnFault::Undefined { .. } => Code::SchemaDiff,
             ColumnFault::Unsupported { .. } => Code::Unsupported,
-            ColumnFault::Charset { .. } => Code::CharsetUnknown,
+            ColumnFault::Collation { .. } | ColumnFault::Charset { .. } => Code::CharsetUnknown,
             ColumnFault::Declared { .. } => Code::Config,
         }
     }
@@ -85,11 +90,18 @@ impl fmt::Display for ColumnError {
             ColumnFault::Diff { path, reason } => {
                 write!(f, "partial JSON update of {path}: {reason}")
             }
+            ColumnFault::Compressed { reason } => write!(f, "compressed value: {reason}"),
             ColumnFault::Unsupported { type_code, type_name, hint } => {
                 write!(f, "type {type_code} ({type_name}) is not decoded: {hint}")
             }
+            ColumnFault::Collation { id } => write!(
+                f,
+                "logged with collation id {id}, which this version does not know, and no definition names the \
+                 column's character set; let the server be asked (GRANT SELECT on the table), or give a definition \
+                 by schema_file (cat: --schema)"
+            ),
             ColumnFault::Charset { name } => {
-                write!(f, "character set {name} is not supported yet")
+                write!(f, "the definition names character set {name}, which this version does not know")
             }
             ColumnFault::Declared { text, expected, offset } => {
                 write!(f, "column type \"{text}\": expected {expected} at offset {offset}")
@@ -110,10 +122,13 @@ mod tests {
         let error = ColumnError::impossible("DATETIME", "minute", 60);
         assert_eq!(error.to_string(), "DATETIME: minute: impossible value 60");
         assert_eq!(error.code(), Code::BadValue);
-        let error: ColumnError = ColumnFault::Charset { name: "gbk" }.into();
+        let error: ColumnError = ColumnFault::Charset { name: "klingon".to_owned() }.into();
         assert_eq!(
             (error.to_string().as_str(), error.code()),
-            ("character set gbk is not supported yet", Code::CharsetUnknown)
+            (
+                "the definition names character set klingon, which this version does not know",
+                Code::CharsetUnknown
+            )
         );
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::codec::Reader;
 use crate::column::charset::Charset;
+use crate::column::compressed;
+use crate::column::compressed::Compressed;
 use crate::column::decimal::Decimal;
 use crate::column::error::ColumnError;
 use crate::column::error::ColumnFault;
@@ -73,20 +75,26 @@ enum Kind {
     Bit {
         size: u8,
     },
-    /// Without labels: the index.
+    /// Without labels, or with one that is not known: the index.
     Enum {
         size: u8,
-        labels: Option<Vec<String>>,
+        labels: Option<Vec<Option<String>>>,
     },
-    /// Without labels: the bits.
+    /// Without labels, or with one of the unknown ones: the bits.
     Set {
         size: u8,
         labels: Option<Vec<String>>,
+        unknown: u64,
     },
     Text(Charset),
     /// Padded to so many bytes.
     Bytes {
         padded: u16,
+    },
+    /// MariaDB's COMPRESSED: of so many bytes at most when it is unpacked.
+    Compressed {
+        charset: Charset,
+        most: u32,
     },
     Vector,
     Uuid,
@@ -190,9 +198,14 @@ impl ColumnFormat {
             }
             Kind::Bit { size } => Value::Unsigned(bytes.uint_be((*size).into(), "BIT")?),
             Kind::Enum { size, labels } => label(bytes.uint((*size).into(), "ENUM")?, labels)?,
-            Kind::Set { size, labels } => set_labels(bytes.uint((*size).into(), "SET")?, labels)?,
+            Kind::Set { size, labels, unknown } => {
+                set_labels(bytes.uint((*size).into(), "SET")?, labels, *unknown)?
+            }
             Kind::Text(charset) => Value::Text(Text { bytes: self.length.take(bytes)?, charset: *charset }),
             Kind::Bytes { padded } => padded_bytes(self.length.take(bytes)?, *padded)?,
+            Kind::Compressed { charset, most } => {
+                Value::Compressed(Compressed::new(self.length.take(bytes)?, *most, *charset))
+            }
             Kind::Vector => Value::Vector(Vector::new(self.length.take(bytes)?)?),
             Kind::Uuid => Value::Uuid(Uuid(padded("UUID", self.length.take(bytes)?)?)),
             Kind::Inet4 => Value::Inet4(Inet4(padded("INET4", self.length.take(bytes)?)?)),
@@ -210,7 +223,7 @@ impl Kind {
             ColumnLength::Fixed(size) | ColumnLength::Prefixed(size) => size,
         };
         let [high, low] = metadata.to_be_bytes();
-        let labels = || spec.labels.clone();
+        let is_known = |label: &String| !label.contains(char::REPLACEMENT_CHARACTER);
         Ok(match (type_code, spec.unsigned) {
             (type_code::NULL, _) => Self::Null,
             (type_code::TINY, false) => Self::Int8,
@@ -235,8 +248,19 @@ impl Kind {
             (type_code::DATETIME, _) => fraction(spec).map_or(Self::OldDateTime, Self::HiresDateTime),
             (type_code::TIMESTAMP, _) => fraction(spec).map_or(Self::OldTimestamp, Self::HiresTimestamp),
             (type_code::BIT, _) => Self::Bit { size },
-            (type_code::ENUM, _) => Self::Enum { size, labels: labels() },
-            (type_code::SET, _) => Self::Set { size, labels: labels() },
+            (type_code::ENUM, _) => Self::Enum {
+                size,
+                labels: spec.labels.as_ref().map(|labels| {
+                    labels.iter().map(|label| is_known(label).then(|| label.clone())).collect()
+                }),
+            },
+            (type_code::SET, _) => Self::Set {
+                size,
+                labels: spec.labels.clone(),
+                unknown: (0..u64::BITS)
+                    .zip(spec.labels.iter().flatten())
+                    .fold(0, |bits, (place, label)| bits | u64::from(!is_known(label)) << place),
+            },
             (type_code::JSON, _) => Self::Json,
             (type_code::VECTOR, _) => Self::Vector,
             (type_code::GEOMETRY, _) => Self::Bytes { padded: 0 },
@@ -250,6 +274,10 @@ impl Kind {
                 | type_code::BLOB,
                 _,
             ) => Self::of_string(spec, if type_code == type_code::STRING { metadata } else { 0 })?,
+            (type_code::BLOB_COMPRESSED | type_code::VARCHAR_COMPRESSED, _) => {
+                let charset = spec.charset.unwrap_or(Charset::Utf8mb4);
+                Self::Compressed { charset, most: compressed::most_bytes(type_code, metadata) }
+            }
             (other, _) => return Err(unsupported(other)),
         })
     }
@@ -263,10 +291,7 @@ impl Kind {
             Declared::Vector => Self::Vector,
             Declared::AsLogged | Declared::Fraction(_) => match spec.charset {
                 Some(Charset::Binary) => Self::Bytes { padded },
-                Some(charset) => {
-                    charset.check_supported()?;
-                    Self::Text(charset)
-                }
+                Some(charset) => Self::Text(charset),
                 None => Self::Text(Charset::Utf8mb4),
             },
         })
@@ -298,23 +323,25 @@ fn finite_double(number: f64) -> Result<f64> {
     }
 }
 
-fn label(index: u64, labels: &Option<Vec<String>>) -> Result<Value<'_>> {
+fn label(index: u64, labels: &Option<Vec<Option<String>>>) -> Result<Value<'_>> {
     let Some(labels) = labels else { return Ok(Value::Unsigned(index)) };
     // The index counts from 1; 0 stands for a value that was refused, and prints as the empty string.
     let Some(place) = index.checked_sub(1) else { return Ok(Value::Label("")) };
     match usize::try_from(place).ok().and_then(|place| labels.get(place)) {
-        Some(label) => Ok(Value::Label(label)),
+        Some(Some(label)) => Ok(Value::Label(label)),
+        Some(None) => Ok(Value::Unsigned(index)),
         None => Err(ColumnFault::Undefined { type_name: "ENUM", value: index, labels: labels.len() }.into()),
     }
 }
 
-fn set_labels(bits: u64, labels: &Option<Vec<String>>) -> Result<Value<'_>> {
+/// `unknown`: the bits of labels that are not known.
+fn set_labels(bits: u64, labels: &Option<Vec<String>>, unknown: u64) -> Result<Value<'_>> {
     let Some(labels) = labels else { return Ok(Value::Unsigned(bits)) };
     let highest = (u64::BITS - bits.leading_zeros()) as usize;
     if highest > labels.len() {
         return Err(ColumnFault::Undefined { type_name: "SET", value: bits, labels: labels.len() }.into());
     }
-    Ok(Value::Labels(Labels::new(bits, labels)))
+    Ok(if bits & unknown == 0 { Value::Labels(Labels::new(bits, labels)) } else { Value::Unsigned(bits) })
 }
 
 fn padded_bytes(logged: &[u8], length: u16) -> Result<Value<'_>> {

@@ -97,9 +97,6 @@ impl ColumnLength {
 pub fn unsupported(type_code: u8) -> ColumnError {
     let hint = match type_code {
         type_code::DECIMAL => "DECIMAL from before MySQL 5.0; rebuild the table with ALTER TABLE … FORCE",
-        type_code::BLOB_COMPRESSED | type_code::VARCHAR_COMPRESSED => {
-            "MariaDB's compressed columns come in a later release; drop COMPRESSED or filter the table out"
-        }
         _ => "this version does not know it",
     };
     ColumnFault::Unsupported { type_code, type_name: type_code::name(type_code), hint }.into()

@@ -10,8 +10,8 @@
 )]
 
 pub mod charset;
-mod charset_tables;
 pub mod compatible;
+pub mod compressed;
 pub mod decimal;
 pub mod declared;
 mod error;

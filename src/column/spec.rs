@@ -18,7 +18,8 @@ pub struct ColumnSpec {
     pub unsigned: bool,
     /// For strings; `None` where nobody says: the value is then text if it is valid UTF-8.
     pub charset: Option<Charset>,
-    /// For ENUM and SET; `None` where they are not known.
+    /// For ENUM and SET; `None` where they are not known. One with U+FFFD in it is not known either, and values that
+    /// have it come as numbers.
     pub labels: Option<Vec<String>>,
     pub declared: Declared,
 }

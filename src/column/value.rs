@@ -1,6 +1,7 @@
 //! A decoded value: borrowed from the row, small, and free to copy.
 
 use crate::column::charset::Charset;
+use crate::column::compressed::Compressed;
 use crate::column::decimal::Decimal;
 use crate::column::error::ColumnError;
 use crate::column::fixed;
@@ -33,6 +34,8 @@ pub enum Value<'a> {
     Text(Text<'a>),
     /// BINARY, VARBINARY, BLOB, GEOMETRY.
     Bytes(Bytes<'a>),
+    /// MariaDB's compressed strings, unpacked when they are written.
+    Compressed(Compressed<'a>),
     /// ENUM's label; the empty string for the index 0, which stands for a value that was refused.
     Label(&'a str),
     /// SET's labels.

@@ -1,10 +1,11 @@
 //! Which binlog files a server holds, where its binlog ends, and which transactions it has and has lost.
 
-use super::binlog_stream::quote;
 use super::connection::Connection;
+use super::connection::quote;
 use super::error::SourceError;
-use super::preflight::Flavor;
 use super::preflight::ServerFacts;
+use super::refusal::ITSELF_ADVICE;
+use super::refusal::LOG_BIN_ADVICE;
 use super::refusal::grant_replication;
 use crate::binlog::ExecutedGtids;
 use crate::binlog::MariadbBinlogState;
@@ -14,8 +15,6 @@ use crate::code::Code;
 use crate::wire::response::ResultSet;
 use std::str::FromStr;
 
-/// ER_PARSE_ERROR: the server does not know the statement.
-const SYNTAX_ERROR: u16 = 1064;
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 pub(super) const UNKNOWN_VARIABLE: u16 = 1193;
 
@@ -66,22 +65,23 @@ impl BinlogEnd {
     /// Asks the server where its binlog ends now.
     pub fn ask(connection: &mut Connection, facts: &ServerFacts) -> Result<Self, SourceError> {
         // The set first: started from it, a stream repeats rather than skips what was committed in between.
-        let gtid_binlog_pos = match facts.flavor() {
-            Flavor::MariaDb => {
+        let gtid_binlog_pos = match facts.has_mariadb_gtids() {
+            true => {
                 let answer = connection.query("SELECT @@global.gtid_binlog_pos")?;
                 Some(compact(told(connection, &answer, 0, "gtid_binlog_pos")?))
             }
-            Flavor::MySql => None,
+            false => None,
         };
-        // MASTER went away with MySQL 8.4; BINARY LOG came with 8.2.
-        let status = first_known(connection, &["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"])?;
+        // MASTER went away with MySQL 8.4; BINARY LOG came with 8.2; BINLOG is MariaDB's word since 10.5.
+        let status =
+            first_known(connection, &["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS", "SHOW BINLOG STATUS"])?;
         if status.rows.is_empty() {
             return Err(SourceError::refused(
                 Code::BinlogOff,
                 connection.place(),
                 "the server writes no binlog",
             )
-            .advise("set log_bin and server_id in the server's configuration file and restart it"));
+            .advise(LOG_BIN_ADVICE));
         }
         let file = told(connection, &status, 0, END)?;
         if file.is_empty() {
@@ -107,7 +107,7 @@ impl BinlogEnd {
     }
 }
 
-/// The files of a server's binlog, oldest first.
+/// The files of a server's binlog, oldest first. Before 5.5.25 it takes SUPER to ask.
 pub fn binlog_files(connection: &mut Connection) -> Result<Vec<BinlogFileEntry>, SourceError> {
     let answer = first_known(connection, &["SHOW BINARY LOGS", "SHOW MASTER LOGS"])?;
     let entry = |row| {
@@ -115,6 +115,19 @@ pub fn binlog_files(connection: &mut Connection) -> Result<Vec<BinlogFileEntry>,
         Some(BinlogFileEntry { name, size: answer.text(row, 1).and_then(|text| text.parse().ok()) })
     };
     Ok((0..answer.rows.len()).filter_map(entry).collect())
+}
+
+/// The first file of a server's binlog; none where it has no binlog.
+pub fn first_binlog_file(connection: &mut Connection) -> Result<Option<String>, SourceError> {
+    match binlog_files(connection) {
+        Ok(files) => Ok(files.into_iter().next().map(|entry| entry.name)),
+        // It takes REPLICATION SLAVE, and begins with the first file where none is named.
+        Err(error) if error.code() == Code::RightMissing => {
+            log::debug!("{error}");
+            Ok(connection.query("SHOW BINLOG EVENTS LIMIT 1")?.text(0, 0))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// MySQL's sets; none on servers that keep none.
@@ -189,7 +202,8 @@ fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<Resul
     let mut unknown = None;
     for sql in statements {
         match connection.query(sql) {
-            Err(error) if error.server_errno() == Some(SYNTAX_ERROR) => unknown = Some(error),
+            // 1064 and its kin: the server does not know the statement.
+            Err(error) if error.code() == Code::Unsupported => unknown = Some(error),
             Err(error) if error.code() == Code::RightMissing => {
                 let account = connection.account()?;
                 return Err(error.advise(grant_replication(&account)));
@@ -199,8 +213,7 @@ fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<Resul
     }
     let words = unknown.map(|error| format!(": {}", error.text())).unwrap_or_default();
     let text = format!("the server does not tell about its binlog{words}");
-    Err(SourceError::refused(Code::Unsupported, connection.place(), text)
-        .advise("connect to the MySQL or MariaDB server itself, not to a proxy or another kind of server"))
+    Err(SourceError::refused(Code::Unsupported, connection.place(), text).advise(ITSELF_ADVICE))
 }
 
 /// A value of an answer's only row. NULL, or no row, is not an empty value: taken for one, it would start a stream at

@@ -5,6 +5,7 @@
 use super::binlog_index::UNKNOWN_VARIABLE;
 use super::config::SourceConfig;
 use super::connection::Connection;
+use super::connection::quote;
 use super::error::SourceError;
 use super::refusal::When;
 use super::stream::Deadline;
@@ -14,6 +15,7 @@ use crate::wire::command::Command;
 use crate::wire::packet::FrameError;
 use crate::wire::response::ErrPacket;
 use crate::wire::response::OK;
+use crate::wire::response::ResultSet;
 use crate::wire::response::is_eof;
 use std::time::Duration;
 use std::time::Instant;
@@ -21,14 +23,17 @@ use std::time::Instant;
 /// The largest `wait_timeout` and its kin, in seconds: a year. Beyond it a server in strict mode refuses the SET.
 const LONGEST_TIMEOUT: u64 = 31_536_000;
 /// The magic number comes before a file's first event.
-const FIRST_EVENT: u64 = 4;
+const FIRST_EVENT: u32 = 4;
 /// An event's header: timestamp 4, type 1, server id 4, size 4, …
 const TYPE_OFFSET: usize = 4;
+/// ER_UNKNOWN_COM_ERROR.
+const UNKNOWN_COMMAND: u16 = 1047;
 
 /// From where the server shall send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DumpRequest {
-    /// From this place on. `pos` is the start of an event, 4 for a file's first.
+    /// From this place on. `pos` is the start of an event, 4 for a file's first. Past 4 GiB the stream begins at the
+    /// file's first event.
     Position { file: String, pos: u64 },
     /// MySQL: all transactions but these, which is what we have executed. The set in the server's binary form.
     Gtid { set: Vec<u8> },
@@ -58,6 +63,8 @@ pub struct BinlogStream {
     silent_since: Option<Instant>,
     /// Whether an event with news came: until then the server may be searching its files.
     under_way: bool,
+    /// Whether an event with news, or a heartbeat, came on this stream.
+    served: bool,
     bytes_received: u64,
 }
 
@@ -65,9 +72,7 @@ impl BinlogStream {
     /// Prepares the session and asks for the stream. What is wrong with the request comes with the first poll.
     pub fn start(mut connection: Connection, request: &DumpRequest) -> Result<Self, SourceError> {
         let (file, pos) = match request {
-            DumpRequest::Position { file, pos } => {
-                (file.as_bytes(), dump_pos(connection.place(), file, *pos)?)
-            }
+            DumpRequest::Position { file, pos } => (file.as_bytes(), dump_pos(*pos)),
             DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => (&b""[..], 4),
         };
         require_id(&connection)?;
@@ -85,7 +90,13 @@ impl BinlogStream {
         let config = &connection.link.config;
         let (server_id, host) = (config.server_id, config.report_host.clone());
         let register = Command::RegisterSlave { server_id, host: host.as_bytes(), port: config.report_port };
-        connection.command(&register, When::Dump, "answer to COM_REGISTER_SLAVE")?;
+        match connection.command(&register, When::Dump, "answer to COM_REGISTER_SLAVE") {
+            // It only makes us visible in SHOW REPLICAS: what stands between us may not know it.
+            Err(error) if error.server_errno() == Some(UNKNOWN_COMMAND) => {
+                log::info!("{error}; going on without")
+            }
+            other => drop(other?),
+        }
         let dump = match request {
             DumpRequest::Gtid { set } => {
                 Command::BinlogDumpGtid { server_id, file, pos: pos.into(), gtid_set: set }
@@ -99,7 +110,14 @@ impl BinlogStream {
         connection.link.frames.set_limit(limit);
         // By position nothing is searched for.
         let under_way = matches!(request, DumpRequest::Position { .. });
-        Ok(Self { connection, announced_checksum, silent_since: None, under_way, bytes_received: 0 })
+        Ok(Self {
+            connection,
+            announced_checksum,
+            silent_since: None,
+            under_way,
+            served: false,
+            bytes_received: 0,
+        })
     }
 
     /// The checksum algorithm that we told the server to expect of it (`CRC32`, `NONE`); none for servers older than
@@ -123,6 +141,11 @@ impl BinlogStream {
         self.bytes_received
     }
 
+    /// Whether the server has sent anything beyond what begins a file.
+    pub fn has_served(&self) -> bool {
+        self.served
+    }
+
     /// Whether another whole event lies in the buffer already, so that the next poll will not wait.
     pub fn has_buffered_event(&self) -> bool {
         self.connection.link.frames.has_packet()
@@ -143,10 +166,13 @@ impl BinlogStream {
         match packet {
             // In a dump each packet is an OK byte and then the event.
             [OK, event @ ..] if !event.is_empty() => {
-                self.under_way = self.under_way || has_news(event);
+                self.served = self.served || has_news(event);
+                self.under_way |= self.served;
                 Ok(Poll::Event(event))
             }
             _ if is_eof(packet) => Ok(Poll::End),
+            // Whoever drips these keeps the stream alive and brings it nowhere.
+            _ if ErrPacket::is_progress(packet) => Ok(Poll::Idle),
             _ if ErrPacket::is(packet) => Err(match ErrPacket::parse(packet) {
                 Ok(error) => link.server_error(When::Dump, &error),
                 Err(error) => SourceError::protocol(&link.place, "server's error", &error),
@@ -255,29 +281,22 @@ fn require_id(connection: &Connection) -> Result<(), SourceError> {
     }
 }
 
-/// The position as COM_BINLOG_DUMP carries it. A file's first event starts at 4; servers refuse what lies before.
-fn dump_pos(place: &str, file: &str, pos: u64) -> Result<u32, SourceError> {
-    u32::try_from(pos.max(FIRST_EVENT)).map_err(|_| {
-        let text = format!("{file}:{pos} lies past 4 GiB, and the dump command carries 32 bits");
-        SourceError::refused(Code::Unsupported, place, text).advise(
-            "stream by GTID (binlog_dump_strategy=gtid), and set max_binlog_size to 1 GiB on the server",
-        )
-    })
+/// The position as COM_BINLOG_DUMP carries it, in 32 bits. A file's first event starts at 4; servers refuse what lies
+/// before. What they cannot be told is reached from the file's beginning, by whoever reads the stream.
+fn dump_pos(pos: u64) -> u32 {
+    match u32::try_from(pos) {
+        Ok(pos) => pos.max(FIRST_EVENT),
+        Err(_) => FIRST_EVENT,
+    }
 }
 
 /// The session variables that a dump depends on. Answers with the checksum algorithm that was announced.
 fn prepare_session(connection: &mut Connection) -> Result<Option<String>, SourceError> {
     let config = connection.link.config.clone();
-    connection
-        .query(&format!("SET NAMES {}", quote(&config.charset)))
-        .map_err(|error| charset_error(error, &config))?;
-    let seconds = |time: Duration| time.as_secs().clamp(1, LONGEST_TIMEOUT);
-    connection.query(&format!(
-        "SET SESSION wait_timeout={}, net_write_timeout={}, net_read_timeout={}",
-        seconds(config.wait_timeout),
-        seconds(config.net_write_timeout),
-        seconds(config.net_read_timeout)
-    ))?;
+    connection.set_names(&config.charset).map_err(|error| charset_error(error, &config))?;
+    // The reasons of error 1236 are told apart by their words. A server that cannot speak English tells its number.
+    tolerate(connection.query("SET SESSION lc_messages='en_US'"), None)?;
+    set_timeouts(connection, &config)?;
     let checksum = match connection.query("SELECT @@global.binlog_checksum") {
         Ok(answer) => answer.text(0, 0),
         Err(error) if error.server_errno() == Some(UNKNOWN_VARIABLE) => None,
@@ -302,6 +321,39 @@ fn prepare_session(connection: &mut Connection) -> Result<Option<String>, Source
     Ok(checksum)
 }
 
+/// How long the server waits for us. One that does not let us say so has its reasons: then its own timeouts count.
+fn set_timeouts(connection: &mut Connection, config: &SourceConfig) -> Result<(), SourceError> {
+    let seconds = |time: Duration| time.as_secs().clamp(1, LONGEST_TIMEOUT);
+    let settings = [
+        ("wait_timeout", seconds(config.wait_timeout)),
+        ("net_write_timeout", seconds(config.net_write_timeout)),
+        ("net_read_timeout", seconds(config.net_read_timeout)),
+    ];
+    let all: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if tolerate(connection.query(&format!("SET SESSION {}", all.join(", "))), None)? {
+        return Ok(());
+    }
+    for (name, value) in settings {
+        tolerate(connection.query(&format!("SET SESSION {name}={value}")), Some(name))?;
+    }
+    Ok(())
+}
+
+/// Whether the server took a setting that we can do without. `told` names one whose refusal people should know.
+fn tolerate(outcome: Result<ResultSet, SourceError>, told: Option<&str>) -> Result<bool, SourceError> {
+    match outcome {
+        Ok(_) => Ok(true),
+        Err(error) if error.server_errno().is_none() || error.code() == Code::ConnectionLost => Err(error),
+        Err(error) => {
+            match told {
+                Some(name) => log::warn!("{error}; going on with the server's own {name}"),
+                None => log::debug!("{error}"),
+            }
+            Ok(false)
+        }
+    }
+}
+
 /// ER_UNKNOWN_CHARACTER_SET, and ER_WRONG_VALUE_FOR_VAR for sets that no client may use (utf16, ucs2): no retry helps.
 fn charset_error(error: SourceError, config: &SourceConfig) -> SourceError {
     match error.server_errno() {
@@ -309,19 +361,10 @@ fn charset_error(error: SourceError, config: &SourceConfig) -> SourceError {
             let text = format!("the server does not take mysql_charset={}: {}", config.charset, error.text());
             SourceError::refused(Code::Config, error.place(), text)
                 .numbered(number)
-                .advise("utf8mb4 always works")
+                .advise("leave it away: utf8mb4, or utf8 on old servers, is used then")
         }
         _ => error,
     }
-}
-
-/// A string literal that means the same under every `sql_mode`.
-pub(super) fn quote(text: &str) -> String {
-    if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\'' && byte != b'\\') {
-        return format!("'{text}'");
-    }
-    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("x'{digits}'")
 }
 
 /// Whether an event shows that the search for the start is over. These come before it ends: ROTATE 4, FORMAT_DESCRIPTION
@@ -343,13 +386,9 @@ mod tests {
     }
 
     #[test]
-    fn a_position_past_four_gib_is_refused() {
-        assert_eq!(dump_pos("db1:3306", "b.1", u32::MAX.into()), Ok(u32::MAX));
-        assert_eq!(dump_pos("db1:3306", "b.1", 0), Ok(4));
-        let error = dump_pos("db1:3306", "b.1", 1 << 32).unwrap_err();
-        assert!(
-            error.to_string().starts_with("UNSUPPORTED db1:3306: b.1:4294967296 lies past 4 GiB"),
-            "{error}"
-        );
+    fn a_position_past_four_gib_is_reached_from_the_beginning() {
+        assert_eq!(dump_pos(u32::MAX.into()), u32::MAX);
+        assert_eq!(dump_pos(0), 4);
+        assert_eq!(dump_pos(1 << 32), 4);
     }
 }

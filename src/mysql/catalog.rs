@@ -14,6 +14,12 @@ use crate::wire::response::ResultSet;
 /// ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE.
 const ABSENT: [u16; 2] = [1049, 1146];
 
+/// Character sets with characters beyond U+FFFF, or with many codes that are no characters at all.
+const BEYOND_UTF8MB3: [&str; 13] = [
+    "utf8mb4", "utf16", "utf16le", "utf32", "gb18030", "big5", "cp932", "eucjpms", "euckr", "gb2312", "gbk",
+    "sjis", "ujis",
+];
+
 /// A table's definition; none when there is no such table.
 pub fn table_definition(
     connection: &mut Connection,
@@ -21,7 +27,7 @@ pub fn table_definition(
     table: &str,
 ) -> Result<Option<TableDefinition>, SourceError> {
     // The session may have been set to anything; names and labels have to come as they are.
-    connection.query("SET NAMES utf8mb4")?;
+    connection.set_names("utf8mb4")?;
     let answer = connection.query(&columns_sql(database, table))?;
     let columns = columns(&answer, database, table);
     if columns.is_empty() {
@@ -97,8 +103,27 @@ fn is_one_table(answer: &ResultSet) -> bool {
 }
 
 fn column(answer: &ResultSet, row: usize) -> Option<ColumnDefinition> {
-    let (name, column_type) = (answer.text(row, 2)?, answer.text(row, 3)?);
-    Some(ColumnDefinition { name, column_type, charset: answer.text(row, 4) })
+    let (name, column_type, charset) = (answer.text(row, 2)?, answer.text(row, 3)?, answer.text(row, 4));
+    let column_type = without_unknown_labels(&name, column_type, charset.as_deref());
+    Some(ColumnDefinition { name, column_type, charset })
+}
+
+/// The catalog's own character set is utf8mb3: in labels it shows whatever that lacks as `?`. A label with such a mark is
+/// not known; U+FFFD says so to [`crate::column`].
+fn without_unknown_labels(column: &str, column_type: String, charset: Option<&str>) -> String {
+    let has_labels = ["enum(", "set("].iter().any(|word| column_type.starts_with(word));
+    if !has_labels
+        || !column_type.contains('?')
+        || !charset.is_some_and(|name| BEYOND_UTF8MB3.contains(&name))
+    {
+        return column_type;
+    }
+    log::warn!(
+        "column {column} {column_type}: the server's catalog shows characters that utf8mb3 lacks as \"?\", so values with such a \
+         label are delivered as numbers; to have the labels, set binlog_row_metadata=FULL or give the definition by \
+         schema_file"
+    );
+    column_type.replace('?', "\u{fffd}")
 }
 
 /// One key of `SHOW KEYS`, as far as its rows have been read.
@@ -167,6 +192,16 @@ mod tests {
     fn names_cannot_leave_their_quotes() {
         assert_eq!(quote_name("a`b"), "`a``b`");
         assert!(columns_sql("a'b\\", "t").contains("_utf8 x'6127625c' AND TABLE_NAME = _utf8 x'74'"));
+    }
+
+    #[test]
+    fn a_label_that_may_hide_a_character_is_marked() {
+        let marked =
+            |column_type: &str, charset| without_unknown_labels("c", column_type.to_owned(), Some(charset));
+        assert_eq!(marked("enum('x','?')", "utf8mb4"), "enum('x','\u{fffd}')");
+        assert_eq!(marked("set('a?','b')", "gb18030"), "set('a\u{fffd}','b')");
+        assert_eq!(marked("enum('x','?')", "latin1"), "enum('x','?')");
+        assert_eq!(marked("varchar(3)", "utf8mb4"), "varchar(3)");
     }
 
     #[test]

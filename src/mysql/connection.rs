@@ -15,10 +15,13 @@ use crate::wire::response::ErrPacket;
 use crate::wire::response::Progress;
 use crate::wire::response::ResponseReader;
 use crate::wire::response::ResultSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The largest answer to a statement, in bytes of memory.
 const ANSWER_LIMIT: usize = 64 << 20;
+/// ER_UNKNOWN_CHARACTER_SET.
+const UNKNOWN_CHARSET: u16 = 1115;
 /// What a farewell may take.
 const FAREWELL: Duration = Duration::from_millis(100);
 
@@ -44,7 +47,10 @@ impl Connection {
         let tls = Tls::prepare(config)?;
         let opened = match Link::open(config, stop, tls.as_ref()) {
             Err(Failure::Tls(error)) if config.tls.mode == TlsMode::Preferred => {
-                log::warn!("{error}; going on without TLS, as mysql_ssl_mode=preferred allows");
+                log::warn!(
+                    "{error}; going on without TLS, as mysql_ssl_mode=preferred allows: rows come in clear, and only \
+                     verify_ca and verify_identity would tell an attack from a server that cannot"
+                );
                 Link::open(config, stop, None)
             }
             other => other,
@@ -69,6 +75,11 @@ impl Connection {
         self.link.greeting.connection_id
     }
 
+    /// The address that the server's name led to; none when the connection is gone.
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        self.link.peer_ip()
+    }
+
     /// The TLS version in use, such as `TLSv1_3`; none on a plain connection.
     pub fn tls_version(&self) -> Option<String> {
         self.link.tls_version()
@@ -81,6 +92,16 @@ impl Connection {
                 if error.server_errno().is_some() { error.about(sql) } else { error }
             },
         )
+    }
+
+    /// Says in which character set the server's answers shall come. Servers before 5.5.3 have no utf8mb4.
+    pub(super) fn set_names(&mut self, charset: &str) -> Result<(), SourceError> {
+        match self.query(&format!("SET NAMES {}", quote(charset))) {
+            Err(error) if error.server_errno() == Some(UNKNOWN_CHARSET) && charset == "utf8mb4" => {
+                self.query("SET NAMES 'utf8'").map(drop)
+            }
+            other => other.map(drop),
+        }
     }
 
     /// Asks whether the server is still there.
@@ -177,6 +198,15 @@ impl Drop for Connection {
             }
         }
     }
+}
+
+/// A string literal that means the same under every `sql_mode`.
+pub(super) fn quote(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\'' && byte != b'\\') {
+        return format!("'{text}'");
+    }
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("x'{digits}'")
 }
 
 /// `repl@%` as `'repl'@'%'`.

@@ -1,14 +1,13 @@
 //! The conversation with one server, packet by packet: greeting, TLS, login, and whatever follows.
 //!
-//! Keeps bytes, sequence numbers and deadlines in order. What the answers to commands mean is left to
-//! [`super::connection`] and [`super::binlog_stream`].
+//! Keeps bytes, sequence numbers and deadlines in order. The login itself is [`super::login`]'s; what the answers to
+//! commands mean is left to [`super::connection`] and [`super::binlog_stream`].
 
 use super::config::SourceConfig;
 use super::config::TlsMode;
 use super::error::SourceError;
 use super::refusal::Party;
 use super::refusal::When;
-use super::refusal::change_method;
 use super::refusal::server_error;
 use super::stream::Deadline;
 use super::stream::Received;
@@ -17,27 +16,23 @@ use super::stream::TICK;
 use super::stream::connect;
 use super::tls::HandshakeError;
 use super::tls::Tls;
+use super::tls::late_refusal;
 use crate::code::Code;
 use crate::config::Choice;
 use crate::stop::Stop;
-use crate::wire::auth::AuthError;
-use crate::wire::auth::AuthStep;
-use crate::wire::auth::Authenticator;
 use crate::wire::capability::CLIENT_DEPRECATE_EOF;
 use crate::wire::capability::CLIENT_SSL;
-use crate::wire::capability::COLLATION_UTF8MB4;
 use crate::wire::capability::WANTED;
 use crate::wire::handshake::Greeting;
 use crate::wire::handshake::LoginRequest;
 use crate::wire::packet::FrameBuf;
 use crate::wire::packet::put_packet;
 use crate::wire::response::ErrPacket;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The largest packet of a greeting and login, in bytes.
 const LOGIN_LIMIT: usize = 1 << 16;
-/// No login method needs more packets than this from the server.
-const LOGIN_ROUNDS: usize = 8;
 
 /// A connected socket with its place in the protocol.
 #[derive(Debug)]
@@ -93,12 +88,16 @@ impl Link {
         if let Some(tls) = tls {
             (link, encrypted) = link.encrypt(tls, &deadline)?;
         }
-        link.log_in(encrypted, &deadline)?;
+        link.log_in(encrypted, &deadline).map_err(|error| link.perhaps_our_certificate(error))?;
         Ok(link)
     }
 
     pub(super) fn tls_version(&self) -> Option<String> {
         self.stream.tls_version()
+    }
+
+    pub(super) fn peer_ip(&self) -> Option<IpAddr> {
+        self.stream.peer_ip()
     }
 
     /// Whether result sets come without EOF packets.
@@ -143,7 +142,8 @@ impl Link {
             Ok(Received::Closed) => {
                 Err(SourceError::lost(&self.place, what, &"the server closed the connection"))
             }
-            Err(error) => Err(SourceError::lost(&self.place, what, &error)),
+            Err(error) => Err(late_refusal(&self.place, &error)
+                .unwrap_or_else(|| SourceError::lost(&self.place, what, &error))),
         }
     }
 
@@ -162,6 +162,16 @@ impl Link {
         server_error(when, &Party { place: &self.place, account: &self.known_account() }, error)
     }
 
+    /// In TLS 1.3 a server that does not take our certificate may be gone before we have read why.
+    fn perhaps_our_certificate(&self, error: SourceError) -> SourceError {
+        if error.code() != Code::ConnectionLost || self.config.tls.cert.is_none() {
+            return error;
+        }
+        error.advise(
+            "the server may have refused the certificate of mysql_ssl_cert: its error log would say so",
+        )
+    }
+
     /// The greeting, which also says what the server can do.
     fn greet(&mut self, deadline: &Deadline) -> Result<(), SourceError> {
         self.await_packet("greeting", deadline)?;
@@ -178,7 +188,7 @@ impl Link {
         Ok(())
     }
 
-    fn capabilities(&self) -> u32 {
+    pub(super) fn capabilities(&self) -> u32 {
         self.greeting.capabilities & WANTED
     }
 
@@ -196,7 +206,7 @@ impl Link {
         }
         let request = LoginRequest {
             capabilities: self.capabilities() | CLIENT_SSL,
-            collation: COLLATION_UTF8MB4,
+            collation: self.collation(),
             ..Default::default()
         };
         self.send_packet(&request.encode_ssl_request(), "TLS handshake", deadline)?;
@@ -214,49 +224,5 @@ impl Link {
         };
         self.stream = Stream::encrypted(session, tcp);
         Ok((self, true))
-    }
-
-    fn log_in(&mut self, encrypted: bool, deadline: &Deadline) -> Result<(), SourceError> {
-        let password = self.config.password.reveal().as_bytes();
-        let mut auth =
-            Authenticator::new(password, &self.greeting.auth_plugin, &self.greeting.nonce, encrypted);
-        let login = LoginRequest {
-            capabilities: self.capabilities() | if encrypted { CLIENT_SSL } else { 0 },
-            collation: COLLATION_UTF8MB4,
-            user: self.config.user.as_bytes().to_vec(),
-            auth_response: auth.proof(),
-            auth_plugin: auth.plugin().name().to_string(),
-            attributes: vec![
-                ("program_name".to_string(), "fountain".to_string()),
-                ("_client_version".to_string(), env!("CARGO_PKG_VERSION").to_string()),
-            ],
-        };
-        self.send_packet(&login.encode(), "login", deadline)?;
-        for _ in 0..LOGIN_ROUNDS {
-            self.await_packet("answer to the login", deadline)?;
-            match auth.on_packet(self.frames.packet()) {
-                Ok(AuthStep::Send(payload)) => self.send_packet(&payload, "login", deadline)?,
-                Ok(AuthStep::Wait) => {}
-                Ok(AuthStep::Done) => return Ok(()),
-                Ok(AuthStep::Refused(error)) => return Err(self.server_error(When::Login, &error)),
-                Err(error) => return Err(self.auth_error(&error)),
-            }
-        }
-        Err(SourceError::protocol(&self.place, "answer to the login", &"it does not end"))
-    }
-
-    fn auth_error(&self, error: &AuthError) -> SourceError {
-        match error {
-            AuthError::Unsupported { .. } => {
-                let text = format!("{error}, which fountain does not speak");
-                SourceError::refused(Code::AuthUnsupported, &self.place, text)
-                    .advise(change_method(&self.known_account()))
-            }
-            AuthError::Key(_) => SourceError::refused(Code::AuthUnsupported, &self.place, error.to_string())
-                .advise("set mysql_ssl_mode=required: inside TLS no key is needed"),
-            AuthError::Unexpected { .. } | AuthError::Codec(_) => {
-                SourceError::protocol(&self.place, "answer to the login", error)
-            }
-        }
     }
 }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod connection;
 pub mod error;
 mod link;
+mod login;
 pub mod preflight;
 mod refusal;
 mod stream;

@@ -3,6 +3,8 @@
 
 use super::connection::Connection;
 use super::error::SourceError;
+use super::refusal::ITSELF_ADVICE;
+use super::refusal::LOG_BIN_ADVICE;
 use crate::code::Code;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,10 +81,13 @@ impl ServerFacts {
     fn new(place: &str, variables: BTreeMap<String, String>) -> Result<Self, SourceError> {
         let Some(server_id) = variables.get("server_id").and_then(|text| text.parse().ok()) else {
             let text = "the server does not tell its server_id";
-            return Err(SourceError::refused(Code::Unsupported, place, text));
+            return Err(SourceError::refused(Code::Unsupported, place, text).advise(ITSELF_ADVICE));
         };
-        // Nobody but MariaDB has replication domains.
-        let flavor = if variables.contains_key("gtid_domain_id") { Flavor::MariaDb } else { Flavor::MySql };
+        // Nobody but MariaDB has replication domains; 5.5 does not have them yet, but says what it is.
+        let told = ["version", "version_comment"].iter().filter_map(|name| variables.get(*name));
+        let named = told.map(|words| words.to_lowercase()).any(|words| words.contains("mariadb"));
+        let domains = variables.contains_key("gtid_domain_id");
+        let flavor = if domains || named { Flavor::MariaDb } else { Flavor::MySql };
         Ok(Self { place: place.to_string(), flavor, server_id, variables })
     }
 
@@ -120,9 +125,24 @@ impl ServerFacts {
         self.variable("gtid_mode").is_some_and(|mode| mode.eq_ignore_ascii_case("ON"))
     }
 
-    /// Whether the server streams by MariaDB GTIDs: all that know them do.
+    /// Whether the server knows MariaDB's GTIDs: since 10.0.
     pub fn has_mariadb_gtids(&self) -> bool {
-        self.flavor == Flavor::MariaDb
+        self.variables.contains_key("gtid_domain_id")
+    }
+
+    /// Other kinds of servers speak MySQL's protocol and write no binlog of its kind.
+    fn log_bin_advice(&self) -> &'static str {
+        const OTHERS: [(&str, &str); 3] = [
+            ("tidb", "this is TiDB, which has no MySQL binlog: TiCDC delivers its changes"),
+            (
+                "vitess",
+                "this is Vitess's gateway, which has no binlog: connect to the MySQL servers behind it",
+            ),
+            ("oceanbase", "this is OceanBase: connect to its binlog service"),
+        ];
+        let words = format!("{} {}", self.version(), self.variable("version_comment").unwrap_or(""));
+        let words = words.to_lowercase();
+        OTHERS.iter().find(|(word, _)| words.contains(word)).map_or(LOG_BIN_ADVICE, |(_, advice)| advice)
     }
 
     /// Refuses a replica's id that is the server's own.
@@ -143,7 +163,7 @@ impl ServerFacts {
                 &self.place,
                 "the server writes no binlog (log_bin=OFF)",
             )
-            .advise("set log_bin and server_id in the server's configuration file and restart it"));
+            .advise(self.log_bin_advice()));
         }
         match self.variable("binlog_format") {
             Some(format) if !format.eq_ignore_ascii_case("ROW") => {

@@ -23,6 +23,7 @@ use std::io;
 use std::io::ErrorKind;
 use std::io::Read;
 use std::io::Write;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::net::ToSocketAddrs;
@@ -120,6 +121,15 @@ impl Stream {
             Channel::Tcp(_) => None,
             Channel::Tls(tls) => tls.conn.protocol_version().map(|version| format!("{version:?}")),
         }
+    }
+
+    /// The server's address.
+    pub(super) fn peer_ip(&self) -> Option<IpAddr> {
+        let tcp = match &self.channel {
+            Channel::Tcp(tcp) => tcp,
+            Channel::Tls(tls) => &tls.sock,
+        };
+        tcp.peer_addr().ok().map(|address| address.ip())
     }
 
     /// One read that waits at most `wait`. Never loses bytes: what does not fit comes with the next call.

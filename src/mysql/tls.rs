@@ -1,8 +1,21 @@
 //! TLS towards a server, by rustls: which certificates count, and the handshake with a deadline.
 //!
 //! rustls speaks TLS 1.2 and 1.3 with modern ciphers. MySQL 5.6 and the yaSSL builds of 5.7 offer TLS 1.1 at most and
-//! cannot be reached this way.
+//! cannot be reached this way. What the modes promise:
+//!
+//! | mode | who listens | who can change packets on the way |
+//! |---|---|---|
+//! | `disabled` | sees rows | can pose as the server, and have the password where the method is not a signature |
+//! | `preferred`, `required` | sees nothing (`preferred`: unless the server has no TLS) | the same: any certificate is taken |
+//! | `verify_ca`, `verify_identity` | sees nothing | is found out |
 
+mod explain;
+mod pem;
+
+use self::explain::CERTIFICATE_ADVICE;
+use self::explain::explain;
+use self::pem::certificates;
+use self::pem::private_key;
 use super::config::SourceConfig;
 use super::config::TlsConfig;
 use super::config::TlsMode;
@@ -13,12 +26,10 @@ use super::stream::is_timeout;
 use crate::code::Code;
 use crate::config::Choice;
 use crate::stop::Stop;
-use rustls::CertificateError;
 use rustls::ClientConfig;
 use rustls::ClientConnection;
 use rustls::DigitallySignedStruct;
 use rustls::Error as TlsError;
-use rustls::PeerIncompatible;
 use rustls::RootCertStore;
 use rustls::SignatureScheme;
 use rustls::client::WebPkiServerVerifier;
@@ -29,23 +40,22 @@ use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::UnixTime;
-use rustls::pki_types::pem::PemObject;
 use rustls::server::ParsedCertificate;
 use std::io;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::TcpStream;
-use std::path::Path;
 use std::sync::Arc;
 
 /// What handshakes with one server need; made before connecting, so that a wrong file is told first.
 pub(super) struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    /// The name as messages call it.
+    host: String,
 }
 
 /// Why a handshake did not end well.
@@ -75,7 +85,7 @@ impl Tls {
             // Where the name does not count, an address keeps it out of the handshake.
             Err(_) => ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         };
-        Ok(Some(Self { config: Arc::new(client), name }))
+        Ok(Some(Self { config: Arc::new(client), name, host: config.bare_host().to_string() }))
     }
 
     /// Shakes hands over a fresh connection.
@@ -86,7 +96,7 @@ impl Tls {
         deadline: &Deadline,
         stop: &Stop,
     ) -> Result<ClientConnection, HandshakeError> {
-        let failed = |error: io::Error| HandshakeError::Disagreed(handshake_error(place, &error));
+        let failed = |error: io::Error| HandshakeError::Disagreed(handshake_error(place, &self.host, &error));
         let mut session = ClientConnection::new(self.config.clone(), self.name.clone())
             .map_err(|error| failed(io::Error::other(error)))?;
         while session.is_handshaking() {
@@ -122,48 +132,24 @@ pub(super) fn exchange(session: &mut ClientConnection, tcp: &mut TcpStream) -> i
 }
 
 /// A broken connection may be a restart of the server; a disagreement about TLS stays.
-fn handshake_error(place: &str, error: &io::Error) -> SourceError {
+fn handshake_error(place: &str, host: &str, error: &io::Error) -> SourceError {
     let kind = match error.get_ref() {
         Some(inner) if inner.is::<TlsError>() => Kind::Refused,
         _ => Kind::Retry,
     };
-    SourceError::new(Code::Tls, kind, place, format!("the TLS handshake failed: {}", explain(error)))
-}
-
-/// The usual causes in words; rustls' own else.
-fn explain(error: &io::Error) -> String {
-    if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
-        return "the server closed the connection (it may know no TLS newer than 1.1)".to_string();
-    }
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
-        Some(TlsError::InvalidCertificate(cause)) => explain_certificate(cause),
-        Some(TlsError::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13)) => {
-            "the server knows no TLS newer than 1.1 (MySQL 5.6 and early 5.7 do not)".to_string()
-        }
-        Some(other) => other.to_string(),
-        None => error.to_string(),
+    let explained = explain(error, host);
+    let told =
+        SourceError::new(Code::Tls, kind, place, format!("the TLS handshake failed: {}", explained.cause));
+    match explained.advice {
+        Some(advice) => told.advise(advice),
+        None => told,
     }
 }
 
-fn explain_certificate(cause: &CertificateError) -> String {
-    match cause {
-        CertificateError::UnknownIssuer => {
-            "the server's certificate does not come from the CA of mysql_ssl_ca".to_string()
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the server's certificate does not name this host among its alternative names; \
-             mysql_ssl_mode=verify_ca checks the CA alone"
-                .to_string()
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the server's certificate has expired".to_string()
-        }
-        // rustls has no name of its own for this one.
-        other if format!("{other:?}").contains("UnsupportedCertVersion") => {
-            "the server's certificate is of X.509 version 1, which cannot be verified".to_string()
-        }
-        other => format!("the server's certificate cannot be verified: {other:?}"),
-    }
+/// The error of a read that TLS 1.3 servers use to refuse our certificate; none for any other.
+pub(super) fn late_refusal(place: &str, error: &io::Error) -> Option<SourceError> {
+    let cause = explain::late_refusal(error)?;
+    Some(SourceError::refused(Code::Tls, place, cause).advise(CERTIFICATE_ADVICE))
 }
 
 fn client_config(tls: &TlsConfig) -> Result<ClientConfig, String> {
@@ -178,11 +164,15 @@ fn client_config(tls: &TlsConfig) -> Result<ClientConfig, String> {
         (None, None) => Ok(builder.with_no_client_auth()),
         (Some(cert), Some(key)) => {
             let certificates = certificates("mysql_ssl_cert", cert)?;
-            let key_der =
-                PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("mysql_ssl_key", key, error))?;
-            builder
-                .with_client_auth_cert(certificates, key_der)
-                .map_err(|error| format!("mysql_ssl_cert and mysql_ssl_key do not work together: {error}"))
+            let private_key = private_key("mysql_ssl_key", key)?;
+            builder.with_client_auth_cert(certificates, private_key).map_err(|error| match error {
+                TlsError::InconsistentKeys(_) => format!(
+                    "the key of mysql_ssl_key {} is not that of the certificate of mysql_ssl_cert {}",
+                    key.display(),
+                    cert.display()
+                ),
+                other => format!("mysql_ssl_cert and mysql_ssl_key do not work together: {other}"),
+            })
         }
         _ => Err("mysql_ssl_cert and mysql_ssl_key need each other".to_string()),
     }
@@ -213,16 +203,6 @@ fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn S
         TlsMode::VerifyCa => Arc::new(AnyName { full, roots, provider: provider.clone() }),
         _ => full,
     })
-}
-
-fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let list = read.map_err(|error| unreadable(key, path, error))?;
-    if list.is_empty() { Err(format!("{key} {}: holds no certificate", path.display())) } else { Ok(list) }
-}
-
-fn unreadable(key: &str, path: &Path, error: rustls::pki_types::pem::Error) -> String {
-    format!("{key} {}: {error}", path.display())
 }
 
 /// For `preferred` and `required`, which promise secrecy from listeners and nothing about who the server is. Not even
@@ -324,6 +304,7 @@ pub(super) mod testing {
     use rustls::ServerConfig;
     use rustls::ServerConnection;
     use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+    use rustls::pki_types::PrivateKeyDer;
     use rustls::pki_types::PrivatePkcs8KeyDer;
     use rustls::server::ClientHello;
     use rustls::server::ResolvesServerCert;

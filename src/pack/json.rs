@@ -6,10 +6,13 @@
 mod document;
 mod text;
 
+use crate::column::Charset;
 use crate::column::ColumnError;
 use crate::column::Value;
+use crate::column::compressed::Compressed;
 use crate::column::value::Bytes;
 use crate::column::value::Labels;
+use crate::column::value::Text;
 use crate::column::value::Vector;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -49,6 +52,7 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value<'_>, options: JsonOptions) -
         Value::Timestamp(timestamp) => quoted(out, |out| timestamp.write(out)),
         Value::Text(text) => text::write_text(out, text)?,
         Value::Bytes(bytes) => write_bytes(out, bytes)?,
+        Value::Compressed(compressed) => write_compressed(out, compressed)?,
         Value::Label(label) => write_string(out, label),
         Value::Labels(labels) => write_labels(out, labels),
         Value::Vector(vector) => write_vector(out, vector),
@@ -106,6 +110,14 @@ fn write_bytes(out: &mut Vec<u8>, bytes: &Bytes<'_>) -> Result<(), ColumnError> 
         _ => return Err(ColumnError::impossible("BINARY", "length", length as i64)),
     }
     write_base64(out, padded.get(..length).unwrap_or(&padded))
+}
+
+fn write_compressed(out: &mut Vec<u8>, compressed: &Compressed<'_>) -> Result<(), ColumnError> {
+    let bytes = compressed.unpack()?;
+    match compressed.charset() {
+        Charset::Binary => write_base64(out, &bytes),
+        charset => text::write_text(out, &Text { bytes: &bytes, charset }),
+    }
 }
 
 /// A string of base64 in the standard alphabet, padded.

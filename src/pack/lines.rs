@@ -305,6 +305,10 @@ impl LineWriter {
         json::write_string(out, &sql.database);
         out.extend_from_slice(b",\"sql\":");
         json::write_string(out, &String::from_utf8_lossy(text));
+        if let Some(set) = &sql.set {
+            out.extend_from_slice(b",\"set\":");
+            json::write_string(out, set);
+        }
         out.push(b',');
         self.begin_event(transaction, &sql.place, sql.server_id, sql.timestamp);
         self.end_line(out, numbers);

@@ -27,7 +27,12 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::message::Connected;
 use crate::pipeline::message::Message;
 use crate::pipeline::message::ReadOn;
+use crate::pipeline::patience::Next;
+use crate::pipeline::patience::Patience;
+use crate::pipeline::patience::Story;
 use crate::pipeline::replica::ReplicaIds;
+use crate::pipeline::reread::Passage;
+use crate::pipeline::reread::Reread;
 use crate::pipeline::session::Session;
 use crate::pipeline::session::source_config;
 use crate::pipeline::session::source_fault;
@@ -43,16 +48,15 @@ use crate::sync_point::ServerIdentity;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
+use log::Level;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 /// How long a read waits before stop and the rest are looked at.
 const POLL_TICK: Duration = Duration::from_millis(200);
-
-/// Streams that bring nothing are begun anew after at most so many times `data_source_try_interval`.
-const LONGEST_BACK_OFF: u32 = 20;
 
 /// How long rows in hand wait for the rest of an event of which a part has come.
 const HALF_EVENT_PATIENCE: Duration = Duration::from_millis(5);
@@ -71,8 +75,7 @@ pub struct Producer {
     pub current: usize,
     /// Where `--until` ends, once it is known.
     pub target: Option<Target>,
-    /// A row of a watched table has been read: from then on a refusal is retried.
-    pub seen_row: bool,
+    pub patience: Patience,
 }
 
 /// The producer's ends of the channels.
@@ -102,28 +105,16 @@ pub struct Ready {
 impl Producer {
     /// Connects, repeating whole rounds over the sources as long as that may help. `Ok(None)`: a stop was asked for.
     pub fn connect(&mut self, resume: Option<&Resume>) -> Result<Option<Ready>, Fault> {
-        let mut told: Option<Code> = None;
         loop {
-            match self.round(resume) {
+            let pause = match self.round(resume) {
                 Ok(ready) => return Ok(Some(ready)),
                 Err(_) if self.stop.requested() => return Ok(None),
-                Err(fault) => {
-                    let hopeless = match fault.cure {
-                        Cure::Stop => true,
-                        Cure::Refused => self.is_final_refusal(),
-                        Cure::Retry => self.until.is_some(),
-                    };
-                    if hopeless {
-                        return Err(fault);
-                    }
-                    // One line when the trouble begins or changes, not one for every try.
-                    if told != Some(fault.code) {
-                        log::error!("{fault}; trying again every {:?}", self.shard.repeat_resource_interval);
-                        told = Some(fault.code);
-                    }
-                }
-            }
-            if self.stop.wait(self.shard.repeat_resource_interval) {
+                Err(fault) => match self.patience.after_round(&fault) {
+                    Next::GiveUp => return Err(fault),
+                    Next::Again { pause, .. } => pause,
+                },
+            };
+            if self.stop.wait(pause) {
                 return Ok(None);
             }
         }
@@ -145,9 +136,7 @@ impl Producer {
                 }
                 Err(fault) if fault.cure == Cure::Stop => return Err(fault),
                 Err(fault) => {
-                    if count > 1 {
-                        log::warn!("{fault}");
-                    }
+                    self.patience.after_connect(index, &fault);
                     // What may pass by itself decides: as long as one source may come back, there is hope.
                     if worst
                         .as_ref()
@@ -182,24 +171,28 @@ impl Producer {
     /// Streams until it is over for good.
     pub fn run(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Fault> {
         let mut ready = ready;
-        let mut barren: u32 = 0;
         loop {
             let began = ready.dump.resume.clone();
             let identity = ready.session.identity();
-            let fault = match self.stream(ready, channels) {
+            let mut story = Story { advanced: false, served: false, dismissed: false, lived: Duration::ZERO };
+            let fault = match self.stream(ready, channels, &mut story) {
                 Ok(ended) => return Ok(ended),
+                Err(fault) if fault.cure == Cure::Stop => return Err(fault),
                 Err(fault) => fault,
             };
-            if fault.cure == Cure::Stop || fault.cure == Cure::Refused && self.is_final_refusal() {
-                return Err(fault);
-            }
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
-            barren = if resume.is_behind(&began) { 0 } else { barren.saturating_add(1) };
-            if self.until.is_some() && barren as usize > self.shard.sources.len() {
-                return Err(fault);
-            }
-            if self.stop.wait(self.pause_after(&fault, barren)) {
+            if self.stop.requested() {
                 return Ok(Ended::Stopped);
+            }
+            story.advanced = resume.is_behind(&began);
+            match self.patience.after_stream(&fault, story) {
+                Next::GiveUp => return Err(fault),
+                Next::Again { pause, elsewhere } => {
+                    self.current = (self.current + usize::from(elsewhere)) % self.shard.sources.len().max(1);
+                    if self.stop.wait(pause) {
+                        return Ok(Ended::Stopped);
+                    }
+                }
             }
             match self.connect(Some(&resume))? {
                 Some(next) => ready = next,
@@ -208,36 +201,11 @@ impl Producer {
         }
     }
 
-    /// Nobody waits for a server to change its mind before the first row, or with an end in sight.
-    fn is_final_refusal(&self) -> bool {
-        self.until.is_some() || !self.seen_row
-    }
-
-    /// Tells why a stream broke. The next one is asked for at once if the last one brought us on; a server that drops
-    /// every stream is not stormed, nor one for which we contend with another replica of our id.
-    fn pause_after(&self, fault: &Fault, barren: u32) -> Duration {
-        if self.stop.requested() {
-            return Duration::ZERO;
-        }
-        match fault.cure {
-            Cure::Retry if barren == 0 && fault.code != Code::ReplicaIdClash => {
-                log::warn!("{fault}; reconnecting");
-                Duration::ZERO
-            }
-            Cure::Retry => {
-                log::warn!("{fault}; reconnecting");
-                self.shard.data_source_try_interval * barren.clamp(1, LONGEST_BACK_OFF)
-            }
-            Cure::Refused | Cure::Stop => {
-                log::error!("{fault}; trying again every {:?}", self.shard.repeat_resource_interval);
-                self.shard.repeat_resource_interval
-            }
-        }
-    }
-
-    fn stream(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Fault> {
+    fn stream(&mut self, ready: Ready, channels: &Channels, story: &mut Story) -> Result<Ended, Fault> {
         let Ready { session, dump } = ready;
-        log::info!(
+        let level = if self.patience.connected(self.current) { Level::Info } else { Level::Debug };
+        log::log!(
+            level,
             "shard={} source={} connected: {} {}, server_id {}, {}, reading {}",
             self.shard.name,
             session.server,
@@ -268,10 +236,23 @@ impl Producer {
         let stream = BinlogStream::start(session.connection, &dump.request)
             .map_err(|error| source_fault(&self.shard.name, &error))?;
         let place = &dump.resume.frontier.place;
+        let reread = match &dump.request {
+            DumpRequest::Position { file, pos } => Reread::up_to(file, *pos),
+            DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => None,
+        };
+        if reread.is_some() {
+            log::info!(
+                "shard={} source={server} no dump can begin past 4 GiB: {} is read from its beginning up to {}",
+                self.shard.name,
+                place.file,
+                place.pos
+            );
+        }
         let mut streaming = Streaming {
             decoder: Decoder::new(announced(&stream)),
             assembler: Assembler::new(self.options.clone(), definitions, &place.file),
             tracker: PositionTracker::new(place.pos, holes),
+            reread,
             executed: dump.resume.frontier.executed.clone(),
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
@@ -280,11 +261,17 @@ impl Producer {
             }),
             stream,
             server,
+            dismissed: false,
+            served: false,
             batch: channels.spare.try_recv().unwrap_or_default(),
             channels,
         };
+        let began = Instant::now();
         let outcome = streaming.follow(self);
-        self.seen_row |= streaming.assembler.rows_events() > 0;
+        story.lived = began.elapsed();
+        story.served = streaming.stream.has_served();
+        story.dismissed = streaming.dismissed;
+        self.patience.note_rows(streaming.assembler.rows_events() > 0);
         outcome
     }
 }
@@ -312,10 +299,16 @@ struct Streaming<'a> {
     decoder: Decoder,
     assembler: Assembler<KnownDefinitions>,
     tracker: PositionTracker,
+    /// Set until a place past 4 GiB is reached.
+    reread: Option<Reread>,
     /// How far we are as a set, where the shard is followed by GTID.
     executed: Option<ExecutedGtids>,
     /// The file in which we resume, until a format description has proved that it is the one we mean.
     unproven: Option<Unproven>,
+    /// The server has ended the stream without a reason.
+    dismissed: bool,
+    /// That the first event has come is known to the shard's patience.
+    served: bool,
     batch: Batch,
     channels: &'a Channels,
 }
@@ -333,13 +326,22 @@ impl Streaming<'_> {
                 false => HALF_EVENT_PATIENCE,
             };
             let mut idle = false;
-            match self.stream.poll(wait).map_err(|error| source_fault(&producer.shard.name, &error))? {
+            let polled = match self.stream.poll(wait) {
+                Ok(polled) => polled,
+                Err(error) => {
+                    let fault = source_fault(&producer.shard.name, &error);
+                    // What came before it is delivered.
+                    return if self.hand_over(true) { Err(fault) } else { Ok(Ended::PackerGone) };
+                }
+            };
+            match polled {
                 Poll::Event(bytes) => {
                     let mut link = Link { channels: self.channels };
                     let taken = take_event(
                         bytes,
                         &mut self.decoder,
                         &mut self.tracker,
+                        &mut self.reread,
                         &mut self.assembler,
                         &mut self.batch,
                         &mut link,
@@ -353,6 +355,7 @@ impl Streaming<'_> {
                 }
                 Poll::Idle => idle = true,
                 Poll::End => {
+                    self.dismissed = true;
                     let text = "the server ended the stream; it shuts down, or another replica has our id";
                     return Err(self.fault(
                         producer,
@@ -360,6 +363,7 @@ impl Streaming<'_> {
                     ));
                 }
             }
+            self.note_served(producer);
             if let Err(error) = self.check_file_created() {
                 return Err(self.fault(producer, error));
             }
@@ -381,6 +385,15 @@ impl Streaming<'_> {
         }
         if let Some(target) = &mut producer.target {
             target.passed(gtid);
+        }
+    }
+
+    fn note_served(&mut self, producer: &mut Producer) {
+        if !self.served && self.stream.has_served() {
+            self.served = true;
+            if producer.patience.served() {
+                log::info!("shard={} source={} is read again", producer.shard.name, self.server);
+            }
         }
     }
 
@@ -429,21 +442,12 @@ impl Streaming<'_> {
         }
     }
 
-    /// The first format description of a stream tells whether the file is still the one we know. Binlogs that were reset
-    /// begin anew with the same names, and MySQL begins anew to count transactions: resumed there, we would take the first
-    /// new ones for those that we have had.
+    /// The first format description of a stream tells whether the file is still the one we know.
     fn check_file_created(&mut self) -> Result<(), ChangeError> {
         let Some((file, created)) = self.assembler.file_created() else { return Ok(()) };
         match self.unproven.take() {
-            Some(unproven) if !unproven.agrees(file, created) => Err(ChangeError::new(
-                Code::PointForeign,
-                format!(
-                    "the point lies in {} begun at {} (seconds since 1970), the server sends {file} begun at {created}: its \
-                     binlogs were reset or restored since; copy the tables anew and start behind them",
-                    unproven.file, unproven.created
-                ),
-            )),
-            _ => Ok(()),
+            Some(unproven) => unproven.prove(file, created),
+            None => Ok(()),
         }
     }
 }
@@ -452,22 +456,30 @@ fn take_event(
     bytes: &[u8],
     decoder: &mut Decoder,
     tracker: &mut PositionTracker,
+    reread: &mut Option<Reread>,
     assembler: &mut Assembler<KnownDefinitions>,
     batch: &mut Batch,
     link: &mut Link<'_>,
 ) -> Result<(), ChangeError> {
-    let (header, event) = decoder.decode(bytes)?;
+    let (mut header, mut event) = decoder.decode(bytes)?;
     if let Event::Heartbeat(heartbeat) = &event
         && *heartbeat.file == **assembler.file()
     {
         tracker.heartbeat(heartbeat);
     }
-    if let Event::MariadbGtidList(_) = &event {
-        tracker.search_came_to(&header);
-    }
     let span = tracker.advance(&header)?;
     if let Event::Rotate(rotate) = &event {
         tracker.reset(rotate.position);
+    }
+    if let Some(place) = reread {
+        match place.take(&mut header, &mut event, span)? {
+            Passage::On => {}
+            Passage::Over => return Ok(()),
+            Passage::Arrived => {
+                *reread = None;
+                return Ok(());
+            }
+        }
     }
     assembler.accept(decoder, (header, event), span, batch, link)
 }

@@ -19,6 +19,7 @@ use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::packer::PackRhythm;
 use crate::pipeline::packer::Packer;
+use crate::pipeline::patience::Patience;
 use crate::pipeline::producer::Channels;
 use crate::pipeline::producer::Ended;
 use crate::pipeline::producer::Producer;
@@ -75,6 +76,7 @@ fn producer(
         Some(path) => Some(read_schema_file(path)?),
         None => None,
     };
+    let patience = Patience::new(shard, until.is_some());
     Ok(Producer {
         shard: shard.clone(),
         stop: stop.clone(),
@@ -89,7 +91,7 @@ fn producer(
         ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
         current: 0,
         target: None,
-        seen_row: false,
+        patience,
     })
 }
 

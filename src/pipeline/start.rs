@@ -14,6 +14,7 @@ use crate::config::ShardConfig;
 use crate::config::StartWithoutPoint;
 use crate::mysql::binlog_index::BinlogEnd;
 use crate::mysql::binlog_index::binlog_files;
+use crate::mysql::binlog_index::first_binlog_file;
 use crate::mysql::binlog_stream::DumpRequest;
 use crate::mysql::error::SourceError;
 use crate::mysql::preflight::Flavor;
@@ -180,7 +181,11 @@ impl Planning<'_> {
     fn check_position(&mut self, place: &Place) -> Result<(), Fault> {
         let wanted = BinlogPosition { file: place.file.to_string(), pos: place.pos };
         let fault = self.source_fault();
-        let files = binlog_files(&mut self.session.connection).map_err(&fault)?;
+        let files = match binlog_files(&mut self.session.connection) {
+            // Old servers tell them to SUPER alone. The dump's own error 1236 tells then what is missing.
+            Err(error) if error.code() == Code::RightMissing => None,
+            other => Some(other.map_err(&fault)?),
+        };
         let end = BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(&fault)?;
         let last = BinlogPosition { file: end.file, pos: end.pos };
         if wanted > last {
@@ -192,6 +197,7 @@ impl Planning<'_> {
                 ),
             ));
         }
+        let Some(files) = files else { return Ok(()) };
         match files.iter().find(|entry| entry.name == wanted.file) {
             Some(entry) if entry.size.is_some_and(|size| wanted.pos > size) && entry.name != last.file => {
                 Err(self.refused(
@@ -288,8 +294,8 @@ impl Planning<'_> {
             }
             Way::Position => {
                 const FIRST_EVENT: u64 = 4;
-                match binlog_files(&mut self.session.connection).map_err(self.source_fault())?.first() {
-                    Some(entry) => self.begin_by_position(&entry.name, FIRST_EVENT),
+                match first_binlog_file(&mut self.session.connection).map_err(self.source_fault())? {
+                    Some(file) => self.begin_by_position(&file, FIRST_EVENT),
                     None => Err(self.refused(Code::BinlogOff, "the server has no binlog files")),
                 }
             }

@@ -8,6 +8,7 @@ use crate::binlog::table_metadata::ColumnMetadata;
 use crate::code::Code;
 use crate::column::Charset;
 use crate::column::ColumnError;
+use crate::column::ColumnFault;
 use crate::column::ColumnFormat;
 use crate::column::ColumnSpec;
 use crate::column::compatible::compatible;
@@ -21,6 +22,9 @@ use crate::schema::plan::TablePlan;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+
+/// A column's type as it is declared, and its character set.
+type Declaration = (DeclaredType, Option<Charset>);
 
 static NEXT_PLAN: AtomicU64 = AtomicU64::new(0);
 
@@ -93,14 +97,41 @@ impl<'a> LoggedTable<'a> {
                 .zip(&self.metadata.columns)
                 .any(|(logged, said)| may_be_disguised(*logged, said))
         };
-        named && !(self.flavor == Flavor::MariaDb && ambiguous())
+        let told = !(self.flavor == Flavor::MariaDb && ambiguous()) && self.unknown_collation().is_none();
+        named && told && self.walks_alone()
     }
 
-    /// The plan for rows that are only counted: types alone.
-    pub fn walking_plan(&self) -> Result<TablePlan, ResolveError> {
+    /// A collation id of the event that no table of ours has: an installation's own, or a newer server's.
+    fn unknown_collation(&self) -> Option<u32> {
+        let ids = self.metadata.columns.iter().filter_map(|said| said.collation);
+        ids.into_iter().find(|id| self.charset_of_id(*id).is_none())
+    }
+
+    fn charset_of_id(&self, id: u32) -> Option<Charset> {
+        match self.flavor {
+            Flavor::MySql => Charset::from_mysql_collation_id(id),
+            Flavor::MariaDb => Charset::from_collation_id(id),
+        }
+    }
+
+    /// Whether the event tells how long every value is.
+    ///
+    /// What it does not tell are the digits of MariaDB's old TIME, DATETIME and TIMESTAMP (tables made before 10.1, or
+    /// under `mysql56_temporal_format=OFF`): they are logged as if they had none, and are longer by them.
+    pub fn walks_alone(&self) -> bool {
+        self.flavor != Flavor::MariaDb || !self.types.iter().any(|(type_code, _)| is_old_temporal(*type_code))
+    }
+
+    /// The plan for rows that are only counted: types alone, unless [`Self::walks_alone`] says no.
+    pub fn walking_plan(&self, definition: Option<&TableDefinition>) -> Result<TablePlan, ResolveError> {
+        let declared = self.declared(definition)?;
         let mut columns = Vec::with_capacity(self.types.len());
         for (index, (type_code, metadata)) in self.types.iter().enumerate() {
-            let format = ColumnFormat::walking(&ColumnSpec::new(*type_code, *metadata));
+            let mut spec = ColumnSpec::new(*type_code, *metadata);
+            if let Some((declared, charset)) = declared.as_ref().and_then(|declared| declared.get(index)) {
+                spec.declare(declared, *charset);
+            }
+            let format = ColumnFormat::walking(&spec);
             let name = ordinal_name(index);
             let format = format.map_err(|error| self.column_error(&name, &error))?;
             columns.push(PlannedColumn { name, format });
@@ -110,7 +141,7 @@ impl<'a> LoggedTable<'a> {
 
     /// The plan for rows that are delivered.
     pub fn plan(&self, definition: Option<&TableDefinition>) -> Result<TablePlan, ResolveError> {
-        let declared = definition.map(|definition| self.check(definition)).transpose()?;
+        let declared = self.declared(definition)?;
         let mut columns = Vec::with_capacity(self.types.len());
         for (index, (type_code, metadata)) in self.types.iter().enumerate() {
             let said = self.metadata.columns.get(index);
@@ -126,6 +157,7 @@ impl<'a> LoggedTable<'a> {
             }
             let format = said
                 .map_or(Ok(()), |said| self.apply_metadata(&mut spec, said))
+                .and_then(|()| refuse_unknown_charset(&spec, defined))
                 .and_then(|()| ColumnFormat::new(&spec))
                 .map_err(|error| self.column_error(&name, &error))?;
             columns.push(PlannedColumn { name, format });
@@ -149,21 +181,15 @@ impl<'a> LoggedTable<'a> {
         if let Some(unsigned) = said.unsigned {
             spec.unsigned = unsigned;
         }
-        let charset = said.collation.and_then(|id| match self.flavor {
-            Flavor::MySql => Charset::from_mysql_collation_id(id),
-            Flavor::MariaDb => Charset::from_collation_id(id),
-        });
-        if charset.is_some() {
-            spec.charset = charset;
+        if let Some(id) = said.collation {
+            match self.charset_of_id(id).or(spec.charset) {
+                Some(charset) => spec.charset = Some(charset),
+                None => return Err(ColumnFault::Collation { id }.into()),
+            }
         }
         if let Some(labels) = &said.labels {
             let charset = spec.charset.unwrap_or(Charset::Utf8mb4);
-            charset.check_supported()?;
-            // A label that is invalid in its own set cannot have come from the server; show what can be shown.
-            let text = |label: &Vec<u8>| {
-                charset.to_string(label).unwrap_or_else(|_| String::from_utf8_lossy(label).into_owned())
-            };
-            spec.labels = Some(labels.iter().map(text).collect());
+            spec.labels = Some(labels.iter().map(|label| charset.to_string_lossy(label)).collect());
         }
         Ok(())
     }
@@ -184,11 +210,37 @@ impl<'a> LoggedTable<'a> {
         }
     }
 
-    /// The definition's columns, read and compared with what was logged.
-    fn check(
+    fn declared(
         &self,
-        definition: &TableDefinition,
-    ) -> Result<Vec<(DeclaredType, Option<Charset>)>, ResolveError> {
+        definition: Option<&TableDefinition>,
+    ) -> Result<Option<Vec<Declaration>>, ResolveError> {
+        match definition {
+            Some(definition) => self.check(definition).map(Some),
+            None if self.walks_alone() => Ok(None),
+            None => Err(self.unknown_fraction()),
+        }
+    }
+
+    fn unknown_fraction(&self) -> ResolveError {
+        let is_old = |(_, (type_code, _)): &(usize, &(u8, u16))| is_old_temporal(*type_code);
+        let old = self.types.iter().enumerate().find(is_old);
+        let (index, name) = old.map_or((0, ""), |(index, (code, _))| (index, type_code::name(*code)));
+        ResolveError {
+            code: Code::Unsupported,
+            text: format!(
+                "{}.{}: column {} is a {name} in MariaDB's form of before 10.1; how long its values are only the table's \
+                 definition tells, and none is known: supply it by schema_file (cat: --schema), give a server that has the \
+                 table, or leave out this part of the log; ALTER TABLE … FORCE under mysql56_temporal_format=ON cures it \
+                 for rows to come",
+                self.database,
+                self.table,
+                ordinal_name(index),
+            ),
+        }
+    }
+
+    /// The definition's columns, read and compared with what was logged.
+    fn check(&self, definition: &TableDefinition) -> Result<Vec<Declaration>, ResolveError> {
         if definition.columns.len() != self.types.len() {
             let (logged, defined) = (self.types.len(), definition.columns.len());
             return Err(self
@@ -199,7 +251,7 @@ impl<'a> LoggedTable<'a> {
         {
             let parsed = declared::parse(&column.column_type)
                 .map_err(|error| self.column_error(&column.name, &error))?;
-            let charset = charset_of(column).map_err(|error| self.column_error(&column.name, &error))?;
+            let charset = column.charset.as_deref().and_then(Charset::from_name);
             if !compatible(&parsed, charset, *type_code, *metadata) {
                 let logged = logged_text(*type_code, *metadata);
                 let problem = format!(
@@ -252,6 +304,10 @@ impl<'a> LoggedTable<'a> {
     }
 }
 
+fn is_old_temporal(type_code: u8) -> bool {
+    matches!(type_code, type_code::TIME | type_code::DATETIME | type_code::TIMESTAMP)
+}
+
 fn may_be_disguised((type_code, metadata): (u8, u16), said: &ColumnMetadata) -> bool {
     let real = type_code::RealType::new(type_code, metadata);
     let binary = said.collation.is_none_or(|id| Charset::from_collation_id(id) == Some(Charset::Binary));
@@ -260,10 +316,11 @@ fn may_be_disguised((type_code, metadata): (u8, u16), said: &ColumnMetadata) -> 
     binary && (fixed || variable)
 }
 
-fn charset_of(column: &ColumnDefinition) -> Result<Option<Charset>, ColumnError> {
-    match &column.charset {
-        None => Ok(None),
-        Some(name) => Ok(Charset::from_name(name)),
+/// Neither the event nor the definition says what the bytes mean: a set that an installation has added itself.
+fn refuse_unknown_charset(spec: &ColumnSpec, defined: Option<&ColumnDefinition>) -> Result<(), ColumnError> {
+    match (spec.charset, defined.and_then(|defined| defined.charset.as_ref())) {
+        (None, Some(name)) => Err(ColumnFault::Charset { name: name.clone() }.into()),
+        _ => Ok(()),
     }
 }
 

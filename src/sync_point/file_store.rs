@@ -12,6 +12,8 @@ use crate::sync_point::folder::check_shard_name;
 use crate::sync_point::folder::make_folder;
 use crate::sync_point::folder::sync_folder;
 use crate::sync_point::lock::FolderLock;
+use crate::sync_point::old_files;
+use crate::sync_point::old_files::FoundPoint;
 use crate::sync_point::trace::PointTrace;
 use std::fs;
 use std::fs::File;
@@ -103,6 +105,10 @@ impl SyncPointStore for FileStore {
         self.held = record.as_ref().map(Held::of);
         self.looked = true;
         Ok(record)
+    }
+
+    fn load_old(&mut self) -> Result<Option<FoundPoint>, StoreError> {
+        old_files::find(&self.place.folder, &self.place.shard)
     }
 
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError> {

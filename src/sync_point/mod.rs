@@ -12,13 +12,16 @@ mod executed_text;
 pub mod file_store;
 pub mod folder;
 pub mod lock;
+pub mod old_files;
 pub mod record;
 pub mod sealed;
+pub mod text;
 pub mod trace;
 
 use crate::binlog::ExecutedGtids;
 use crate::code::Code;
 use crate::sync_point::folder::FolderError;
+use crate::sync_point::old_files::FoundPoint;
 use crate::sync_point::sealed::hex_crc32;
 use serde::Deserialize;
 use serde::Serialize;
@@ -111,6 +114,8 @@ pub struct PointRecord {
 /// without a point over one with a point: nothing goes back quietly.
 pub trait SyncPointStore: Send {
     fn load(&mut self) -> Result<Option<PointRecord>, StoreError>;
+    /// What the original Fountain left of this shard, for when `load` has answered `None`. It is not changed.
+    fn load_old(&mut self) -> Result<Option<FoundPoint>, StoreError>;
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError>;
 }
 

@@ -1,26 +1,27 @@
-//! Proving a password: `mysql_native_password`, `caching_sha2_password` and `sha256_password`, as a state machine that
-//! takes the server's packets and says what to send.
+//! Proving a password, as a state machine that takes the server's packets and says what to send: the methods of MySQL
+//! (`mysql_native_password`, `caching_sha2_password`, `sha256_password`), of MariaDB (`client_ed25519`, `parsec`), and
+//! those that want the password itself (`mysql_clear_password`, `dialog`). What they send is [`super::proof`]'s.
 //!
 //! The password itself is sent only inside TLS, or encrypted with the server's RSA key.
 
-use super::handshake::trim_nonce;
+use super::proof::LONG_NONCE;
+pub use super::proof::caching_sha2_scramble;
+use super::proof::ed25519_signature;
+use super::proof::encrypted_password;
+pub use super::proof::native_scramble;
+use super::proof::parsec_answer;
+use super::proof::with_zero;
 use super::response::ERR;
 use super::response::ErrPacket;
 use super::response::OK;
 use super::response::one_line;
 use crate::codec::CodecError;
 use crate::codec::Reader;
-use aws_lc_rs::rsa::OAEP_SHA1_MGF1SHA1;
-use aws_lc_rs::rsa::OaepPublicEncryptingKey;
-use aws_lc_rs::rsa::PublicEncryptingKey;
-use rustls::pki_types::SubjectPublicKeyInfoDer;
-use rustls::pki_types::pem::PemObject;
-use sha1::Digest;
-use sha1::Sha1;
-use sha2::Sha256;
 use std::fmt;
 
 const MORE: u8 = 0x01;
+/// "Protocol::AuthNextFactor", MySQL 8.0.27 and later.
+const NEXT_FACTOR: u8 = 0x02;
 const SWITCH: u8 = 0xfe;
 
 /// After the scramble: the server remembered it, or needs the password.
@@ -29,6 +30,9 @@ const FULL: u8 = 4;
 /// "Send your RSA key", each method in its own byte.
 const CACHING_SHA2_KEY_REQUEST: u8 = 2;
 const SHA256_KEY_REQUEST: u8 = 1;
+/// The kind of a `dialog` question, and the bit that says that none follows (MariaDB's `auth_dialog.c`).
+const PASSWORD_QUESTION: u8 = 4;
+const LAST_QUESTION: u8 = 1;
 
 /// A login method that fountain speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,19 +40,49 @@ pub enum Plugin {
     Native,
     CachingSha2,
     Sha256,
+    Ed25519,
+    Parsec,
+    /// The password itself: LDAP, PAM and others behind the server check it.
+    Clear,
+    /// The password itself, as the answer to one question: MariaDB's and Percona's PAM.
+    Dialog,
 }
 
 impl Plugin {
+    const ALL: [Self; 7] = [
+        Self::Native,
+        Self::CachingSha2,
+        Self::Sha256,
+        Self::Ed25519,
+        Self::Parsec,
+        Self::Clear,
+        Self::Dialog,
+    ];
+
+    /// The name on the wire, which is the client side's: the server's own `ed25519` is `client_ed25519` here.
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "mysql_native_password",
             Self::CachingSha2 => "caching_sha2_password",
             Self::Sha256 => "sha256_password",
+            Self::Ed25519 => "client_ed25519",
+            Self::Parsec => "parsec",
+            Self::Clear => "mysql_clear_password",
+            Self::Dialog => "dialog",
         }
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Native, Self::CachingSha2, Self::Sha256].into_iter().find(|plugin| plugin.name() == name)
+        Self::ALL.into_iter().find(|plugin| plugin.name() == name)
+    }
+
+    /// Whether the greeting's 20 random bytes are all that the first proof needs.
+    fn begins_with_the_login(self) -> bool {
+        matches!(self, Self::Native | Self::CachingSha2 | Self::Sha256)
+    }
+
+    fn sends_the_password(self) -> bool {
+        matches!(self, Self::Clear | Self::Dialog)
     }
 }
 
@@ -58,6 +92,18 @@ pub enum AuthError {
     /// The account uses a login method that fountain does not speak.
     Unsupported {
         plugin: String,
+    },
+    /// The method sends the password as it is, and the connection is not encrypted.
+    NeedsTls {
+        plugin: Plugin,
+    },
+    /// The password was right, and the account wants something else besides.
+    SecondFactor {
+        plugin: String,
+    },
+    /// Something other than the password is asked for.
+    Question {
+        text: String,
     },
     /// The server's RSA key, or the password under it, cannot be used.
     Key(&'static str),
@@ -72,6 +118,19 @@ impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsupported { plugin } => write!(f, "the account uses the login method {plugin}"),
+            Self::NeedsTls { plugin } => {
+                let name = plugin.name();
+                write!(
+                    f,
+                    "the login method {name} sends the password itself, and the connection is not encrypted"
+                )
+            }
+            Self::SecondFactor { plugin } => {
+                write!(f, "the account asks for a second factor after the password, by the method {plugin}")
+            }
+            Self::Question { text } => {
+                write!(f, "the account's login asks for more than the password: {text:?}")
+            }
             Self::Key(why) => write!(f, "{why}"),
             Self::Unexpected { first } => write!(f, "packet 0x{first:02x} in the middle of a login"),
             Self::Codec(error) => write!(f, "{error}"),
@@ -112,6 +171,17 @@ impl fmt::Debug for AuthStep {
     }
 }
 
+/// What a packet that belongs to the method itself holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// A word about our proof, or a question.
+    Word,
+    /// The RSA key that we asked for.
+    RsaKey,
+    /// parsec's salt that we asked for.
+    ExtSalt,
+}
+
 /// One login attempt.
 pub struct Authenticator {
     password: Vec<u8>,
@@ -119,16 +189,24 @@ pub struct Authenticator {
     secure: bool,
     plugin: Plugin,
     nonce: Vec<u8>,
-    /// The server's RSA key has been asked for and comes next.
-    key_awaited: bool,
+    expected: Expected,
+    /// A question of `dialog` has had its answer.
+    answered: bool,
 }
 
 impl Authenticator {
-    /// `proposed` and `nonce` come from the greeting. A proposal we do not speak is answered with the oldest method:
-    /// what counts is the account's own method, and the server switches to that.
+    /// `proposed` and `nonce` come from the greeting. A proposal that does not begin with the login is answered with
+    /// the oldest method: what counts is the account's own method, and the server switches to that.
     pub fn new(password: &[u8], proposed: &str, nonce: &[u8], secure: bool) -> Self {
-        let plugin = Plugin::from_name(proposed).unwrap_or(Plugin::Native);
-        Self { password: password.to_vec(), secure, plugin, nonce: nonce.to_vec(), key_awaited: false }
+        let plugin = Plugin::from_name(proposed).filter(|plugin| plugin.begins_with_the_login());
+        Self {
+            password: password.to_vec(),
+            secure,
+            plugin: plugin.unwrap_or(Plugin::Native),
+            nonce: nonce.to_vec(),
+            expected: Expected::Word,
+            answered: false,
+        }
     }
 
     /// The method in use.
@@ -141,10 +219,19 @@ impl Authenticator {
         match self.plugin {
             Plugin::Native => native_scramble(&self.password, &self.nonce),
             Plugin::CachingSha2 => caching_sha2_scramble(&self.password, &self.nonce),
-            Plugin::Sha256 if self.password.is_empty() || self.secure => self.password_with_zero(),
+            Plugin::Sha256 if self.password.is_empty() || self.secure => with_zero(&self.password),
             Plugin::Sha256 => {
-                self.key_awaited = true;
+                self.expected = Expected::RsaKey;
                 vec![SHA256_KEY_REQUEST]
+            }
+            Plugin::Ed25519 => ed25519_signature(&self.password, &self.nonce),
+            Plugin::Parsec => {
+                self.expected = Expected::ExtSalt;
+                Vec::new()
+            }
+            Plugin::Clear | Plugin::Dialog => {
+                self.answered = true;
+                with_zero(&self.password)
             }
         }
     }
@@ -157,7 +244,12 @@ impl Authenticator {
             ERR => Ok(AuthStep::Refused(ErrPacket::parse(payload)?)),
             SWITCH => self.switch(r),
             MORE => self.more(r.rest()),
-            first => Err(AuthError::Unexpected { first }),
+            NEXT_FACTOR if self.plugin != Plugin::Dialog => {
+                let plugin = one_line(r.nul_terminated("next factor: method")?);
+                Err(AuthError::SecondFactor { plugin })
+            }
+            // MariaDB puts MORE only before what could be mistaken: sql_acl.cc, server_mpvio_write_packet().
+            _ => self.more(payload),
         }
     }
 
@@ -170,76 +262,66 @@ impl Authenticator {
         let Some(plugin) = Plugin::from_name(&name) else {
             return Err(AuthError::Unsupported { plugin: name });
         };
+        if plugin.sends_the_password() && !self.secure {
+            return Err(AuthError::NeedsTls { plugin });
+        }
         self.plugin = plugin;
-        self.nonce = r.rest().to_vec();
-        trim_nonce(&mut self.nonce);
-        self.key_awaited = false;
+        self.expected = Expected::Word;
+        self.answered = false;
+        match plugin {
+            Plugin::Native | Plugin::CachingSha2 | Plugin::Sha256 => {
+                self.nonce = r.rest().to_vec();
+                // 20 bytes and a zero that does not count.
+                self.nonce.truncate(20);
+            }
+            Plugin::Ed25519 | Plugin::Parsec => {
+                self.nonce = r.take(LONG_NONCE, "login switch: nonce")?.to_vec();
+            }
+            Plugin::Clear => {}
+            Plugin::Dialog if r.is_empty() => {}
+            Plugin::Dialog => return self.answer(r.rest()),
+        }
         Ok(AuthStep::Send(self.proof()))
     }
 
     /// "Protocol::AuthMoreData": what it means depends on the method and on what was asked.
     fn more(&mut self, data: &[u8]) -> Result<AuthStep, AuthError> {
-        if self.key_awaited {
-            self.key_awaited = false;
-            return self.encrypted_password(data).map(AuthStep::Send);
+        match std::mem::replace(&mut self.expected, Expected::Word) {
+            Expected::RsaKey => {
+                return encrypted_password(&self.password, &self.nonce, data).map(AuthStep::Send);
+            }
+            Expected::ExtSalt => {
+                return parsec_answer(&self.password, data, &self.nonce, &random()?).map(AuthStep::Send);
+            }
+            Expected::Word => {}
         }
         match (self.plugin, data) {
             (Plugin::CachingSha2, [FAST_OK]) => Ok(AuthStep::Wait),
-            (Plugin::CachingSha2, [FULL]) if self.secure => Ok(AuthStep::Send(self.password_with_zero())),
+            (Plugin::CachingSha2, [FULL]) if self.secure => Ok(AuthStep::Send(with_zero(&self.password))),
             (Plugin::CachingSha2, [FULL]) => {
-                self.key_awaited = true;
+                self.expected = Expected::RsaKey;
                 Ok(AuthStep::Send(vec![CACHING_SHA2_KEY_REQUEST]))
             }
+            (Plugin::Dialog, question) => self.answer(question),
             _ => Err(AuthError::Unexpected { first: MORE }),
         }
     }
 
-    fn password_with_zero(&self) -> Vec<u8> {
-        let mut text = self.password.clone();
-        text.push(0);
-        text
-    }
-
-    /// RSA-OAEP (SHA-1) over the password XOR the nonce, which keeps a recorded answer from being played again.
-    fn encrypted_password(&self, pem: &[u8]) -> Result<Vec<u8>, AuthError> {
-        let key = SubjectPublicKeyInfoDer::from_pem_slice(pem)
-            .map_err(|_| AuthError::Key("the server's RSA key is no public key in PEM form"))?;
-        let key = PublicEncryptingKey::from_der(&key)
-            .map_err(|_| AuthError::Key("the server's RSA key cannot be used (2048 to 8192 bits are)"))?;
-        let key = OaepPublicEncryptingKey::new(key)
-            .map_err(|_| AuthError::Key("the server's RSA key is broken"))?;
-        let mut text = self.password_with_zero();
-        for (byte, mask) in text.iter_mut().zip(self.nonce.iter().cycle()) {
-            *byte ^= mask;
+    /// A question of `dialog`: its kind, its text. We know one answer, and to one question.
+    fn answer(&mut self, question: &[u8]) -> Result<AuthStep, AuthError> {
+        let mut r = Reader::new(question);
+        let kind = r.u8("question: kind")?;
+        if kind & !LAST_QUESTION != PASSWORD_QUESTION || self.answered {
+            return Err(AuthError::Question { text: one_line(r.rest()) });
         }
-        let mut out = vec![0; key.ciphertext_size()];
-        let length = key
-            .encrypt(&OAEP_SHA1_MGF1SHA1, &text, &mut out, None)
-            .map_err(|_| AuthError::Key("the password is too long for the server's RSA key"))?
-            .len();
-        out.truncate(length);
-        Ok(out)
+        Ok(AuthStep::Send(self.proof()))
     }
 }
 
-/// `SHA1(password) XOR SHA1(nonce + SHA1(SHA1(password)))`; nothing for no password.
-pub fn native_scramble(password: &[u8], nonce: &[u8]) -> Vec<u8> {
-    if password.is_empty() {
-        return Vec::new();
-    }
-    let once = Sha1::digest(password);
-    let mixed = Sha1::new().chain_update(nonce).chain_update(Sha1::digest(once)).finalize();
-    once.iter().zip(mixed).map(|(a, b)| a ^ b).collect()
-}
-
-/// `SHA256(password) XOR SHA256(SHA256(SHA256(password)) + nonce)`; nothing for no password.
-pub fn caching_sha2_scramble(password: &[u8], nonce: &[u8]) -> Vec<u8> {
-    if password.is_empty() {
-        return Vec::new();
-    }
-    let once = Sha256::digest(password);
-    let mixed = Sha256::new().chain_update(Sha256::digest(once)).chain_update(nonce).finalize();
-    once.iter().zip(mixed).map(|(a, b)| a ^ b).collect()
+fn random() -> Result<[u8; LONG_NONCE], AuthError> {
+    let mut bytes = [0; LONG_NONCE];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| AuthError::Key("this machine gives no random bytes"))?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -248,40 +330,14 @@ mod tests {
     use aws_lc_rs::encoding::AsDer;
     use aws_lc_rs::encoding::PublicKeyX509Der;
     use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::rsa::OAEP_SHA1_MGF1SHA1;
     use aws_lc_rs::rsa::OaepPrivateDecryptingKey;
     use aws_lc_rs::rsa::PrivateDecryptingKey;
+    use aws_lc_rs::signature::ED25519;
+    use aws_lc_rs::signature::UnparsedPublicKey;
     use base64::Engine;
 
     const NONCE: &[u8] = b"abcdefghijklmnopqrst";
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    #[test]
-    fn scrambles_undo_with_what_the_server_stores() {
-        // The server keeps SHA1(SHA1(password)) and gets SHA1(password) back out of the scramble.
-        let stored = Sha1::digest(Sha1::digest(b"secret"));
-        let mask = Sha1::new().chain_update(NONCE).chain_update(stored).finalize();
-        let once: Vec<u8> = native_scramble(b"secret", NONCE).iter().zip(mask).map(|(a, b)| a ^ b).collect();
-        assert_eq!(Sha1::digest(&once), stored);
-        let stored = Sha256::digest(Sha256::digest(b"secret"));
-        let mask = Sha256::new().chain_update(stored).chain_update(NONCE).finalize();
-        let once: Vec<u8> =
-            caching_sha2_scramble(b"secret", NONCE).iter().zip(mask).map(|(a, b)| a ^ b).collect();
-        assert_eq!(Sha256::digest(&once), stored);
-        assert!(native_scramble(b"", NONCE).is_empty() && caching_sha2_scramble(b"", NONCE).is_empty());
-    }
-
-    #[test]
-    fn known_scrambles() {
-        // Python: sha1/sha256 of hashlib over the formulas of the manual.
-        assert_eq!(hex(&native_scramble(b"secret", NONCE)), "8817c50fa779daef010ee7577825b0847df9842e");
-        assert_eq!(
-            hex(&caching_sha2_scramble(b"secret", NONCE)),
-            "c76e2898612a4cf042c77fa8c4702c4c64c0c2c557c53c4d75595aaa6abae809"
-        );
-    }
 
     #[test]
     fn the_fast_path_sends_nothing_more() {
@@ -342,8 +398,77 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(unsupported(&[SWITCH]), "mysql_old_password");
-        assert_eq!(unsupported(b"\xfeclient_ed25519\0xyz"), "client_ed25519");
-        assert_eq!(unsupported(b"\xfemysql_clear_password\0"), "mysql_clear_password");
+        assert_eq!(unsupported(b"\xfeauth_gssapi_client\0xyz"), "auth_gssapi_client");
+        assert_eq!(unsupported(b"\xfemysql_old_password\0abcdefgh"), "mysql_old_password");
+    }
+
+    /// One nonce in 256 ends in a zero that counts.
+    #[test]
+    fn mariadbs_methods_sign_all_32_bytes_of_the_nonce() {
+        let nonce = [&[9; 31][..], &[0]].concat();
+        let switch = |name: &str| [&[SWITCH][..], name.as_bytes(), &[0], &nonce].concat();
+        let mut auth = Authenticator::new(b"secret", "mysql_native_password", NONCE, false);
+        let expected = ed25519_signature(b"secret", &nonce);
+        assert_eq!(auth.on_packet(&switch("client_ed25519")), Ok(AuthStep::Send(expected)));
+        assert_eq!(auth.on_packet(&switch("parsec")), Ok(AuthStep::Send(Vec::new())), "asks for the salt");
+        let salt = [&b"P\0"[..], &[5; 18]].concat();
+        let Ok(AuthStep::Send(sent)) = auth.on_packet(&salt) else { panic!("no answer to the salt") };
+        // Python: the public key of ed25519's seed pbkdf2_hmac("sha512", b"secret", bytes([5] * 18), 1024, 32).
+        let mut seed = [0; 32];
+        let rounds = std::num::NonZeroU32::new(1024).unwrap();
+        aws_lc_rs::pbkdf2::derive(
+            aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA512,
+            rounds,
+            &[5; 18],
+            b"secret",
+            &mut seed,
+        );
+        let public = ed25519_dalek::SigningKey::from_bytes(&seed).verifying_key().to_bytes();
+        let (own, signature) = sent.split_at(LONG_NONCE);
+        UnparsedPublicKey::new(&ED25519, public).verify(&[&nonce[..], own].concat(), signature).unwrap();
+        assert!(auth.on_packet(&salt).is_err(), "nobody asked twice");
+        for name in ["client_ed25519", "parsec"] {
+            let short = [&[SWITCH][..], name.as_bytes(), &[0], &nonce[..31]].concat();
+            assert!(auth.on_packet(&short).is_err());
+        }
+    }
+
+    #[test]
+    fn a_method_that_sends_the_password_needs_tls_and_gives_it_once() {
+        let clear = &b"\xfemysql_clear_password\0"[..];
+        let dialog = &b"\xfedialog\0\x04Password: "[..];
+        for packet in [clear, dialog] {
+            let mut plain = Authenticator::new(b"pw", "mysql_native_password", NONCE, false);
+            assert!(matches!(plain.on_packet(packet), Err(AuthError::NeedsTls { .. })));
+            let mut auth = Authenticator::new(b"pw", "mysql_native_password", NONCE, true);
+            assert_eq!(auth.on_packet(packet), Ok(AuthStep::Send(b"pw\0".to_vec())));
+        }
+        let mut auth = Authenticator::new(b"pw", "", NONCE, true);
+        auth.on_packet(dialog).unwrap();
+        let more = auth.on_packet(b"\x05One-time code: ").unwrap_err().to_string();
+        assert_eq!(more, "the account's login asks for more than the password: \"One-time code:\"");
+        assert!(matches!(auth.on_packet(b"\xfedialog\0\x03Name?"), Err(AuthError::Question { .. })));
+        let mut auth = Authenticator::new(b"pw", "", NONCE, true);
+        assert_eq!(auth.on_packet(b"\xfedialog\0"), Ok(AuthStep::Send(b"pw\0".to_vec())));
+        assert!(matches!(auth.on_packet(b"\x02Name?"), Err(AuthError::Question { .. })));
+    }
+
+    #[test]
+    fn a_method_that_needs_more_than_the_greeting_waits_for_its_switch() {
+        for name in ["client_ed25519", "parsec", "mysql_clear_password", "dialog", "nonsense", ""] {
+            let mut auth = Authenticator::new(b"pw", name, NONCE, true);
+            assert_eq!((auth.plugin(), auth.proof().len()), (Plugin::Native, 20), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_second_factor_is_refused_by_its_name() {
+        let mut auth = Authenticator::new(b"pw", "caching_sha2_password", NONCE, true);
+        let error = auth.on_packet(b"\x02authentication_webauthn_client\0xyz").unwrap_err().to_string();
+        assert!(
+            error.contains("second factor") && error.contains("authentication_webauthn_client"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Greeting {
 }
 
 /// Takes the terminating zero off a nonce: 20 bytes count.
-pub(super) fn trim_nonce(nonce: &mut Vec<u8>) {
+fn trim_nonce(nonce: &mut Vec<u8>) {
     if nonce.len() > 20 && nonce.last() == Some(&0) {
         nonce.pop();
     }
@@ -282,6 +282,20 @@ mod tests {
         assert_eq!(read.mariadb_capabilities, 0x1d);
         greeting.server_version = "9.7.1\n\x1b[2J".into();
         assert_eq!(Greeting::parse(&greeting.encode()).unwrap().server_version, "9.7.1  [2J");
+    }
+
+    /// The manual's example of MySQL 5.5.2, which has no login methods to choose from: nothing follows the nonce.
+    #[test]
+    fn a_greeting_without_login_methods() {
+        let bytes =
+            b"\x0a5.5.2-m2\0\x0b\0\0\0dvH@I-CJ\0\xff\xf7\x08\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0*4d|cZwk4^]:\0";
+        let greeting = Greeting::parse(bytes).unwrap();
+        assert_eq!((greeting.server_version.as_str(), greeting.connection_id), ("5.5.2-m2", 11));
+        assert_eq!(greeting.nonce, b"dvH@I-CJ*4d|cZwk4^]:");
+        assert_eq!((greeting.capabilities, greeting.auth_plugin.as_str()), (0xf7ff, ""));
+        for cut in 0..bytes.len() {
+            assert!(Greeting::parse(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
     }
 
     #[test]

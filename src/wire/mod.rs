@@ -13,4 +13,5 @@ pub mod capability;
 pub mod command;
 pub mod handshake;
 pub mod packet;
+pub mod proof;
 pub mod response;

@@ -13,6 +13,9 @@ pub const OK: u8 = 0x00;
 const NULL: u8 = 0xfb;
 const LOCAL_INFILE: u8 = 0xfb;
 const EOF: u8 = 0xfe;
+/// The number of an ERR packet that is none: MariaDB's "Progress Reporting", sent in the middle of an answer to clients that
+/// ask for it, and by some proxies to others.
+const PROGRESS: u16 = 0xffff;
 /// The first byte of an ERR packet.
 pub const ERR: u8 = 0xff;
 /// MYSQL_TYPE_VAR_STRING: every column of a result set that [`encode_result_set`] makes.
@@ -80,6 +83,12 @@ impl ErrPacket {
     /// Whether a payload is an ERR packet.
     pub fn is(payload: &[u8]) -> bool {
         payload.first() == Some(&ERR)
+    }
+
+    /// Whether a payload only looks like an ERR packet: MariaDB tells how far a long statement is.
+    pub fn is_progress(payload: &[u8]) -> bool {
+        let [low, high] = PROGRESS.to_le_bytes();
+        payload.starts_with(&[ERR, low, high])
     }
 
     pub fn parse(payload: &[u8]) -> Result<Self, CodecError> {
@@ -234,6 +243,9 @@ impl ResponseReader {
 
     /// Takes the next packet of the answer.
     pub fn on_packet(&mut self, payload: &[u8]) -> Result<Progress, ResponseError> {
+        if ErrPacket::is_progress(payload) {
+            return Ok(Progress::More);
+        }
         // A row cannot start with 0xFF: no length does.
         if ErrPacket::is(payload) {
             return Ok(Progress::Refused(ErrPacket::parse(payload)?));

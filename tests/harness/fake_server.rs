@@ -5,6 +5,10 @@
 //! Use it by `#[path = "harness/fake_server.rs"] mod fake_server;`.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+#[path = "fake_server/tls.rs"]
+pub mod tls;
+
+use self::tls::Wire;
 use fountain::mysql::SourceConfig;
 use fountain::secret::Secret;
 use fountain::wire::auth::native_scramble;
@@ -13,6 +17,7 @@ use fountain::wire::capability::CLIENT_SSL;
 use fountain::wire::capability::WANTED;
 use fountain::wire::command::Command;
 use fountain::wire::handshake::Greeting;
+use fountain::wire::handshake::LOGIN_HEADER;
 use fountain::wire::handshake::LoginRequest;
 use fountain::wire::handshake::is_ssl_request;
 use fountain::wire::packet::FrameBuf;
@@ -36,6 +41,8 @@ use std::time::Duration;
 
 pub const USER: &str = "repl";
 pub const PASSWORD: &str = "replpw";
+/// The random bytes of every greeting.
+pub const NONCE: &[u8; 20] = b"abcdefghijklmnopqrst";
 /// How often waiting threads look whether the test is over.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -49,8 +56,14 @@ pub struct Script {
     pub lacks: u32,
     /// Said instead of the greeting.
     pub instead_of_greeting: Option<ErrPacket>,
+    /// The greeting as bytes, where [`Greeting`] would make other ones.
+    pub raw_greeting: Option<Vec<u8>>,
     /// Said instead of judging the password.
     pub login: Option<Act>,
+    /// Done instead of judging the password: what the server sends, and what the client must answer to it.
+    pub exchanges: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Speaks TLS, and offers it.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Answers to statements, by how they begin; the last one that fits counts.
     pub answers: Vec<(String, Act)>,
     /// What happens after COM_REGISTER_SLAVE instead of an OK.
@@ -81,6 +94,8 @@ pub enum Act {
     Raw(Vec<u8>),
     Eof,
     Sleep(Duration),
+    /// New keys for TLS 1.3.
+    RefreshKeys,
     End(End),
 }
 
@@ -105,7 +120,10 @@ impl Default for Script {
             offers: 0,
             lacks: 0,
             instead_of_greeting: None,
+            raw_greeting: None,
             login: None,
+            exchanges: Vec::new(),
+            tls: None,
             answers: answers.into_iter().map(|(sql, act)| (sql.to_string(), act)).collect(),
             register: None,
             dump: Vec::new(),
@@ -155,7 +173,11 @@ impl FakeServer {
 
     /// Serves the first connection by the first script, and so on; the last script serves all that come later.
     pub fn start_many(scripts: Vec<Script>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::serve(TcpListener::bind("127.0.0.1:0").expect("a free port"), scripts)
+    }
+
+    /// As `start_many`, on a listener of the caller's.
+    pub fn serve(listener: TcpListener, scripts: Vec<Script>) -> Self {
         let port = listener.local_addr().expect("an address").port();
         listener.set_nonblocking(true).expect("a listener that does not block");
         let (over, heard) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
@@ -226,12 +248,14 @@ impl Drop for FakeServer {
 struct Gone;
 
 struct Session {
-    stream: TcpStream,
+    stream: Wire,
     script: Script,
     frames: FrameBuf,
     over: Arc<AtomicBool>,
     heard: Arc<Mutex<Vec<String>>>,
     sent: usize,
+    /// So many bytes may be read before it is known whether TLS begins behind them.
+    readable: Option<usize>,
     deprecate_eof: bool,
 }
 
@@ -241,7 +265,9 @@ impl Session {
         stream.set_read_timeout(Some(TICK)).expect("a read timeout");
         stream.set_write_timeout(Some(TICK)).expect("a write timeout");
         stream.set_nodelay(true).expect("no delay");
-        Self { stream, script, frames: FrameBuf::new(1 << 24), over, heard, sent: 0, deprecate_eof: false }
+        let (stream, frames) = (Wire::Plain(stream), FrameBuf::new(1 << 24));
+        let readable = script.tls.as_ref().map(|_| 4 + LOGIN_HEADER);
+        Self { stream, script, frames, over, heard, sent: 0, readable, deprecate_eof: false }
     }
 
     fn run(&mut self) {
@@ -254,28 +280,42 @@ impl Session {
         if let Some(error) = self.script.instead_of_greeting.clone() {
             return self.act(&Act::Error(error)).and(Err(Gone));
         }
-        let nonce: Vec<u8> = (b'a'..=b't').collect();
-        let greeting = Greeting {
+        let nonce: Vec<u8> = NONCE.to_vec();
+        let offers = self.script.offers | if self.script.tls.is_some() { CLIENT_SSL } else { 0 };
+        let mut greeting = Greeting {
             server_version: self.script.version.clone(),
             connection_id: 7,
             nonce: nonce.clone(),
-            capabilities: (WANTED | self.script.offers) & !self.script.lacks,
+            capabilities: (WANTED | offers) & !self.script.lacks,
             mariadb_capabilities: 0,
             collation: 45,
             status: 2,
             auth_plugin: self.script.auth_plugin.clone(),
         };
-        self.send_packet(&greeting.encode())?;
-        let packet = self.read_packet()?;
+        match self.script.raw_greeting.clone() {
+            Some(bytes) => {
+                greeting = Greeting::parse(&bytes).expect("a greeting");
+                self.send_packet(&bytes)?;
+            }
+            None => self.send_packet(&greeting.encode())?,
+        }
+        let nonce = greeting.nonce.clone();
+        let mut packet = self.read_packet()?;
         if is_ssl_request(&packet) {
             assert!(greeting.capabilities & CLIENT_SSL != 0, "nobody offered TLS");
             self.note("SSL");
-            return Err(Gone);
+            let Some(tls) = self.script.tls.clone() else { return Err(Gone) };
+            self.stream.encrypt(tls);
+            packet = self.read_packet()?;
         }
         let login = LoginRequest::parse(&packet).expect("a login");
+        self.note_login(&login);
         self.deprecate_eof = login.capabilities & CLIENT_DEPRECATE_EOF != 0;
         if let Some(act) = self.script.login.clone() {
             return self.act(&act);
+        }
+        if !self.script.exchanges.is_empty() {
+            return self.exchange();
         }
         let known = login.user == USER.as_bytes();
         if known && login.auth_response == native_scramble(PASSWORD.as_bytes(), &nonce) {
@@ -284,6 +324,17 @@ impl Session {
         let user = String::from_utf8_lossy(&login.user).into_owned();
         let text = format!("Access denied for user '{user}'@'127.0.0.1' (using password: YES)");
         self.act(&Act::Error(ErrPacket::new(1045, "28000", &text))).and(Err(Gone))
+    }
+
+    fn exchange(&mut self) -> Result<(), Gone> {
+        for (sends, answer) in self.script.exchanges.clone() {
+            self.send_packet(&sends)?;
+            if self.read_packet()? != answer {
+                let error = ErrPacket::new(1045, "28000", "Access denied: another answer was expected");
+                return self.act(&Act::Error(error)).and(Err(Gone));
+            }
+        }
+        self.act(&Act::Ok)
     }
 
     fn serve_command(&mut self) -> Result<(), Gone> {
@@ -327,6 +378,10 @@ impl Session {
             Act::Packet(payload) => self.send_packet(payload),
             Act::Raw(bytes) => self.send(bytes),
             Act::Eof => self.send_packet(&encode_eof(0)),
+            Act::RefreshKeys => {
+                self.stream.refresh_keys();
+                Ok(())
+            }
             Act::Sleep(time) => {
                 std::thread::sleep(*time);
                 Ok(())
@@ -347,8 +402,12 @@ impl Session {
     fn send(&mut self, bytes: &[u8]) -> Result<(), Gone> {
         let allowed = self.script.end.map_or(bytes.len(), |(limit, _)| bytes.len().min(limit - self.sent));
         let mut rest = &bytes[..allowed];
-        while !rest.is_empty() {
-            match self.stream.write(rest) {
+        // TLS may keep back what was written, so there is a flush at the end.
+        loop {
+            let outcome =
+                if rest.is_empty() { self.stream.flush().map(|()| 0) } else { self.stream.write(rest) };
+            match outcome {
+                Ok(_) if rest.is_empty() => break,
                 Ok(count) => rest = &rest[count..],
                 Err(error) if is_timeout(&error) && !self.over.load(Ordering::Relaxed) => {}
                 Err(_) => return Err(Gone),
@@ -380,15 +439,27 @@ impl Session {
 
     fn read_some(&mut self) -> Result<(), Gone> {
         loop {
-            match self.stream.read(self.frames.spare()) {
+            let spare = self.frames.spare();
+            let room = self.readable.map_or(spare.len(), |left| left.min(spare.len()));
+            match self.stream.read(&mut spare[..room]) {
                 Ok(0) => return Err(Gone),
                 Ok(count) => {
                     self.frames.filled(count);
+                    // A login is longer than the request for TLS, which has no more than these bytes.
+                    self.readable = self.readable.map(|left| left - count).filter(|left| *left > 0);
                     return Ok(());
                 }
                 Err(error) if is_timeout(&error) && !self.over.load(Ordering::Relaxed) => {}
                 Err(_) => return Err(Gone),
             }
+        }
+    }
+
+    /// Only for tests that script the login: the others count what comes after it.
+    fn note_login(&self, login: &LoginRequest) {
+        if !self.script.exchanges.is_empty() || self.script.raw_greeting.is_some() {
+            let user = String::from_utf8_lossy(&login.user);
+            self.note(&format!("LOGIN {user} by {:?}, collation {}", login.auth_plugin, login.collation));
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Borders {
     rest: Option<Place>,
     ended: Option<AnyGtid>,
     begun: u64,
+    /// In a relay log another file or connection has begun inside of a transaction, and nothing has come behind it.
+    interrupted: bool,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,15 @@ struct Open {
 
 impl Borders {
     pub fn new(file: &str) -> Self {
-        Self { file: file.into(), open: None, announced: None, rest: None, ended: None, begun: 0 }
+        Self {
+            file: file.into(),
+            open: None,
+            announced: None,
+            rest: None,
+            ended: None,
+            begun: 0,
+            interrupted: false,
+        }
     }
 
     pub fn file(&self) -> &Arc<str> {
@@ -100,7 +110,11 @@ impl Borders {
         gtid: Option<TransactionGtid>,
         committed_us: Option<u64>,
         at: At<'_>,
+        batch: &mut Batch,
     ) -> Result<(), ChangeError> {
+        if std::mem::take(&mut self.interrupted) {
+            self.end_torn(at, batch);
+        }
         if !self.is_outside() {
             return Err(unended());
         }
@@ -117,6 +131,9 @@ impl Borders {
 
     /// BEGIN, or what stands for it.
     pub fn begin(&mut self, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+        if std::mem::take(&mut self.interrupted) && self.open.is_some() {
+            self.end_torn(at, batch);
+        }
         if self.open.is_some() {
             return Err(unended());
         }
@@ -124,8 +141,15 @@ impl Borders {
         Ok(())
     }
 
+    /// A relay log goes on in another file, or over another connection, maybe inside of a transaction. A replica that
+    /// follows positions goes on where it was, one that follows GTIDs is sent the whole transaction again.
+    pub fn interrupt(&mut self) {
+        self.interrupted = !self.is_outside();
+    }
+
     /// Begins a transaction unless one is open already.
     pub fn ensure_begun(&mut self, at: At<'_>, batch: &mut Batch) {
+        self.interrupted = false;
         if self.open.is_none() {
             self.open_transaction(false, at, batch);
         }

@@ -4,8 +4,10 @@
 //! consumed, or it stops the shard; nothing falls through.
 
 mod borders;
+mod readings;
 mod refusals;
 mod rows;
+mod session;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ use crate::change::tables::Definitions;
 use crate::change::tables::Tables;
 use crate::schema::filter::Filter;
 use borders::Borders;
+use session::SessionSettings;
 use std::sync::Arc;
 
 /// What is delivered besides rows, and what is taken for an error.
@@ -73,10 +76,14 @@ pub struct Assembler<D> {
     options: AssemblerOptions,
     tables: Tables<D>,
     borders: Borders,
+    /// For the statement to come.
+    session: SessionSettings,
     /// Who wrote the file, by its format description.
     flavor: Flavor,
     /// The last format description: the file it stands in, and when that was begun (seconds since 1970).
     file_created: Option<(Arc<str>, u32)>,
+    /// The events come from a replica's relay logs.
+    relayed: bool,
     /// Row events of watched tables handed on so far.
     rows_events: u64,
 }
@@ -95,8 +102,10 @@ impl<D: Definitions> Assembler<D> {
             options,
             tables: Tables::new(definitions),
             borders: Borders::new(file),
+            session: SessionSettings::default(),
             flavor: Flavor::default(),
             file_created: None,
+            relayed: false,
             rows_events: 0,
         }
     }
@@ -109,6 +118,11 @@ impl<D: Definitions> Assembler<D> {
     /// Another file begins (for callers that read files themselves).
     pub fn begin_file(&mut self, file: &str) {
         self.borders.begin_file(file);
+    }
+
+    /// The file is a relay log: it may begin and end inside of a transaction.
+    pub fn in_relay_log(&mut self) {
+        self.relayed = true;
     }
 
     /// Outside of a transaction: where the next event starts.
@@ -150,10 +164,14 @@ impl<D: Definitions> Assembler<D> {
         hand_over: &mut dyn HandOver,
     ) -> Result<(), ChangeError> {
         let at = At { header: &header, pos: span.start, next: span.end };
-        if let Event::Payload(payload) = event {
-            return self.payload(decoder, payload, at, batch, hand_over);
+        match event {
+            Event::Payload(payload) => self.payload(decoder, payload, at, batch, hand_over),
+            Event::MariadbCompressed(compressed) => {
+                let unpacked = compressed.unpack(self.options.max_event_bytes)?;
+                self.event(&compressed.with(&unpacked), at, batch)
+            }
+            event => self.event(&event, at, batch),
         }
-        self.event(&event, at, batch)
     }
 
     /// The events of a compressed transaction all stand at the place of the event that holds them.
@@ -182,7 +200,7 @@ impl<D: Definitions> Assembler<D> {
             Event::Rotate(rotate) => self.rotate(rotate, batch),
             Event::Gtid(event) => {
                 let gtid = event.gtid.map(|gtid| TransactionGtid::new(AnyGtid::Mysql(gtid)));
-                self.borders.announce(gtid, event.original_commit_timestamp, at)?;
+                self.borders.announce(gtid, event.original_commit_timestamp, at, batch)?;
             }
             Event::MariadbGtid(gtid) => self.mariadb_gtid(gtid, at, batch)?,
             Event::Query(query) => self.query(query, at, batch)?,
@@ -194,24 +212,29 @@ impl<D: Definitions> Assembler<D> {
                 self.tables.map(map, &self.options.filter)?;
             }
             Event::Rows(rows) => self.rows(rows, at, batch)?,
+            Event::StatementContext(context) => {
+                if self.options.statement_dml == StatementDml::Deliver {
+                    self.session.add(context, self.flavor)?;
+                }
+                self.borders.pass(at, batch);
+            }
             Event::StatementLoad(load) => self.statement_load(load, at, batch)?,
             Event::PreviousGtids(set) => self.gtids_before(GtidsBefore::Mysql(set.clone()), at, batch),
             Event::MariadbGtidList(list) => self.mariadb_gtid_list(list, at, batch),
             Event::Heartbeat(heartbeat) => self.heartbeat(heartbeat, at, batch),
             Event::Incident(incident) => return Err(refusals::incident(incident)),
-            Event::Payload(_) => return Err(refusals::payload_in_payload()),
-            Event::MariadbStartEncryption(_) => return Err(refusals::encrypted()),
-            Event::MariadbCompressed { event_type } => return Err(refusals::mariadb_compressed(*event_type)),
+            Event::Payload(_) | Event::MariadbCompressed(_) => return Err(refusals::payload_in_payload()),
             Event::MariadbPartialRows(_) => return Err(refusals::mariadb_partial_rows()),
             Event::Unknown { event_type, .. } => return Err(refusals::unknown(*event_type)),
-            // These say nothing about rows: they move the place only.
+            // These say nothing about rows: they move the place only. (The server decrypts for its replicas, and tells of
+            // the encryption all the same; encrypted files are refused where they are read.)
             Event::RowsQuery(_)
             | Event::Stop
-            | Event::StatementContext(_)
             | Event::TransactionContext(_)
             | Event::ViewChange(_)
             | Event::Ignorable { .. }
             | Event::MariadbAnnotateRows(_)
+            | Event::MariadbStartEncryption(_)
             | Event::MariadbBinlogCheckpoint(_) => self.borders.pass(at, batch),
         }
         if self.borders.is_outside() {
@@ -223,8 +246,13 @@ impl<D: Definitions> Assembler<D> {
     fn format_description(&mut self, description: &FormatDescription<'_>, at: At<'_>, batch: &mut Batch) {
         log::debug!("{}: written by {}", self.file(), description.server_version);
         self.flavor = description.flavor;
-        if !at.header.is_artificial() {
-            self.file_begins(description, at, batch);
+        // The replica's own, or the source's that it copied: only a source that was started anew breaks off.
+        let goes_on = self.relayed
+            && (description.created == 0 || at.header.is_of_relay_log() || at.header.is_artificial());
+        match goes_on {
+            true => self.borders.interrupt(),
+            false if at.header.is_artificial() => {}
+            false => self.file_begins(description, at, batch),
         }
         let file = Arc::clone(self.file());
         let created = at.header.timestamp;
@@ -263,7 +291,7 @@ impl<D: Definitions> Assembler<D> {
         batch: &mut Batch,
     ) -> Result<(), ChangeError> {
         let gtid = TransactionGtid::new(AnyGtid::Mariadb(event.gtid));
-        self.borders.announce(Some(gtid), None, at)?;
+        self.borders.announce(Some(gtid), None, at, batch)?;
         match event.flags & gtid_flags::STANDALONE {
             0 => self.borders.begin(at, batch),
             _ => Ok(()),

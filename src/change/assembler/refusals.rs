@@ -17,23 +17,7 @@ pub fn incident(incident: &Incident<'_>) -> ChangeError {
 }
 
 pub fn payload_in_payload() -> ChangeError {
-    ChangeError::new(Code::BadEvent, "a compressed transaction inside another one")
-}
-
-pub fn encrypted() -> ChangeError {
-    ChangeError::new(
-        Code::Encrypted,
-        "the server encrypts its binlog files; read them from the server (fountain run) instead of from disk",
-    )
-}
-
-pub fn mariadb_compressed(event_type: u8) -> ChangeError {
-    ChangeError::new(
-        Code::Unsupported,
-        format!(
-            "MariaDB compressed event (type {event_type}): not in this version; SET GLOBAL log_bin_compress=OFF"
-        ),
-    )
+    ChangeError::new(Code::BadEvent, "a compressed event inside another one")
 }
 
 pub fn mariadb_partial_rows() -> ChangeError {

@@ -1,12 +1,13 @@
 //! What was logged as text: the ends of transactions, DDL, and changes of rows whose rows nobody knows.
 
-use crate::binlog::Flavor;
 use crate::binlog::Query;
+use crate::binlog::query::QueryStatus;
 use crate::binlog::statement::StatementLoad;
 use crate::change::assembler::Assembler;
 use crate::change::assembler::At;
 use crate::change::assembler::DispatchDdl;
 use crate::change::assembler::StatementDml;
+use crate::change::assembler::readings::Readings;
 use crate::change::batch::Batch;
 use crate::change::batch::Item;
 use crate::change::batch::Outcome;
@@ -21,8 +22,6 @@ use crate::change::sql::Sql;
 use crate::change::sql::Statement;
 use crate::change::tables::Definitions;
 use crate::code::Code;
-use crate::column::Charset;
-use std::borrow::Cow;
 
 /// Bits of [`crate::binlog::query::QueryStatus::mariadb_gtid_flags`]: with `binlog_alter_two_phase` an ALTER is logged
 /// when it starts and again, whole, when it commits or is rolled back (`Gtid_log_event::FL_START_ALTER_E1` and
@@ -38,13 +37,16 @@ impl<D: Definitions> Assembler<D> {
         batch: &mut Batch,
     ) -> Result<(), ChangeError> {
         let status = query.status();
-        let text = statement_text(query, self.flavor);
-        let sql = Sql {
-            text: &text,
-            database: &String::from_utf8_lossy(query.database),
-            quoting: Quoting::of_sql_mode(status.sql_mode.unwrap_or(0)),
+        let readings = Readings::of(query, self.flavor);
+        let database = String::from_utf8_lossy(query.database);
+        let quoting = Quoting::of_sql_mode(status.sql_mode.unwrap_or(0));
+        let sql = Sql { text: &readings.likely, database: &database, quoting };
+        let other = readings.other.as_deref().map(|text| Sql { text, ..sql });
+        let statement = match (sql::classify(sql), other) {
+            (Statement::Unknown, Some(other)) => sql::classify(other),
+            (statement, _) => statement,
         };
-        match sql::classify(sql) {
+        match statement {
             Statement::Begin | Statement::XaStart => self.borders.begin(at, batch)?,
             Statement::Commit | Statement::XaCommit => self.borders.end(Outcome::Commit, at, batch),
             Statement::Rollback | Statement::XaRollback => self.borders.end(Outcome::Rollback, at, batch),
@@ -62,27 +64,33 @@ impl<D: Definitions> Assembler<D> {
             Statement::ReleaseSavepoint | Statement::XaEnd => self.borders.pass(at, batch),
             Statement::Ddl(ddl) => {
                 let changes = status.mariadb_gtid_flags.unwrap_or(0) & (START_ALTER | ROLLBACK_ALTER) == 0;
+                let otherwise = other.map(sql::classify);
+                let ddl = match otherwise {
+                    Some(Statement::Ddl(otherwise)) if self.delivers_ddl(&otherwise) => otherwise,
+                    _ => ddl,
+                };
                 self.ddl(&ddl, sql, changes, at, batch);
             }
             // Sessions that log statements do so between BEGIN and COMMIT.
             Statement::DeleteAll(table) if !self.borders.is_open() => {
                 self.ddl(&Ddl::Tables(vec![table]), sql, true, at, batch);
             }
-            Statement::Dml | Statement::DeleteAll(_) => self.statement_dml(sql, at, batch)?,
+            Statement::Dml | Statement::DeleteAll(_) => self.statement_dml(sql, &status, at, batch)?,
             Statement::Account | Statement::Harmless => self.borders.end_if_alone(at, batch),
             Statement::Nothing if self.borders.is_open() || self.borders.is_outside() => {
                 self.borders.pass(at, batch);
             }
             // It is all that there is behind its GTID event.
             Statement::Nothing => self.borders.end(Outcome::Commit, at, batch),
-            Statement::Unknown => self.unknown_statement(sql, at, batch)?,
+            Statement::Unknown => self.unknown_statement(sql, &status, at, batch)?,
         }
+        self.session.forget();
         Ok(())
     }
 
     fn ddl(&mut self, ddl: &Ddl, sql: Sql<'_>, changes: bool, at: At<'_>, batch: &mut Batch) {
         if changes && self.delivers_ddl(ddl) {
-            self.deliver_text(SqlOp::Ddl, sql, at, batch);
+            self.deliver_text(SqlOp::Ddl, sql, None, at, batch);
         }
         self.borders.end_if_alone(at, batch);
     }
@@ -109,7 +117,7 @@ impl<D: Definitions> Assembler<D> {
         filter.watches(database, table) || filter.watches(&database.to_lowercase(), &table.to_lowercase())
     }
 
-    fn deliver_text(&mut self, op: SqlOp, sql: Sql<'_>, at: At<'_>, batch: &mut Batch) {
+    fn deliver_text(&mut self, op: SqlOp, sql: Sql<'_>, set: Option<String>, at: At<'_>, batch: &mut Batch) {
         self.borders.ensure_begun(at, batch);
         let text = batch.keep(sql.text.as_bytes());
         batch.items.push(Item::Sql(SqlItem {
@@ -119,13 +127,21 @@ impl<D: Definitions> Assembler<D> {
             timestamp: at.header.timestamp,
             database: sql.database.to_owned(),
             sql: text,
+            set,
         }));
     }
 
-    fn statement_dml(&mut self, sql: Sql<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+    fn statement_dml(
+        &mut self,
+        sql: Sql<'_>,
+        status: &QueryStatus<'_>,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), ChangeError> {
         match self.options.statement_dml {
             StatementDml::Deliver => {
-                self.deliver_text(SqlOp::Statement, sql, at, batch);
+                let set = self.session.take(at.header, status);
+                self.deliver_text(SqlOp::Statement, sql, Some(set), at, batch);
                 self.borders.end_if_alone(at, batch);
                 Ok(())
             }
@@ -133,7 +149,13 @@ impl<D: Definitions> Assembler<D> {
         }
     }
 
-    fn unknown_statement(&mut self, sql: Sql<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+    fn unknown_statement(
+        &mut self,
+        sql: Sql<'_>,
+        status: &QueryStatus<'_>,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), ChangeError> {
         if sql::may_hold_password(sql) {
             let text = format!(
                 "a statement that this version does not know, and that may hold a password, was logged: {}",
@@ -141,7 +163,7 @@ impl<D: Definitions> Assembler<D> {
             );
             return Err(ChangeError::new(Code::Statement, text));
         }
-        self.statement_dml(sql, at, batch)
+        self.statement_dml(sql, status, at, batch)
     }
 
     /// LOAD DATA, logged as the file's contents and a statement.
@@ -156,9 +178,19 @@ impl<D: Definitions> Assembler<D> {
                 Err(logged_as_statement("LOAD DATA"))
             }
             (StatementDml::Deliver, StatementLoad::ExecuteLoadQuery { query, .. }) => {
-                let text = statement_text(query, self.flavor);
-                let database = &String::from_utf8_lossy(query.database);
-                self.statement_dml(Sql { text: &text, database, quoting: Quoting::default() }, at, batch)
+                let text = Readings::of(query, self.flavor).likely;
+                log::warn!(
+                    "{}:{}: LOAD DATA was logged as a statement: its text is delivered, the rows that it loaded are not",
+                    self.file(),
+                    at.pos
+                );
+                let status = query.status();
+                let sql = Sql {
+                    text: &text,
+                    database: &String::from_utf8_lossy(query.database),
+                    quoting: Quoting::of_sql_mode(status.sql_mode.unwrap_or(0)),
+                };
+                self.statement_dml(sql, &status, at, batch)
             }
             (
                 StatementDml::Deliver,
@@ -186,26 +218,6 @@ impl<D: Definitions> Assembler<D> {
         }
         self.borders.end(Outcome::Commit, at, batch);
         Ok(())
-    }
-}
-
-/// The statement as UTF-8. It is logged in the client's character set; what the server adds or rewrites is UTF-8 all the
-/// same, so that is tried first. Bytes that make no sense either way are shown as U+FFFD: the text is for reading.
-fn statement_text<'a>(query: &Query<'a>, flavor: Flavor) -> Cow<'a, str> {
-    if let Ok(text) = std::str::from_utf8(query.sql) {
-        return Cow::Borrowed(text);
-    }
-    let collation = query.status().charset.map(|charset| u32::from(charset.client));
-    let charset = collation.and_then(|id| match flavor {
-        Flavor::MySql => Charset::from_mysql_collation_id(id),
-        Flavor::MariaDb => Charset::from_collation_id(id),
-    });
-    match charset
-        .filter(|charset| charset.check_supported().is_ok())
-        .map(|charset| charset.to_string(query.sql))
-    {
-        Some(Ok(text)) => Cow::Owned(text),
-        Some(Err(_)) | None => String::from_utf8_lossy(query.sql),
     }
 }
 

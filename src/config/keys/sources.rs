@@ -119,15 +119,17 @@ group! { SOCKET "Sockets"
 group! { SSL "Encryption"
     SSL_MODE = Key::new("mysql_ssl_mode", Source, Kind::OneOf(SslMode::WORDS),
         "preferred: encrypted where the server can, else plain with a warning; disabled; required: \
-         encrypted or not at all; verify_ca: and the certificate is signed by mysql_ssl_ca; \
-         verify_identity: and it names the host.")
+         encrypted or not at all, with any certificate; verify_ca: and the certificate is signed by \
+         mysql_ssl_ca; verify_identity: and it names the host. Only the last two keep the password from \
+         somebody who poses as the server. TLS 1.2 and 1.3.")
         .default("preferred");
     SSL_CA = Key::new("mysql_ssl_ca", Source, Kind::Path,
-        "File with the certificates (PEM) that may sign the server's.");
+        "File with the certificates (PEM, one or several) that may sign the server's, for verify_ca and \
+         verify_identity.");
     SSL_CERT = Key::new("mysql_ssl_cert", Source, Kind::Path,
         "File with our own certificate (PEM), where the account asks for one. Together with mysql_ssl_key.");
     SSL_KEY = Key::new("mysql_ssl_key", Source, Kind::Path,
-        "File with the private key (PEM) of mysql_ssl_cert.");
+        "File with the private key of mysql_ssl_cert (PEM: PKCS#1, PKCS#8 or EC, not encrypted).");
 }
 
 group! { LISTS "Servers as lists, instead of all mysql_shard_N_ keys; each list has one entry per shard, in the \

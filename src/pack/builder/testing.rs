@@ -188,7 +188,7 @@ impl Log {
             }
             Change::Sql => {
                 let (database, sql) = ("d".to_owned(), batch.keep(SQL.as_bytes()));
-                Item::Sql(Sql { op: SqlOp::Ddl, place, server_id, timestamp, database, sql })
+                Item::Sql(Sql { op: SqlOp::Ddl, place, server_id, timestamp, database, sql, set: None })
             }
             Change::Savepoint(name) => Item::Savepoint(name.clone()),
             Change::RollbackTo(name) => {

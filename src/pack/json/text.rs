@@ -3,6 +3,7 @@
 use crate::column::Charset;
 use crate::column::ColumnError;
 use crate::column::charset::InvalidText;
+use crate::column::charset::Piece;
 use crate::column::value::Text;
 use crate::pack::json::write_base64;
 
@@ -15,7 +16,7 @@ const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
 pub fn write_text(out: &mut Vec<u8>, text: &Text<'_>) -> Result<(), ColumnError> {
     let start = out.len();
     let written = if text.charset.is_utf8() {
-        write_utf8(out, text.bytes)
+        write_utf8(out, text.bytes, text.charset)
     } else {
         write_converted(out, text.bytes, text.charset)
     };
@@ -40,13 +41,13 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 }
 
 #[inline]
-fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), InvalidText> {
+fn write_utf8(out: &mut Vec<u8>, bytes: &[u8], charset: Charset) -> Result<(), InvalidText> {
     out.reserve(bytes.len() + 2);
     out.push(b'"');
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
     } else {
-        std::str::from_utf8(bytes).map_err(|_| InvalidText)?;
+        charset.check_utf8(bytes)?;
         append_escaped(out, bytes);
     }
     out.push(b'"');
@@ -58,7 +59,10 @@ fn write_converted(out: &mut Vec<u8>, bytes: &[u8], charset: Charset) -> Result<
     if charset.is_ascii_compatible() && is_plain(bytes) {
         out.extend_from_slice(bytes);
     } else {
-        charset.decode(bytes, |character| append_char(out, character))?;
+        charset.decode(bytes, |piece| match piece {
+            Piece::Ascii(run) => append_escaped(out, run),
+            Piece::Char(character) => append_char(out, character),
+        })?;
     }
     out.push(b'"');
     Ok(())

@@ -23,6 +23,7 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
+use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::bounded;
 use std::sync::Mutex;
 
@@ -58,6 +59,10 @@ impl Sink for Out {
 
 impl SyncPointStore for Out {
     fn load(&mut self) -> Result<Option<PointRecord>, StoreError> {
+        Ok(None)
+    }
+
+    fn load_old(&mut self) -> Result<Option<FoundPoint>, StoreError> {
         Ok(None)
     }
 
@@ -120,7 +125,15 @@ fn transaction(pos: u64, line: bool, drained: bool) -> Message {
     })];
     if line {
         let (place, database) = (place.clone(), String::new());
-        items.push(Item::Sql(Sql { op: SqlOp::Ddl, place, server_id, timestamp, database, sql: 0..0 }));
+        items.push(Item::Sql(Sql {
+            op: SqlOp::Ddl,
+            place,
+            server_id,
+            timestamp,
+            database,
+            sql: 0..0,
+            set: None,
+        }));
     }
     let (outcome, next) = (Outcome::Commit, place.clone());
     items.push(Item::End(End { outcome, place, next, gtid: None, server_id, timestamp }));

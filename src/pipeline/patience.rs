@@ -1,0 +1,377 @@
+//! What follows a failure: whom to ask next, after which pause, for how long, and what is told about it. No sockets here.
+//!
+//! | a stream or a connect failed | next | pause | ends the run |
+//! |---|---|---|---|
+//! | it may pass ([`Cure::Retry`]), and the stream had brought us on | the same source, then the others in turn | none | never |
+//! | it may pass, and the stream had brought nothing | the same source; the next one after two streams without any event | 1, 2, … 20 × `data_source_try_interval` | with `--until`: when each source has had its turn |
+//! | the server dismissed us: another replica has our id | the same source | 1, 2, … 20 × `data_source_try_interval` | never |
+//! | this server says no ([`Cure::Refused`]) | the next source | `data_source_try_interval`, after a whole round `repeat_resource_interval` | with `--until` or before the first row: when each source has said no |
+//! | no source can be connected | all in turn, the last one that worked first | `repeat_resource_interval` | as above, by what the most hopeful source said |
+//! | what lies in the stream cannot be passed ([`Cure::Stop`]) | | | at once |
+//!
+//! Which error of a server is which: the tables in `mysql::refusal`.
+
+use crate::code::Code;
+use crate::config::ShardConfig;
+use crate::pipeline::fault::Cure;
+use crate::pipeline::fault::Fault;
+use std::time::Duration;
+use std::time::Instant;
+
+/// Pauses grow up to so many times `data_source_try_interval`.
+const LONGEST_BACK_OFF: u32 = 20;
+/// A trouble that goes on is told again after so long.
+const REMINDER: Duration = Duration::from_secs(600);
+/// A stream that lived so long was not taken from us by somebody who contends for it.
+const LONG_LIFE: Duration = Duration::from_secs(600);
+
+/// How a stream went that then broke.
+#[derive(Debug, Clone, Copy)]
+pub struct Story {
+    /// The point moved.
+    pub advanced: bool,
+    /// At least one event came, be it a heartbeat.
+    pub served: bool,
+    /// The server ended it without a reason, as it does for another replica with our id, and when it shuts down.
+    pub dismissed: bool,
+    pub lived: Duration,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    GiveUp,
+    Again {
+        pause: Duration,
+        /// Begin with the next source, not with the one that failed.
+        elsewhere: bool,
+    },
+}
+
+/// What a shard's failures so far mean for the next one.
+#[derive(Debug)]
+pub struct Patience {
+    sources: u32,
+    try_interval: Duration,
+    repeat_interval: Duration,
+    /// `--until`: nobody waits for ever.
+    bounded: bool,
+    /// A row of a watched table has been read: from then on refusals are waited out.
+    seen_row: bool,
+    /// Streams in a row that did not bring us on.
+    barren: u32,
+    /// Streams in a row of this source without any event.
+    mute: u32,
+    /// Streams in a row that were refused.
+    refused: u32,
+    /// Streams in a row that were taken from us soon.
+    dismissed: u32,
+    streams: Told,
+    rounds: Told,
+    connects: Vec<Told>,
+}
+
+/// What was told last, so that a trouble that goes on is told once.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    last: Option<(Code, Instant)>,
+    /// Silent since then.
+    untold: u32,
+}
+
+impl Told {
+    /// Whether this is to be told, and how often it was not since it last was.
+    fn news(&mut self, code: Code, now: Instant) -> Option<u32> {
+        match self.last {
+            Some((last, at)) if last == code && now.saturating_duration_since(at) < REMINDER => {
+                self.untold += 1;
+                None
+            }
+            _ => {
+                self.last = Some((code, now));
+                Some(std::mem::take(&mut self.untold))
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Patience {
+    pub fn new(shard: &ShardConfig, bounded: bool) -> Self {
+        Self {
+            sources: shard.sources.len().try_into().unwrap_or(u32::MAX).max(1),
+            try_interval: shard.data_source_try_interval,
+            repeat_interval: shard.repeat_resource_interval,
+            bounded,
+            seen_row: false,
+            barren: 0,
+            mute: 0,
+            refused: 0,
+            dismissed: 0,
+            streams: Told::default(),
+            rounds: Told::default(),
+            connects: vec![Told::default(); shard.sources.len()],
+        }
+    }
+
+    pub fn note_rows(&mut self, seen: bool) {
+        self.seen_row |= seen;
+    }
+
+    /// Whether a whole round that came to this is the last one.
+    fn is_final(&self, cure: Cure) -> bool {
+        match cure {
+            Cure::Stop => true,
+            Cure::Refused => self.bounded || !self.seen_row,
+            Cure::Retry => self.bounded,
+        }
+    }
+
+    /// After a connect to one of several sources failed.
+    pub fn after_connect(&mut self, source: usize, fault: &Fault) {
+        if self.sources > 1
+            && let Some(told) = self.connects.get_mut(source)
+            && let Some(untold) = told.news(fault.code, Instant::now())
+        {
+            log::warn!("{fault}{}", so_often(untold));
+        }
+    }
+
+    /// After no source could be connected: the pause until the next round.
+    pub fn after_round(&mut self, fault: &Fault) -> Next {
+        if self.is_final(fault.cure) {
+            return Next::GiveUp;
+        }
+        if let Some(untold) = self.rounds.news(fault.code, Instant::now()) {
+            log::error!("{fault}; trying again every {:?}{}", self.repeat_interval, so_often(untold));
+        }
+        Next::Again { pause: self.repeat_interval, elsewhere: false }
+    }
+
+    /// After a source could be connected. True: that is to be told, and is not the next try of many that are not told.
+    pub fn connected(&mut self, source: usize) -> bool {
+        self.rounds.clear();
+        if let Some(told) = self.connects.get_mut(source) {
+            told.clear();
+        }
+        self.streams.untold == 0
+    }
+
+    /// The first event of a stream has come. True: tries that were not told are over, and that is to be told.
+    pub fn served(&mut self) -> bool {
+        // Where somebody contends for the stream, its beginning is not the end of the trouble.
+        let over = self.dismissed == 0;
+        let told = over && self.streams.untold > 0;
+        if over {
+            self.streams.clear();
+        }
+        told
+    }
+
+    /// After a stream broke.
+    pub fn after_stream(&mut self, fault: &Fault, story: Story) -> Next {
+        let next = match fault.cure {
+            Cure::Stop => Next::GiveUp,
+            Cure::Refused => self.after_refusal(),
+            Cure::Retry => self.after_break(fault, story),
+        };
+        if let Next::Again { pause, .. } = next {
+            self.tell(fault, story, pause);
+        }
+        next
+    }
+
+    fn after_refusal(&mut self) -> Next {
+        self.refused = self.refused.saturating_add(1);
+        let whole_round = self.refused.is_multiple_of(self.sources);
+        match whole_round {
+            true if self.is_final(Cure::Refused) => Next::GiveUp,
+            true => Next::Again { pause: self.repeat_interval, elsewhere: true },
+            false => Next::Again { pause: self.try_interval, elsewhere: true },
+        }
+    }
+
+    fn after_break(&mut self, fault: &Fault, story: Story) -> Next {
+        self.refused = 0;
+        self.barren = if story.advanced { 0 } else { self.barren.saturating_add(1) };
+        self.mute = if story.served { 0 } else { self.mute.saturating_add(1) };
+        if self.bounded && self.barren > self.sources {
+            return Next::GiveUp;
+        }
+        let clash = fault.code == Code::ReplicaIdClash;
+        let dismissed = (clash || story.dismissed) && story.lived < LONG_LIFE;
+        self.dismissed = if dismissed { self.dismissed.saturating_add(1) } else { 0 };
+        // One that was dismissed without a reason, once, may have been served by a server that shuts down.
+        let dismissals = if clash { self.dismissed } else { self.dismissed.saturating_sub(1) };
+        let pause = self.try_interval * self.barren.max(dismissals).min(LONGEST_BACK_OFF);
+        let elsewhere = self.mute >= 2;
+        if elsewhere {
+            self.mute = 0;
+        }
+        Next::Again { pause, elsewhere }
+    }
+
+    fn tell(&mut self, fault: &Fault, story: Story, pause: Duration) {
+        if story.advanced && self.dismissed == 0 {
+            self.streams.clear();
+        }
+        // MySQL before 5.7 gives no reason; a server that shuts down does not come back at once to do it again.
+        let contended = self.dismissed > 1 && fault.code != Code::ReplicaIdClash;
+        let code = if contended { Code::ReplicaIdClash } else { fault.code };
+        let Some(untold) = self.streams.news(code, Instant::now()) else {
+            return log::debug!("{fault}; again in {pause:?}");
+        };
+        let so_often = so_often(untold);
+        match fault.cure {
+            Cure::Retry if contended => log::warn!(
+                "{code}: {}, again and again: give each replica its own mysql_shard_N_slaveId; going on with pauses{so_often}",
+                fault.text
+            ),
+            Cure::Retry if code == Code::ReplicaIdClash => {
+                log::warn!("{fault}; going on with pauses{so_often}");
+            }
+            Cure::Retry => log::warn!("{fault}; reconnecting{so_often}"),
+            Cure::Refused | Cure::Stop => log::error!("{fault}; trying again in {pause:?}{so_often}"),
+        }
+    }
+}
+
+fn so_often(untold: u32) -> String {
+    match untold {
+        0 => String::new(),
+        times => format!(" (so it was {times} times more since the last such line)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRY: Duration = Duration::from_secs(3);
+    const REPEAT: Duration = Duration::from_secs(5);
+    const BARREN: Story =
+        Story { advanced: false, served: false, dismissed: false, lived: Duration::from_secs(1) };
+    const IDLE: Story = Story { served: true, ..BARREN };
+    const ADVANCED: Story = Story { advanced: true, ..IDLE };
+    const DISMISSED: Story = Story { dismissed: true, ..ADVANCED };
+
+    fn patience(sources: u32, bounded: bool) -> Patience {
+        Patience {
+            sources,
+            try_interval: TRY,
+            repeat_interval: REPEAT,
+            bounded,
+            seen_row: false,
+            barren: 0,
+            mute: 0,
+            refused: 0,
+            dismissed: 0,
+            streams: Told::default(),
+            rounds: Told::default(),
+            connects: vec![Told::default(); sources as usize],
+        }
+    }
+
+    fn again(pause: Duration, elsewhere: bool) -> Next {
+        Next::Again { pause, elsewhere }
+    }
+
+    fn lost() -> Fault {
+        Fault::retry(Code::ConnectionLost, "lost")
+    }
+
+    fn purged() -> Fault {
+        Fault::refused(Code::Purged, "purged")
+    }
+
+    #[test]
+    fn what_may_pass_is_waited_for_longer_and_longer_and_then_elsewhere() {
+        let mut patience = patience(2, false);
+        assert_eq!(patience.after_stream(&lost(), ADVANCED), again(Duration::ZERO, false));
+        assert_eq!(patience.after_stream(&lost(), BARREN), again(TRY, false));
+        assert_eq!(patience.after_stream(&lost(), BARREN), again(2 * TRY, true));
+        assert_eq!(patience.after_stream(&lost(), BARREN), again(3 * TRY, false));
+        assert_eq!(patience.after_stream(&lost(), IDLE), again(4 * TRY, false));
+        for _ in 0..30 {
+            patience.after_stream(&lost(), IDLE);
+        }
+        assert_eq!(patience.after_stream(&lost(), IDLE), again(20 * TRY, false), "an idle source is kept");
+        assert_eq!(patience.after_stream(&lost(), ADVANCED), again(Duration::ZERO, false));
+        assert_eq!(patience.after_round(&lost()), again(REPEAT, false));
+    }
+
+    #[test]
+    fn with_an_end_in_sight_each_source_has_its_turn() {
+        let mut patience = patience(2, true);
+        assert_eq!(patience.after_round(&lost()), Next::GiveUp);
+        assert_eq!(patience.after_stream(&lost(), BARREN), again(TRY, false));
+        assert_eq!(patience.after_stream(&lost(), BARREN), again(2 * TRY, true));
+        assert_eq!(patience.after_stream(&lost(), BARREN), Next::GiveUp);
+        assert_eq!(patience.after_stream(&purged(), BARREN), again(TRY, true));
+        assert_eq!(patience.after_stream(&purged(), BARREN), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_refusal_ends_the_run_before_the_first_row_and_is_waited_out_later() {
+        let mut one = patience(1, false);
+        assert_eq!(one.after_round(&purged()), Next::GiveUp);
+        assert_eq!(one.after_stream(&purged(), BARREN), Next::GiveUp);
+        let mut two = patience(2, false);
+        assert_eq!(two.after_stream(&purged(), BARREN), again(TRY, true), "the other source may do");
+        assert_eq!(two.after_stream(&purged(), BARREN), Next::GiveUp);
+        two.note_rows(true);
+        assert_eq!(two.after_stream(&purged(), BARREN), again(TRY, true));
+        assert_eq!(two.after_stream(&purged(), BARREN), again(REPEAT, true));
+        assert_eq!(two.after_round(&purged()), again(REPEAT, false));
+        let stop = Fault::stop(Code::BadEvent, "bad");
+        assert_eq!(two.after_stream(&stop, ADVANCED), Next::GiveUp);
+        assert_eq!(two.after_round(&stop), Next::GiveUp);
+    }
+
+    #[test]
+    fn who_contends_for_a_stream_waits_longer_each_time_though_rows_come() {
+        let clash = Fault::retry(Code::ReplicaIdClash, "another replica with our id");
+        let mut named = patience(1, false);
+        for times in 1..=3 {
+            assert_eq!(named.after_stream(&clash, ADVANCED), again(times * TRY, false));
+        }
+        // The server that gives no reason: the first time it may have shut down.
+        let mut nameless = patience(1, false);
+        for times in 0..=2 {
+            assert_eq!(nameless.after_stream(&lost(), DISMISSED), again(times * TRY, false));
+        }
+        let long = Story { lived: LONG_LIFE, ..DISMISSED };
+        assert_eq!(nameless.after_stream(&lost(), long), again(Duration::ZERO, false));
+    }
+
+    #[test]
+    fn a_trouble_is_told_once_and_again_after_a_while() {
+        let mut told = Told::default();
+        let now = Instant::now();
+        assert_eq!(told.news(Code::Purged, now), Some(0));
+        assert_eq!(told.news(Code::Purged, now), None);
+        assert_eq!(told.news(Code::Purged, now + REMINDER), Some(1));
+        assert_eq!(told.news(Code::Unreachable, now + REMINDER), Some(0));
+        told.clear();
+        assert_eq!(told.news(Code::Unreachable, now + REMINDER), Some(0));
+    }
+
+    #[test]
+    fn tries_that_were_not_told_are_told_to_be_over() {
+        let mut patience = patience(1, false);
+        patience.note_rows(true);
+        patience.after_stream(&purged(), BARREN);
+        assert!(patience.connected(0), "the first try after the line");
+        patience.after_stream(&purged(), BARREN);
+        assert!(!patience.connected(0));
+        assert!(patience.served());
+        assert!(!patience.served());
+        patience.after_stream(&lost(), DISMISSED);
+        patience.after_stream(&lost(), DISMISSED);
+        patience.after_stream(&lost(), DISMISSED);
+        assert!(!patience.served(), "it may be taken from us again");
+    }
+}

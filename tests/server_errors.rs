@@ -1,0 +1,608 @@
+//! What servers say no with, and what comes of it: each error is provoked on real servers, one whole line tells code, place,
+//! the server's number and words and the cure, and once the cause is gone no row is missing.
+
+mod harness;
+
+use harness::Fountain;
+use harness::GTID;
+use harness::Kind;
+use harness::Output;
+use harness::Running;
+use harness::Server;
+use harness::delivered::PATIENCE;
+use harness::delivered::keys;
+use harness::delivered::parse;
+use harness::delivered::run_arguments;
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::io::Write;
+use std::path::Path;
+
+/// Servers speak Japanese here: nothing but numbers and what they never translate may decide.
+const FOREIGN: &[&str] = &["--lc-messages=ja_JP"];
+
+const QUICK: &[&str] = &["data_source_try_interval=50ms", "repeat_resource_interval=100ms"];
+
+const BIG: &str = "REPEAT('x',3000)";
+
+fn create(server: &Server) {
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY, v varchar(9000)) ENGINE=InnoDB");
+}
+
+fn insert(server: &Server, id: u64) {
+    server.sql(&format!("INSERT INTO d.t VALUES ({id},'x')"));
+}
+
+/// `fountain run --until end` to stdout.
+fn until_end(home: &Fountain, server: &Server, pairs: &[&str]) -> Output {
+    let start = match pairs.iter().any(|pair| pair.starts_with("mysql_binlogdump")) {
+        true => "start_without_point=auto",
+        false => "start_without_point=beginning",
+    };
+    let pairs = keys(&[QUICK, &[start, "sink=stdout"], pairs].concat());
+    home.run(&run_arguments(home, server, &[&["--until", "end"], &pairs[..]].concat()), PATIENCE)
+}
+
+/// One line holds the code and all the parts, and the run ended with 1.
+#[track_caller]
+fn assert_told(what: &str, output: &Output, code: &str, parts: &[&str]) {
+    assert_eq!(output.code, 1, "{what}: {}", output.stderr);
+    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains(code)).collect();
+    assert_eq!(lines.len(), 1, "{what}: one line with {code} expected:\n{}", output.stderr);
+    for part in parts {
+        assert!(lines[0].contains(part), "{what}: {part:?} expected in: {}", lines[0]);
+    }
+}
+
+fn ids(stdout: &str) -> Vec<u64> {
+    let lines = parse(stdout);
+    let rows = lines.iter().filter(|line| line["op"] == "insert" && line["table"] == "t");
+    rows.map(|line| line["after"]["id"].as_u64().expect("an id")).collect()
+}
+
+// --------------------------------------------------------------------------------------------------- at the login
+
+/// What keeps us out, how it is told, and what lets us in again.
+struct Closed {
+    close: &'static str,
+    code: &'static str,
+    parts: &'static [&'static str],
+    open: &'static str,
+}
+
+const MYSQL97_CLOSED: &[Closed] = &[
+    Closed {
+        close: "ALTER USER repl@'%' ACCOUNT LOCK",
+        code: "ACCESS_DENIED",
+        parts: &["(error 3118, HY000)", "run on the server: ALTER USER 'repl'@'…' ACCOUNT UNLOCK"],
+        open: "ALTER USER repl@'%' ACCOUNT UNLOCK",
+    },
+    Closed {
+        close: "ALTER USER repl@'%' PASSWORD EXPIRE",
+        code: "ACCESS_DENIED",
+        parts: &["(error 1862, HY000)", "PASSWORD EXPIRE NEVER"],
+        open: "ALTER USER repl@'%' IDENTIFIED BY 'replpw' PASSWORD EXPIRE NEVER",
+    },
+    Closed {
+        close: "SET GLOBAL offline_mode=ON",
+        code: "CONNECTION_LOST",
+        parts: &["(error 3032, HY000)", "SET GLOBAL offline_mode=OFF"],
+        open: "SET GLOBAL offline_mode=OFF",
+    },
+    Closed {
+        close: "ALTER USER repl@'%' WITH MAX_USER_CONNECTIONS 1",
+        code: "SERVER_ERROR",
+        parts: &["(error 1226, 42000)", "no more connections"],
+        open: "ALTER USER repl@'%' WITH MAX_USER_CONNECTIONS 0",
+    },
+    Closed {
+        close: "SET GLOBAL max_connections=1",
+        code: "SERVER_ERROR",
+        parts: &["(error 1040, 08004)", "raise max_connections"],
+        open: "SET GLOBAL max_connections=100",
+    },
+    Closed {
+        close: "ALTER USER repl@'%' REQUIRE X509",
+        code: "ACCESS_DENIED",
+        parts: &["(error 1045, 28000)", "REQUIRE SSL or X509"],
+        open: "ALTER USER repl@'%' REQUIRE NONE",
+    },
+    Closed {
+        close: "REVOKE REPLICATION CLIENT ON *.* FROM repl@'%'",
+        code: "RIGHT_MISSING",
+        parts: &["(error 1227, 42000)", "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'repl'@'%'"],
+        open: "GRANT REPLICATION CLIENT ON *.* TO repl@'%'",
+    },
+    Closed {
+        close: "REVOKE REPLICATION SLAVE ON *.* FROM repl@'%'",
+        code: "RIGHT_MISSING",
+        parts: &["GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'repl'@'%'"],
+        open: "GRANT REPLICATION SLAVE ON *.* TO repl@'%'",
+    },
+    Closed {
+        close: "REVOKE SELECT ON *.* FROM repl@'%'",
+        code: "RIGHT_MISSING",
+        parts: &["(error 1142, 42000)", "GRANT SELECT ON `d`.* TO 'repl'@'%'", "`d`.`t`"],
+        open: "GRANT SELECT ON *.* TO repl@'%'",
+    },
+];
+
+const MARIADB_CLOSED: &[Closed] = &[
+    Closed {
+        close: "ALTER USER repl@'%' ACCOUNT LOCK",
+        code: "ACCESS_DENIED",
+        parts: &["(error 4151, HY000)", "ALTER USER 'repl'@'…' ACCOUNT UNLOCK"],
+        open: "ALTER USER repl@'%' ACCOUNT UNLOCK",
+    },
+    Closed {
+        close: "ALTER USER repl@'%' PASSWORD EXPIRE",
+        code: "ACCESS_DENIED",
+        parts: &["(error 1820, HY000)", "PASSWORD EXPIRE NEVER"],
+        open: "ALTER USER repl@'%' IDENTIFIED BY 'replpw' PASSWORD EXPIRE NEVER",
+    },
+    Closed {
+        close: "ALTER USER repl@'%' WITH MAX_USER_CONNECTIONS 1",
+        code: "SERVER_ERROR",
+        parts: &["(error 1226, 42000)", "no more connections"],
+        open: "ALTER USER repl@'%' WITH MAX_USER_CONNECTIONS 0",
+    },
+    Closed {
+        close: "SET GLOBAL max_password_errors=1",
+        code: "ACCESS_DENIED",
+        parts: &["(error 4150, HY000)", "FLUSH PRIVILEGES"],
+        open: "SET GLOBAL max_password_errors=1000; FLUSH PRIVILEGES",
+    },
+    Closed {
+        close: "REVOKE BINLOG MONITOR ON *.* FROM repl@'%'",
+        code: "RIGHT_MISSING",
+        parts: &["(error 1227, 42000)", "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'repl'@'%'"],
+        open: "GRANT BINLOG MONITOR ON *.* TO repl@'%'",
+    },
+    Closed {
+        close: "REVOKE REPLICATION SLAVE ON *.* FROM repl@'%'",
+        code: "RIGHT_MISSING",
+        parts: &["GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'repl'@'%'"],
+        open: "GRANT REPLICATION SLAVE ON *.* TO repl@'%'",
+    },
+    Closed {
+        close: "REVOKE SELECT ON *.* FROM repl@'%'",
+        code: "RIGHT_MISSING",
+        parts: &["(error 1142, 42000)", "GRANT SELECT ON `d`.* TO 'repl'@'%'", "`d`.`t`"],
+        open: "GRANT SELECT ON *.* TO repl@'%'",
+    },
+];
+
+const MYSQL56_CLOSED: &[Closed] = &[
+    Closed {
+        close: "ALTER USER repl@'%' PASSWORD EXPIRE",
+        code: "ACCESS_DENIED",
+        parts: &["(error 1862, HY000)", "PASSWORD EXPIRE NEVER"],
+        open: "UPDATE mysql.user SET password_expired='N' WHERE user='repl'; FLUSH PRIVILEGES",
+    },
+    Closed {
+        close: "GRANT USAGE ON *.* TO repl@'%' WITH MAX_USER_CONNECTIONS 1",
+        code: "SERVER_ERROR",
+        parts: &["(error 1226, 42000)", "no more connections"],
+        open: "GRANT USAGE ON *.* TO repl@'%' WITH MAX_USER_CONNECTIONS 0",
+    },
+    Closed {
+        close: "SET GLOBAL max_connections=1",
+        code: "SERVER_ERROR",
+        parts: &["(error 1040", "raise max_connections"],
+        open: "SET GLOBAL max_connections=100",
+    },
+    Closed {
+        close: "REVOKE REPLICATION CLIENT ON *.* FROM repl@'%'",
+        code: "RIGHT_MISSING",
+        parts: &["(error 1227, 42000)", "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'repl'@'%'"],
+        open: "GRANT REPLICATION CLIENT ON *.* TO repl@'%'",
+    },
+    Closed {
+        close: "REVOKE REPLICATION SLAVE ON *.* FROM repl@'%'",
+        code: "RIGHT_MISSING",
+        parts: &["GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'repl'@'%'"],
+        open: "GRANT REPLICATION SLAVE ON *.* TO repl@'%'",
+    },
+    Closed {
+        close: "REVOKE SELECT ON *.* FROM repl@'%'",
+        code: "RIGHT_MISSING",
+        parts: &["(error 1142, 42000)", "GRANT SELECT ON `d`.* TO 'repl'@'%'", "`d`.`t`"],
+        open: "GRANT SELECT ON *.* TO repl@'%'",
+    },
+];
+
+/// Every door is found closed, the run ends and says how to open it; opened, all rows come.
+fn doors(kind: Kind, closed: &[Closed]) {
+    let Some(server) = Server::start_private(kind, FOREIGN) else { return };
+    create(&server);
+    insert(&server, 1);
+    let mut admin = server.session();
+    let home = Fountain::new();
+    for door in closed {
+        let what = format!("{kind}: {}", door.close);
+        admin.sql(door.close);
+        // Takes the one connection that the account may have.
+        let one = door.close.contains("MAX_USER_CONNECTIONS");
+        let guest = one.then(|| server.session_as("repl", "replpw").expect("the one connection"));
+        if door.close.contains("max_password_errors") {
+            for _ in 0..2 {
+                assert!(server.session_as("repl", "wrong").is_err());
+            }
+        }
+        let output = until_end(&Fountain::new(), &server, &[]);
+        assert_told(
+            &what,
+            &output,
+            door.code,
+            &[door.parts, &["producer00", &server.port().to_string()]].concat(),
+        );
+        drop(guest);
+        for sql in door.open.split("; ") {
+            admin.sql(sql);
+        }
+    }
+    let output = until_end(&home, &server, &[]);
+    assert_eq!((output.code, ids(&output.stdout)), (0, vec![1]), "{kind}: {}", output.stderr);
+}
+
+#[test]
+fn doors_of_mysql_97() {
+    doors(Kind::Mysql97, MYSQL97_CLOSED);
+}
+
+#[test]
+fn doors_of_mysql_56() {
+    doors(Kind::Mysql56, MYSQL56_CLOSED);
+}
+
+#[test]
+fn doors_of_mariadb() {
+    doors(Kind::Mariadb, MARIADB_CLOSED);
+}
+
+// -------------------------------------------------------------------------------------------- while rows are flowing
+
+/// What breaks a running stream: SQL, with `{dump}` for the dump's connection; what is told, if anything; what cures it.
+struct Break {
+    begin: &'static str,
+    told: &'static [&'static str],
+    end: &'static str,
+}
+
+const ANY_BREAKS: &[Break] = &[
+    Break { begin: "KILL {dump}", told: &["CONNECTION_LOST"], end: "" },
+    Break {
+        begin: "REVOKE REPLICATION SLAVE ON *.* FROM repl@'%'; KILL {dump}",
+        told: &["RIGHT_MISSING", "GRANT REPLICATION SLAVE", "trying again"],
+        end: "GRANT REPLICATION SLAVE ON *.* TO repl@'%'",
+    },
+    Break {
+        // A connection keeps the rights that it began with.
+        begin: "REVOKE SELECT ON *.* FROM repl@'%'; KILL {dump}; CREATE TABLE d.u (a int); INSERT INTO d.u VALUES (1)",
+        told: &["RIGHT_MISSING", "1142", "GRANT SELECT ON `d`.* TO 'repl'@'%'", "trying again"],
+        end: "GRANT SELECT ON *.* TO repl@'%'",
+    },
+];
+
+const MYSQL97_BREAKS: &[Break] = &[
+    Break { begin: "KILL QUERY {dump}", told: &["CONNECTION_LOST"], end: "" },
+    Break {
+        begin: "SET GLOBAL offline_mode=ON; DO SLEEP(0)",
+        told: &["3032", "SET GLOBAL offline_mode=OFF"],
+        end: "SET GLOBAL offline_mode=OFF",
+    },
+    Break {
+        begin: "ALTER USER repl@'%' ACCOUNT LOCK; KILL {dump}",
+        told: &["ACCESS_DENIED", "3118", "ACCOUNT UNLOCK", "trying again"],
+        end: "ALTER USER repl@'%' ACCOUNT UNLOCK",
+    },
+    Break {
+        begin: "ALTER USER repl@'%' IDENTIFIED BY 'changed'; KILL {dump}",
+        told: &["ACCESS_DENIED", "1045", "trying again"],
+        end: "ALTER USER repl@'%' IDENTIFIED BY 'replpw'",
+    },
+    Break {
+        begin: "SET GLOBAL super_read_only=ON",
+        told: &[],
+        end: "SET GLOBAL super_read_only=OFF; SET GLOBAL read_only=OFF",
+    },
+];
+
+const MARIADB_BREAKS: &[Break] = &[
+    Break { begin: "KILL QUERY {dump}", told: &["CONNECTION_LOST"], end: "" },
+    Break {
+        begin: "ALTER USER repl@'%' ACCOUNT LOCK; KILL {dump}",
+        told: &["ACCESS_DENIED", "4151", "ACCOUNT UNLOCK", "trying again"],
+        end: "ALTER USER repl@'%' ACCOUNT UNLOCK",
+    },
+    Break { begin: "SET GLOBAL read_only=ON", told: &[], end: "SET GLOBAL read_only=OFF" },
+];
+
+/// The dump's connection, once there is just one.
+fn dump_connection(server: &Server) -> String {
+    let sql = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+    let mut found = Vec::new();
+    harness::wait_until("one dump", PATIENCE, || {
+        found = server.select(sql);
+        found.len() == 1
+    });
+    found.remove(0).remove(0).expect("a number")
+}
+
+fn wait_for_row(run: &mut Running, id: u64) {
+    let wanted = format!("\"after\":{{\"id\":{id},");
+    run.wait_for(&format!("row {id}"), PATIENCE, |run| run.stdout().contains(&wanted));
+}
+
+fn said(text: &str, words: &[&str]) -> bool {
+    text.lines().any(|line| words.iter().all(|word| line.contains(word)))
+}
+
+/// After each break rows go on where they were, once its cause is gone.
+fn breaks(kind: Kind, options: &[&str], breaks: &[&[Break]]) {
+    let Some(server) = Server::start_private(kind, &[FOREIGN, options].concat()) else { return };
+    create(&server);
+    insert(&server, 0);
+    let mut admin = server.session();
+    let home = Fountain::new();
+    let pairs = [QUICK, &["start_without_point=beginning", "sink=stdout", "filter_shard_table_white=d\\..*"]]
+        .concat();
+    let mut run = home.spawn(&run_arguments(&home, &server, &keys(&pairs)));
+    wait_for_row(&mut run, 0);
+    let all: Vec<&Break> = breaks.iter().copied().flatten().collect();
+    for (id, trouble) in (1..).zip(&all) {
+        let what = format!("{kind}: {}", trouble.begin);
+        let before = run.stderr().len();
+        let begin = trouble.begin.replace("{dump}", &dump_connection(&server));
+        for sql in begin.split("; ") {
+            admin.sql(sql);
+        }
+        if !trouble.told.is_empty() {
+            run.wait_for(&what, PATIENCE, |run| said(&run.stderr()[before..], trouble.told));
+        }
+        for sql in trouble.end.split("; ").filter(|sql| !sql.is_empty()) {
+            admin.sql(sql);
+        }
+        admin.sql(&format!("INSERT INTO d.t VALUES ({id},'x')"));
+        wait_for_row(&mut run, id);
+    }
+    let output = run.terminate(PATIENCE);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let expected: Vec<u64> = (0..=all.len() as u64).collect();
+    assert_eq!(ids(&output.stdout), expected, "{kind}: each row once, in order: {}", output.stderr);
+}
+
+#[test]
+fn breaks_of_mysql_97() {
+    breaks(Kind::Mysql97, GTID, &[ANY_BREAKS, MYSQL97_BREAKS]);
+}
+
+#[test]
+fn breaks_of_mysql_56() {
+    breaks(Kind::Mysql56, &[], &[ANY_BREAKS]);
+}
+
+#[test]
+fn breaks_of_mariadb() {
+    breaks(Kind::Mariadb, &[], &[ANY_BREAKS, MARIADB_BREAKS]);
+}
+
+// ---------------------------------------------------------------------------------------------- what a binlog suffers
+
+/// Changes a file under the server's hands.
+fn damage(path: &Path, at: u64, change: impl Fn(u8) -> u8) {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).expect("a binlog");
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut byte)).expect("that byte");
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(&[change(byte[0])])).expect("writable");
+}
+
+/// Where the first event of that kind stands in the server's n-th binlog, and where it ends.
+fn event(server: &Server, file: &Path, kind: &str, nth: usize) -> (u64, u64) {
+    let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+    let events = server.binlog_events(name, 4);
+    let found: Vec<_> = events.iter().filter(|event| event.kind.starts_with(kind)).collect();
+    (found[nth].pos, found[nth].end)
+}
+
+/// Two binlogs: the first holds rows 1 to 3 and ends, the second row 4.
+fn two_files(server: &Server) -> std::path::PathBuf {
+    create(server);
+    server.flush_logs();
+    (1..=3).for_each(|id| insert(server, id));
+    server.flush_logs();
+    insert(server, 4);
+    let files = server.binlogs();
+    files[files.len() - 2].clone()
+}
+
+/// What is done to the file with rows 1 to 3, and what comes of it.
+struct Damage {
+    what: &'static str,
+    options: &'static [&'static str],
+    inflict: fn(&Server, &Path),
+    code: &'static str,
+    parts: &'static [&'static str],
+    /// Rows that come before it is told.
+    before: &'static [u64],
+}
+
+fn flip_in_second_row(server: &Server, file: &Path) {
+    let (_, end) = event(server, file, "Write_rows", 1);
+    damage(file, end - 5, |byte| byte ^ 0x10);
+}
+
+fn lie_about_length(server: &Server, file: &Path) {
+    let (pos, _) = event(server, file, "Write_rows", 1);
+    damage(file, pos + 9, |_| 5);
+    damage(file, pos + 10, |_| 0);
+}
+
+fn cut_in_second_row(server: &Server, file: &Path) {
+    let (_, end) = event(server, file, "Write_rows", 1);
+    OpenOptions::new().write(true).open(file).and_then(|file| file.set_len(end - 7)).expect("a shorter file");
+}
+
+fn remove(_: &Server, file: &Path) {
+    std::fs::remove_file(file).expect("removable");
+}
+
+fn spoil_magic(_: &Server, file: &Path) {
+    damage(file, 1, |_| b'x');
+}
+
+const DAMAGES: &[Damage] = &[
+    Damage {
+        what: "a byte of a row",
+        options: &[],
+        inflict: flip_in_second_row,
+        code: "CHECKSUM",
+        parts: &["binlog."],
+        before: &[1],
+    },
+    Damage {
+        what: "a byte of a row, seen by the server",
+        options: &["--loose-master-verify-checksum=ON", "--loose-source-verify-checksum=ON"],
+        inflict: flip_in_second_row,
+        code: "CHECKSUM",
+        parts: &["1236", "mysqlbinlog --verify-binlog-checksum"],
+        before: &[1],
+    },
+    Damage {
+        what: "an event that says it is 5 bytes long",
+        options: &[],
+        inflict: lie_about_length,
+        code: "BAD_EVENT",
+        parts: &["1236", "mysqlbinlog"],
+        before: &[1],
+    },
+    Damage {
+        what: "a file that ends within a row",
+        options: &[],
+        inflict: cut_in_second_row,
+        code: "BAD_EVENT",
+        parts: &["1236", "mysqlbinlog"],
+        before: &[1],
+    },
+    Damage {
+        what: "a file that is gone",
+        options: &[],
+        inflict: remove,
+        code: "PURGED",
+        parts: &["1236", "the server's error log"],
+        before: &[],
+    },
+    Damage {
+        what: "a file that is no binlog",
+        options: &[],
+        inflict: spoil_magic,
+        code: "BAD_EVENT",
+        parts: &["1236"],
+        before: &[],
+    },
+];
+
+fn damages(kind: Kind) {
+    for damage in DAMAGES {
+        let options = [FOREIGN, &["--binlog-checksum=CRC32"], damage.options].concat();
+        let Some(server) = Server::start_private(kind, &options) else { return };
+        let what = format!("{kind}: {}", damage.what);
+        let file = two_files(&server);
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        let start = format!("mysql_binlogdump_filename={name}");
+        (damage.inflict)(&server, &file);
+        let home = Fountain::new();
+        let pairs = [&start[..], "mysql_binlogdump_position=4"];
+        let output = until_end(&home, &server, &pairs);
+        assert_told(&what, &output, damage.code, damage.parts);
+        assert_eq!(ids(&output.stdout), damage.before, "{what}: {}", output.stderr);
+        // Told again, and no row passed over, however often it is tried.
+        let output = until_end(&home, &server, &pairs);
+        assert_told(&what, &output, damage.code, damage.parts);
+        assert_eq!(ids(&output.stdout), [0u64; 0], "{what}: {}", output.stderr);
+    }
+}
+
+#[test]
+fn damages_of_mysql_97() {
+    damages(Kind::Mysql97);
+}
+
+#[test]
+fn damages_of_mysql_56() {
+    damages(Kind::Mysql56);
+}
+
+#[test]
+fn damages_of_mariadb() {
+    damages(Kind::Mariadb);
+}
+
+/// Places and settings that a server refuses to dump from.
+#[test]
+fn places_and_settings_without_a_dump() {
+    for kind in Kind::ALL {
+        let Some(mut server) = Server::start_private(kind, FOREIGN) else { continue };
+        let file = two_files(&server);
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        let (pos, _) = event(&server, &file, "Write_rows", 1);
+        let start = |pos: u64| {
+            let pairs =
+                [format!("mysql_binlogdump_filename={name}"), format!("mysql_binlogdump_position={pos}")];
+            until_end(&Fountain::new(), &server, &pairs.each_ref().map(String::as_str))
+        };
+        let output = start(pos + 3);
+        assert_told(&format!("{kind}: in mid-event"), &output, "BAD_EVENT", &["1236", "start of an event"]);
+        let output = start(999_999);
+        assert_told(&format!("{kind}: beyond the end"), &output, "POINT_BEYOND_END", &[name]);
+        // Rows larger than max_allowed_packet are sent all the same, or refused with the cure.
+        server.sql(&format!("INSERT INTO d.t VALUES (5,{BIG})"));
+        server.sql("SET GLOBAL max_allowed_packet=1024");
+        let output = until_end(&Fountain::new(), &server, &[]);
+        assert_eq!((output.code, ids(&output.stdout)), (0, vec![1, 2, 3, 4, 5]), "{kind}: {}", output.stderr);
+        // MariaDB does not take that.
+        if kind.is_mysql() {
+            server.sql("SET GLOBAL server_id=0");
+            let output = until_end(&Fountain::new(), &server, &[]);
+            assert_told(&format!("{kind}: server_id=0"), &output, "CONFIG", &["1236", "set server_id in"]);
+        }
+        server.restart_with(&[FOREIGN, &["--skip-log-bin"]].concat());
+        let output = until_end(&Fountain::new(), &server, &[]);
+        assert_told(&format!("{kind}: no binlog"), &output, "BINLOG_OFF", &["log_bin"]);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ two sources
+
+/// The origin of every transaction, as if one server had logged them and the other had replicated them.
+const ORIGIN: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+/// A server that lets us in and refuses the dump is passed over for the other, before the first row too; with both refusing,
+/// the run ends.
+#[test]
+fn a_source_that_refuses_the_dump_is_passed_over() {
+    let Some(main) = Server::start_private(Kind::Mysql97, GTID) else { return };
+    let Some(backup) = Server::start_private(Kind::Mysql97, &[GTID, &["--server-id=2"]].concat()) else {
+        return;
+    };
+    for server in [&main, &backup] {
+        server.sql(&format!(
+            "SET gtid_next='{ORIGIN}:1'; CREATE DATABASE d; SET gtid_next='{ORIGIN}:2'; CREATE TABLE d.t (id int PRIMARY KEY); \
+             SET gtid_next='{ORIGIN}:3'; BEGIN; INSERT INTO d.t VALUES (1); COMMIT; SET gtid_next='AUTOMATIC'"
+        ));
+    }
+    main.sql("SET sql_log_bin=0; REVOKE REPLICATION SLAVE ON *.* FROM repl@'%'");
+    let port = format!("mysql_shard_0_ha1_port={}", backup.port());
+    let pairs = ["mysql_shard_0_ha1_server=127.0.0.1", &port];
+    let output = until_end(&Fountain::new(), &main, &pairs);
+    assert_eq!((output.code, ids(&output.stdout)), (0, vec![1]), "{}", output.stderr);
+    assert!(said(&output.stderr, &["RIGHT_MISSING", &main.port().to_string()]), "{}", output.stderr);
+    backup.sql("SET sql_log_bin=0; REVOKE REPLICATION SLAVE ON *.* FROM repl@'%'");
+    let output = until_end(&Fountain::new(), &main, &pairs);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{}", output.stderr);
+    for port in [main.port(), backup.port()] {
+        assert!(said(&output.stderr, &["RIGHT_MISSING", &port.to_string()]), "{}", output.stderr);
+    }
+}
