@@ -1,4 +1,5 @@
-//! How far a log has been read, told in GTIDs: MySQL's as a set, MariaDB's as one position for each domain.
+//! How far a log has been read, told in GTIDs: MySQL's as a set, MariaDB's as one position for each domain, and the group
+//! ids of Baidu's MySQL 5.1 ("Ares"), of which the last one says it all.
 
 use crate::binlog::gtid::Gtid;
 use crate::binlog::gtid::GtidTextError;
@@ -13,6 +14,9 @@ use std::str::FromStr;
 pub enum AnyGtid {
     Mysql(Gtid),
     Mariadb(MariadbGtid),
+    /// A number from 1 on that all events of a transaction carry. It rises from one transaction to the next, and a server
+    /// that takes over goes on counting where the old one ended.
+    Group(u64),
 }
 
 impl fmt::Display for AnyGtid {
@@ -20,6 +24,7 @@ impl fmt::Display for AnyGtid {
         match self {
             Self::Mysql(gtid) => gtid.fmt(f),
             Self::Mariadb(gtid) => gtid.fmt(f),
+            Self::Group(id) => id.fmt(f),
         }
     }
 }
@@ -31,6 +36,8 @@ pub enum ExecutedGtids {
     Mysql(GtidSet),
     /// The last one of each domain; those before it in its domain are read too.
     Mariadb(MariadbGtidPosition),
+    /// The last one; those before it are read too.
+    Group(u64),
 }
 
 impl ExecutedGtids {
@@ -41,7 +48,8 @@ impl ExecutedGtids {
         match (self, gtid) {
             (Self::Mysql(set), AnyGtid::Mysql(gtid)) => set.add(gtid),
             (Self::Mariadb(position), AnyGtid::Mariadb(gtid)) => position.set(*gtid),
-            (Self::Mysql(_), AnyGtid::Mariadb(_)) | (Self::Mariadb(_), AnyGtid::Mysql(_)) => return false,
+            (Self::Group(last), AnyGtid::Group(id)) => *last = *id,
+            (Self::Mysql(_) | Self::Mariadb(_) | Self::Group(_), _) => return false,
         }
         true
     }
@@ -49,14 +57,21 @@ impl ExecutedGtids {
     pub fn mysql(&self) -> Option<&GtidSet> {
         match self {
             Self::Mysql(set) => Some(set),
-            Self::Mariadb(_) => None,
+            Self::Mariadb(_) | Self::Group(_) => None,
         }
     }
 
     pub fn mariadb(&self) -> Option<&MariadbGtidPosition> {
         match self {
             Self::Mariadb(position) => Some(position),
-            Self::Mysql(_) => None,
+            Self::Mysql(_) | Self::Group(_) => None,
+        }
+    }
+
+    pub fn group(&self) -> Option<u64> {
+        match self {
+            Self::Group(id) => Some(*id),
+            Self::Mysql(_) | Self::Mariadb(_) => None,
         }
     }
 }
@@ -67,6 +82,7 @@ impl fmt::Display for ExecutedGtids {
         match self {
             Self::Mysql(set) => set.fmt(f),
             Self::Mariadb(position) => position.fmt(f),
+            Self::Group(id) => id.fmt(f),
         }
     }
 }
@@ -108,5 +124,8 @@ mod tests {
         let mut executed = ExecutedGtids::Mariadb("0-1-42,1-1-7".parse().unwrap());
         assert!(!executed.add(&mysql) && executed.add(&mariadb));
         assert_eq!(executed.to_string(), "0-2-43,1-1-7");
+        let mut executed = ExecutedGtids::Group(7);
+        assert!(!executed.add(&mariadb) && executed.add(&AnyGtid::Group(9)));
+        assert_eq!(executed.group(), Some(9));
     }
 }

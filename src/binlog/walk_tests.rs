@@ -193,6 +193,10 @@ fn longer_headers_are_passed_over_and_can_be_asked_for() {
     let event = testing::event(XID_EVENT, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(decoder.decode(&event).unwrap().1, Event::Xid(9));
     assert_eq!(decoder.extra_header(&event), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(decoder.group_id(), Some(0x0807_0605_0403_0201));
+    decoder.decode(&testing::event(XID_EVENT, &[0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0])).unwrap();
+    assert_eq!(decoder.group_id(), None, "0 is no id");
     let rotate = testing::event(ROTATE_EVENT, &[4, 0, 0, 0, 0, 0, 0, 0, b'b', b'.', b'1']);
     assert!(matches!(decoder.decode(&rotate).unwrap().1, Event::Rotate(rotate) if rotate.file == "b.1"));
+    assert_eq!(decoder.group_id(), None);
 }

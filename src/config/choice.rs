@@ -60,7 +60,7 @@ choices! {
         /// By file and position.
         Position "position",
         /// By the group id of Baidu's MySQL 5.1.
-        Ares "ares" later
+        Ares "ares"
     }
 
     /// `start_without_point`: where a shard begins that has no stored point.
@@ -96,7 +96,9 @@ choices! {
         /// Encrypted, with a certificate signed by `mysql_ssl_ca`.
         VerifyCa "verify_ca",
         /// As before, and the certificate names the host.
-        VerifyIdentity "verify_identity"
+        VerifyIdentity "verify_identity",
+        /// Encrypted, and the server proves its certificate by the account's password (MariaDB 11.4 and later).
+        VerifyPassword "verify_password"
     }
 
     /// `position_failover`: what becomes of file and position on another server.

@@ -456,13 +456,11 @@ fn what_is_for_later_is_refused_where_it_is_used() {
         "mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_transaction_policy=mini\n";
     assert!(refused(disabled).is_empty(), "a shard that does not run");
     for lines in [
-        "binlog_dump_strategy=ares\n",
         "position_failover=timestamp\n",
         "sink=exec\nexec_command=x\n",
         "output_format=maxwell\n",
         "xa_hold_max_bytes=1g\n",
         "ha_scope=shard\n",
-        "mysql_binlogdump_gtid=0\n",
     ] {
         assert_eq!(refused(lines).len(), 1, "{lines}");
     }

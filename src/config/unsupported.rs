@@ -26,10 +26,6 @@ pub fn for_run(config: &Config) -> Vec<Problem> {
         let keys = keys::all().filter(|key| belongs(key, target));
         found.extend(keys.filter_map(|key| refused(config, key, target)));
     }
-    for shard in config.enabled_shards().filter(|shard| shard.start_point.ares_group.is_some()) {
-        let reason = format!("{}: starting at a group id (ares) is not in this version", shard.name);
-        found.push(Problem::unsupported(None, reason));
-    }
     problem::without_repeats(found)
 }
 

@@ -31,6 +31,8 @@ pub struct BinlogEnd {
     pub gtid_executed: Option<String>,
     /// MariaDB: the last GTID of each domain in the binlog. Not newer than `file` and `pos`.
     pub gtid_binlog_pos: Option<String>,
+    /// Baidu's MySQL 5.1: the last group's id, where the server tells it.
+    pub group_id: Option<u64>,
 }
 
 /// One file of a server's binlog.
@@ -93,7 +95,8 @@ impl BinlogEnd {
         })?;
         let gtid_executed =
             status.column("Executed_Gtid_Set").and_then(|column| status.text(0, column)).map(compact);
-        Ok(Self { file, pos, gtid_executed, gtid_binlog_pos })
+        let group_id = status.column("Group_ID").and_then(|column| status.text(0, column)?.parse().ok());
+        Ok(Self { file, pos, gtid_executed, gtid_binlog_pos, group_id })
     }
 
     /// MySQL's set; none where the server keeps none.
@@ -123,8 +126,10 @@ pub fn first_binlog_file(connection: &mut Connection) -> Result<Option<String>, 
         Ok(files) => Ok(files.into_iter().next().map(|entry| entry.name)),
         // It takes REPLICATION SLAVE, and begins with the first file where none is named.
         Err(error) if error.code() == Code::RightMissing => {
-            log::debug!("{error}");
-            Ok(connection.query("SHOW BINLOG EVENTS LIMIT 1")?.text(0, 0))
+            match connection.query("SHOW BINLOG EVENTS LIMIT 1") {
+                Err(second) if second.code() == Code::RightMissing => Err(error),
+                other => Ok(other?.text(0, 0)),
+            }
         }
         Err(error) => Err(error),
     }
@@ -195,6 +200,36 @@ fn parsed<T: FromStr<Err = GtidTextError>>(connection: &Connection, text: &str) 
 /// A file name as a literal where a hexadecimal one is not allowed.
 fn quote_plain(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Baidu's MySQL 5.1: the file and position behind the last event of a group; none where the server does not find it.
+pub fn group_end(connection: &mut Connection, id: u64) -> Result<Option<(String, u64)>, SourceError> {
+    let what = "SHOW BINLOG INFO FOR";
+    let answer = match connection.query(&format!("{what} {id}")) {
+        // 1064 and its kin.
+        Err(error) if error.code() == Code::Unsupported => {
+            let text = format!("the server does not know {what}, which finds a group id: {}", error.text());
+            return Err(SourceError::refused(Code::Unsupported, connection.place(), text)
+                .advise("binlog_dump_strategy=ares is for Baidu's MySQL 5.1; set auto or position"));
+        }
+        answer => answer?,
+    };
+    if answer.rows.is_empty() {
+        return Ok(None);
+    }
+    // Log_name, Pos, Server_ID.
+    let (file, pos) = match answer.columns.len() {
+        3 => (answer.text(0, 0).filter(|file| !file.is_empty()), answer.text(0, 1)),
+        _ => (None, None),
+    };
+    match (file, pos.and_then(|pos| pos.parse().ok())) {
+        (Some(file), Some(pos)) => Ok(Some((file, pos))),
+        _ => Err(SourceError::protocol(
+            connection.place(),
+            what,
+            &"the answer has not the three columns file, position and server id",
+        )),
+    }
 }
 
 /// The answer to the first of these statements that the server knows.

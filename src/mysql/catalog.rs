@@ -11,6 +11,7 @@ use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
 use crate::wire::response::ResultSet;
 
+/// ER_UNKNOWN_CHARACTER_SET.
 /// ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE.
 const ABSENT: [u16; 2] = [1049, 1146];
 

@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::error::SourceError;
 use super::refusal::ITSELF_ADVICE;
 use super::refusal::LOG_BIN_ADVICE;
+use crate::binlog::format_description::ServerVersion;
 use crate::code::Code;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -145,6 +146,12 @@ impl ServerFacts {
         OTHERS.iter().find(|(word, _)| words.contains(word)).map_or(LOG_BIN_ADVICE, |(_, advice)| advice)
     }
 
+    /// Whether an idle dump shows that it lives. MySQL learnt that in 5.5.
+    pub fn sends_heartbeats(&self) -> bool {
+        let version = ServerVersion::parse(self.version());
+        self.flavor == Flavor::MariaDb || version.is_none_or(|version| version >= ServerVersion(5, 5, 0))
+    }
+
     /// Refuses a replica's id that is the server's own.
     pub fn require_other_id(&self, server_id: u32) -> Result<(), SourceError> {
         if server_id != self.server_id {
@@ -208,6 +215,8 @@ mod tests {
         assert_eq!(nameless.server_uuid(), None, "two such servers are not one");
         assert!(!facts(&[("gtid_mode", "ON_PERMISSIVE")]).unwrap().has_mysql_gtids());
         assert!(ServerFacts::new("db1:3306", BTreeMap::new()).is_err());
+        assert!(!facts(&[("version", "5.1.47-ares-log")]).unwrap().sends_heartbeats());
+        assert!(mysql.sends_heartbeats() && mariadb.sends_heartbeats() && nameless.sends_heartbeats());
     }
 
     #[test]

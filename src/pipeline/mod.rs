@@ -10,6 +10,7 @@ pub mod patience;
 pub mod producer;
 pub mod replica;
 pub mod reread;
+mod rounds;
 pub mod saver;
 pub mod session;
 pub mod shard;

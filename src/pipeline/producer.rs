@@ -34,9 +34,7 @@ use crate::pipeline::replica::ReplicaIds;
 use crate::pipeline::reread::Passage;
 use crate::pipeline::reread::Reread;
 use crate::pipeline::session::Session;
-use crate::pipeline::session::source_config;
 use crate::pipeline::session::source_fault;
-use crate::pipeline::start;
 use crate::pipeline::start::Dump;
 use crate::pipeline::start::Resume;
 use crate::pipeline::unproven::Unproven;
@@ -45,6 +43,7 @@ use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
 use crate::stop::Stop;
 use crate::sync_point::ServerIdentity;
+use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
@@ -76,6 +75,8 @@ pub struct Producer {
     /// Where `--until` ends, once it is known.
     pub target: Option<Target>,
     pub patience: Patience,
+    /// What the original Fountain left, as long as there is no point of ours.
+    pub old_point: Option<FoundPoint>,
 }
 
 /// The producer's ends of the channels.
@@ -103,77 +104,13 @@ pub struct Ready {
 }
 
 impl Producer {
-    /// Connects, repeating whole rounds over the sources as long as that may help. `Ok(None)`: a stop was asked for.
-    pub fn connect(&mut self, resume: Option<&Resume>) -> Result<Option<Ready>, Fault> {
-        loop {
-            let pause = match self.round(resume) {
-                Ok(ready) => return Ok(Some(ready)),
-                Err(_) if self.stop.requested() => return Ok(None),
-                Err(fault) => match self.patience.after_round(&fault) {
-                    Next::GiveUp => return Err(fault),
-                    Next::Again { pause, .. } => pause,
-                },
-            };
-            if self.stop.wait(pause) {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Tries each source once: the current one, and after a pause the others in turn.
-    fn round(&mut self, resume: Option<&Resume>) -> Result<Ready, Fault> {
-        let count = self.shard.sources.len();
-        let mut worst: Option<Fault> = None;
-        for step in 0..count {
-            if step == 1 && self.stop.wait(self.shard.data_source_try_interval) {
-                break;
-            }
-            let index = (self.current + step) % count;
-            match self.open(index, resume) {
-                Ok(ready) => {
-                    self.current = index;
-                    return Ok(ready);
-                }
-                Err(fault) if fault.cure == Cure::Stop => return Err(fault),
-                Err(fault) => {
-                    self.patience.after_connect(index, &fault);
-                    // What may pass by itself decides: as long as one source may come back, there is hope.
-                    if worst
-                        .as_ref()
-                        .is_none_or(|worst| worst.cure == Cure::Refused && fault.cure == Cure::Retry)
-                    {
-                        worst = Some(fault);
-                    }
-                }
-            }
-        }
-        Err(worst.unwrap_or_else(|| {
-            Fault::retry(Code::Unreachable, format!("shard={} has no source", self.shard.name))
-        }))
-    }
-
-    fn open(&mut self, index: usize, resume: Option<&Resume>) -> Result<Ready, Fault> {
-        let (Some(source), Some(ids)) = (self.shard.sources.get(index), self.ids.get_mut(index)) else {
-            return Err(Fault::stop(
-                Code::Internal,
-                format!("shard={} has no source {index}", self.shard.name),
-            ));
-        };
-        let config = source_config(&self.shard, source, ids.take(), &self.replica_uuid)?;
-        let mut session = Session::open(&self.shard.name, config, &self.stop)?;
-        let dump = start::plan(&self.shard, &mut session, resume.cloned())?;
-        if let (None, Some(until)) = (&self.target, &self.until) {
-            self.target = Some(Target::fix(until, &self.shard.name, &mut session, &dump)?);
-        }
-        Ok(Ready { session, dump })
-    }
-
     /// Streams until it is over for good.
     pub fn run(&mut self, ready: Ready, channels: &Channels) -> Result<Ended, Fault> {
         let mut ready = ready;
         loop {
             let began = ready.dump.resume.clone();
             let identity = ready.session.identity();
+            let sends_heartbeats = ready.session.facts.sends_heartbeats();
             let mut story = Story { advanced: false, served: false, dismissed: false, lived: Duration::ZERO };
             let fault = match self.stream(ready, channels, &mut story) {
                 Ok(ended) => return Ok(ended),
@@ -185,18 +122,25 @@ impl Producer {
                 return Ok(Ended::Stopped);
             }
             story.advanced = resume.is_behind(&began);
-            match self.patience.after_stream(&fault, story) {
-                Next::GiveUp => return Err(fault),
-                Next::Again { pause, elsewhere } => {
-                    self.current = (self.current + usize::from(elsewhere)) % self.shard.sources.len().max(1);
-                    if self.stop.wait(pause) {
-                        return Ok(Ended::Stopped);
-                    }
-                }
+            if !sends_heartbeats && fault.code == Code::Stalled {
+                log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
+            } else if let Some(ended) = self.pause_after(fault, story)? {
+                return Ok(ended);
             }
             match self.connect(Some(&resume))? {
                 Some(next) => ready = next,
                 None => return Ok(Ended::Stopped),
+            }
+        }
+    }
+
+    /// Waits for as long as the failure asks for, and chooses the source to ask next.
+    fn pause_after(&mut self, fault: Fault, story: Story) -> Result<Option<Ended>, Fault> {
+        match self.patience.after_stream(&fault, story) {
+            Next::GiveUp => Err(fault),
+            Next::Again { pause, elsewhere } => {
+                self.current = (self.current + usize::from(elsewhere)) % self.shard.sources.len().max(1);
+                Ok(self.stop.wait(pause).then_some(Ended::Stopped))
             }
         }
     }

@@ -42,6 +42,7 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
+use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::bounded;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +61,9 @@ pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &St
     let resume = opened.standing.resume(&shard.name)?;
     if matches!(shard.sink, SinkConfig::File(_)) {
         opened.standing.tell_of_missing_packs(&shard.name);
+    }
+    if resume.is_none() {
+        producer.old_point = opened.standing.old_point.clone();
     }
     let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
     let started = opened.start_epoch(shard, &ready)?;
@@ -92,6 +96,7 @@ fn producer(
         current: 0,
         target: None,
         patience,
+        old_point: None,
     })
 }
 
@@ -131,6 +136,8 @@ struct Opened {
 /// What store and sink say about where the shard stands.
 struct Standing {
     record: Option<PointRecord>,
+    /// What the original Fountain left; looked for when there is no record.
+    old_point: Option<FoundPoint>,
     pack: Option<PackHeader>,
     /// Whole packs that the sink had to cut off.
     packs_cut_off: u64,
@@ -141,12 +148,16 @@ impl Opened {
         let mut store =
             FileStore::open(&config.point_dir, &shard.name).map_err(|e| store_fault(&shard.name, &e))?;
         let record = store.load().map_err(|e| store_fault(&shard.name, &e))?;
+        let old_point = match &record {
+            Some(_) => None,
+            None => store.load_old().map_err(|e| store_fault(&shard.name, &e))?,
+        };
         let mut sink = open_sink(shard)?;
         let pack = sink
             .standing()
             .map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
         let packs_cut_off = sink.packs_cut_off();
-        Ok(Self { store, sink, standing: Standing { record, pack, packs_cut_off } })
+        Ok(Self { store, sink, standing: Standing { record, old_point, pack, packs_cut_off } })
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.

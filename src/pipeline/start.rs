@@ -2,8 +2,10 @@
 //!
 //! What a server must have for a dump by GTID is decided beside this file, for each kind of GTID by itself.
 
+mod ares;
 mod mariadb;
 mod mysql;
+mod old;
 
 use crate::binlog::BinlogPosition;
 use crate::binlog::ExecutedGtids;
@@ -26,6 +28,7 @@ use crate::pipeline::session::source_fault;
 use crate::sync_point::Inside;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::old_files::FoundPoint;
 
 /// Where reading goes on, and the server to which the place belongs.
 #[derive(Debug, Clone)]
@@ -68,18 +71,30 @@ enum Way {
     Position,
     MysqlGtid,
     MariadbGtid,
+    /// Baidu's group ids.
+    Group,
 }
 
-/// Decides where a dump begins. `resume` is none when nothing was ever delivered and no point is stored.
-pub fn plan(shard: &ShardConfig, session: &mut Session, resume: Option<Resume>) -> Result<Dump, Fault> {
+/// Decides where a dump begins. `resume` is none when nothing was ever delivered and no point is stored; then `old` counts,
+/// a point that the original Fountain left.
+pub fn plan(
+    shard: &ShardConfig,
+    session: &mut Session,
+    resume: Option<Resume>,
+    old: Option<&FoundPoint>,
+) -> Result<Dump, Fault> {
     let mut planning = Planning { shard, session };
     match resume {
         Some(resume) => match planning.way_on(&resume)? {
             Way::Position => planning.resume_by_position(resume),
             Way::MysqlGtid => planning.resume_by_mysql_gtid(resume),
             Way::MariadbGtid => planning.resume_by_mariadb_gtid(resume),
+            Way::Group => planning.resume_by_group(resume),
         },
-        None => planning.first(),
+        None => match old {
+            Some(old) => planning.first_by_old(old),
+            None => planning.first(),
+        },
     }
 }
 
@@ -103,6 +118,7 @@ impl Planning<'_> {
         let facts = &self.session.facts;
         match self.shard.dump_strategy {
             DumpStrategy::Position => Ok(Way::Position),
+            DumpStrategy::Ares => self.require_ares().map(|()| Way::Group),
             _ if facts.has_mysql_gtids() => Ok(Way::MysqlGtid),
             _ if facts.has_mariadb_gtids() => Ok(Way::MariadbGtid),
             DumpStrategy::Gtid => Err(self.refused(
@@ -110,7 +126,7 @@ impl Planning<'_> {
                 "binlog_dump_strategy=gtid, but the server has not gtid_mode=ON (and MariaDB before 10.0 knows no GTIDs); \
                  switch it on, or set auto or position",
             )),
-            _ => Ok(Way::Position),
+            DumpStrategy::Auto => Ok(Way::Position),
         }
     }
 
@@ -118,7 +134,7 @@ impl Planning<'_> {
     fn way_on(&self, resume: &Resume) -> Result<Way, Fault> {
         let way = self.way()?;
         match (way, &resume.frontier.executed) {
-            (Way::Position, _)
+            (Way::Position | Way::Group, _)
             | (Way::MysqlGtid, Some(ExecutedGtids::Mysql(_)))
             | (Way::MariadbGtid, Some(ExecutedGtids::Mariadb(_))) => Ok(way),
             (_, Some(gtids)) => Err(self.refused(
@@ -199,7 +215,11 @@ impl Planning<'_> {
         }
         let Some(files) = files else { return Ok(()) };
         match files.iter().find(|entry| entry.name == wanted.file) {
-            Some(entry) if entry.size.is_some_and(|size| wanted.pos > size) && entry.name != last.file => {
+            // 0: a file that the server cannot look at. The dump's error says more.
+            Some(entry)
+                if entry.size.is_some_and(|size| size > 0 && wanted.pos > size)
+                    && entry.name != last.file =>
+            {
                 Err(self.refused(
                     Code::PointBeyondEnd,
                     &format!(
@@ -237,6 +257,9 @@ impl Planning<'_> {
 
     fn configured(&mut self, way: Way) -> Result<Dump, Fault> {
         let start = self.shard.start_point.clone();
+        if let Some(id) = start.ares_group {
+            return self.configured_group(id);
+        }
         match (start.gtid_set, start.position, way) {
             (Some(text), _, Way::MysqlGtid) => {
                 let set = text.parse().map_err(|error| self.bad_set(&text, "MySQL", &error))?;
@@ -247,12 +270,25 @@ impl Planning<'_> {
                 self.begin_by_gtid(ExecutedGtids::Mariadb(position), InOrder::No)
             }
             (_, Some((file, pos)), _) => self.begin_by_position(&file, pos),
-            (Some(_), None, Way::Position) => Err(self.refused(
+            (Some(_), None, Way::Position | Way::Group) => Err(self.refused(
                 Code::Config,
                 "mysql_binlogdump_gtidset is set, but this server is not followed by GTID; set mysql_binlogdump_filename and \
                  mysql_binlogdump_position",
             )),
             (None, None, _) => self.at_end(way),
+        }
+    }
+
+    fn configured_group(&mut self, id: u64) -> Result<Dump, Fault> {
+        match self.shard.dump_strategy {
+            DumpStrategy::Ares => self.first_by_group(id),
+            _ => Err(self.refused(
+                Code::Config,
+                &format!(
+                    "the start point is group id {id} (mysql_binlogdump_gtid or syncPointArray), which only Baidu's MySQL has; \
+                     set binlog_dump_strategy=ares, or take it out"
+                ),
+            )),
         }
     }
 
@@ -264,7 +300,13 @@ impl Planning<'_> {
         let end =
             BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
         let gtids = match way {
-            Way::Position => return self.begin_by_position(&end.file, end.pos),
+            Way::Position | Way::Group => {
+                let mut dump = self.begin_by_position(&end.file, end.pos)?;
+                if let Some(id) = end.group_id.filter(|id| *id > 0) {
+                    dump.resume.frontier.executed = Some(ExecutedGtids::Group(id));
+                }
+                return Ok(dump);
+            }
             Way::MysqlGtid => end.mysql_gtids(),
             Way::MariadbGtid => end.mariadb_gtids(),
         };
@@ -292,7 +334,7 @@ impl Planning<'_> {
                 })?;
                 self.begin_by_gtid(ExecutedGtids::Mariadb(purged.position()), InOrder::Yes)
             }
-            Way::Position => {
+            Way::Position | Way::Group => {
                 const FIRST_EVENT: u64 = 4;
                 match first_binlog_file(&mut self.session.connection).map_err(self.source_fault())? {
                     Some(file) => self.begin_by_position(&file, FIRST_EVENT),

@@ -118,7 +118,7 @@ impl Target {
                 Code::Protocol,
                 format!("shard={shard} source={} its GTIDs make no sense: {error}", session.server),
             )),
-            None => Ok(Self::Position(position)),
+            Some(Ok(ExecutedGtids::Group(_))) | None => Ok(Self::Position(position)),
         }
     }
 

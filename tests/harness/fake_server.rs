@@ -70,9 +70,14 @@ pub struct Script {
     pub register: Option<Act>,
     /// What happens after a dump command, in order. The server then waits for the client to leave.
     pub dump: Vec<Act>,
+    /// Asked before all the above what to do about a statement or a dump command; none: as it says there.
+    pub custom: Option<Custom>,
     /// Cuts the connection, or sends nothing more, after so many bytes.
     pub end: Option<(usize, End)>,
 }
+
+/// A server that is more than a script.
+pub type Custom = Arc<dyn Fn(&Command<'_>) -> Option<Vec<Act>> + Send + Sync>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
@@ -96,6 +101,8 @@ pub enum Act {
     Sleep(Duration),
     /// New keys for TLS 1.3.
     RefreshKeys,
+    /// One after the other.
+    All(Vec<Act>),
     End(End),
 }
 
@@ -127,6 +134,7 @@ impl Default for Script {
             answers: answers.into_iter().map(|(sql, act)| (sql.to_string(), act)).collect(),
             register: None,
             dump: Vec::new(),
+            custom: None,
             end: None,
         }
     }
@@ -342,6 +350,13 @@ impl Session {
         let packet = self.read_packet()?;
         let command = Command::parse(&packet).expect("a command");
         self.note(&command.to_string());
+        if let Some(acts) = self.script.custom.as_ref().and_then(|custom| custom(&command)) {
+            acts.iter().try_for_each(|act| self.act(act))?;
+            return match command {
+                Command::BinlogDump { .. } | Command::BinlogDumpGtid { .. } => self.stall(),
+                _ => Ok(()),
+            };
+        }
         match command {
             Command::Quit => Err(Gone),
             Command::Ping => self.act(&Act::Ok),
@@ -378,6 +393,7 @@ impl Session {
             Act::Packet(payload) => self.send_packet(payload),
             Act::Raw(bytes) => self.send(bytes),
             Act::Eof => self.send_packet(&encode_eof(0)),
+            Act::All(acts) => acts.iter().try_for_each(|act| self.act(act)),
             Act::RefreshKeys => {
                 self.stream.refresh_keys();
                 Ok(())

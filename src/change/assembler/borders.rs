@@ -35,6 +35,8 @@ struct Open {
     /// Rows of watched tables have been handed on from it.
     watched_rows: bool,
     gtid: Option<AnyGtid>,
+    /// The largest group id of its events. They should all carry the same one.
+    group: Option<u64>,
 }
 
 impl Borders {
@@ -167,14 +169,14 @@ impl Borders {
         self.rest = None;
         self.begun += 1;
         let gtid = begin.gtid.as_ref().map(|gtid| gtid.gtid);
-        self.open = Some(Open { explicit, watched_rows: false, gtid });
+        self.open = Some(Open { explicit, watched_rows: false, gtid, group: at.group });
         batch.items.push(Item::Begin(begin));
     }
 
     /// The open transaction ends; where none is open, one that is nothing but its end.
     pub fn end(&mut self, outcome: Outcome, at: At<'_>, batch: &mut Batch) {
         self.ensure_begun(at, batch);
-        let gtid = self.open.take().and_then(|open| open.gtid);
+        let gtid = self.open.take().and_then(|open| open.gtid.or(open.group.map(AnyGtid::Group)));
         self.ended = gtid;
         self.push_end(outcome, gtid, at, batch);
     }
@@ -206,6 +208,13 @@ impl Borders {
             server_id: at.header.server_id,
             timestamp: at.header.timestamp,
         }));
+    }
+
+    /// The server finds a group's end by its id, so that of the open transaction's last part counts.
+    pub fn note_group(&mut self, at: At<'_>) {
+        if let Some(open) = &mut self.open {
+            open.group = open.group.max(at.group);
+        }
     }
 
     pub fn note_watched_rows(&mut self) {

@@ -94,6 +94,8 @@ struct At<'a> {
     header: &'a EventHeader,
     pos: u64,
     next: u64,
+    /// The group id in its header, in logs of Baidu's MySQL.
+    group: Option<u64>,
 }
 
 impl<D: Definitions> Assembler<D> {
@@ -163,7 +165,7 @@ impl<D: Definitions> Assembler<D> {
         batch: &mut Batch,
         hand_over: &mut dyn HandOver,
     ) -> Result<(), ChangeError> {
-        let at = At { header: &header, pos: span.start, next: span.end };
+        let at = At { header: &header, pos: span.start, next: span.end, group: decoder.group_id() };
         match event {
             Event::Payload(payload) => self.payload(decoder, payload, at, batch, hand_over),
             Event::MariadbCompressed(compressed) => {
@@ -195,6 +197,7 @@ impl<D: Definitions> Assembler<D> {
     }
 
     fn event(&mut self, event: &Event<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+        self.borders.note_group(at);
         match event {
             Event::FormatDescription(description) => self.format_description(description, at, batch),
             Event::Rotate(rotate) => self.rotate(rotate, batch),

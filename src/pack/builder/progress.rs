@@ -112,9 +112,12 @@ impl Progress {
                 self.passed.stands_at(ours)
             }
             // A server of the other kind is not streamed from by these GTIDs.
-            (GtidsBefore::Mysql(_), Some(ExecutedGtids::Mariadb(_)))
-            | (GtidsBefore::Mariadb(_), Some(ExecutedGtids::Mysql(_)))
-            | (GtidsBefore::MariadbPassed(_), None | Some(ExecutedGtids::Mysql(_))) => false,
+            (GtidsBefore::Mysql(_), Some(ExecutedGtids::Mariadb(_) | ExecutedGtids::Group(_)))
+            | (GtidsBefore::Mariadb(_), Some(ExecutedGtids::Mysql(_) | ExecutedGtids::Group(_)))
+            | (
+                GtidsBefore::MariadbPassed(_),
+                None | Some(ExecutedGtids::Mysql(_) | ExecutedGtids::Group(_)),
+            ) => false,
         };
         if all_before {
             self.keeps_place = false;
@@ -151,6 +154,8 @@ impl Progress {
 
     fn add(&mut self, gtid: &AnyGtid) {
         match (&mut self.frontier.executed, gtid) {
+            // A group id says by itself that all before it is read.
+            (_, AnyGtid::Group(id)) => self.group_ended(*id),
             (Some(executed), gtid) => {
                 if !executed.add(gtid) {
                     self.frontier.executed = None;
@@ -165,6 +170,18 @@ impl Progress {
             }
             (None, AnyGtid::Mariadb(_)) => {}
         }
+    }
+
+    fn group_ended(&mut self, id: u64) {
+        let last = self.frontier.executed.as_ref().and_then(ExecutedGtids::group);
+        if let Some(last) = last.filter(|last| id <= *last) {
+            let Place { file, pos } = &self.frontier.place;
+            log::warn!(
+                "behind {file}:{pos}: group id {id} follows {last}, and ids should rise; another server may not be found the \
+                 right place by them"
+            );
+        }
+        self.frontier.executed = Some(ExecutedGtids::Group(id));
     }
 
     fn move_to(&mut self, place: &Place) {
