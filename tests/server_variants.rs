@@ -41,10 +41,6 @@ fn unknown_variable() -> Act {
     error(1193, "HY000", "Unknown system variable")
 }
 
-fn syntax() -> Act {
-    error(1064, "42000", "You have an error in your SQL syntax")
-}
-
 /// A heartbeat: 27 is its type. The rest of the header does not matter here.
 fn heartbeat() -> Act {
     let mut event = vec![0; 40];
