@@ -25,7 +25,7 @@ use harness::delivered::data;
 use harness::delivered::parse;
 use std::fmt::Write;
 
-/// A row is a server, an account's login and the dump strategies; five columns say what comes of it by TLS mode:
+/// A row is a server, an account's login and the dump strategies; six columns say what comes of it by TLS mode:
 /// `tls`, `plain`, or the code of the refusal.
 ///
 /// Servers: `…-gtid` has GTIDs. The certificate comes from the CA that the verifying modes are given and names the
@@ -35,74 +35,75 @@ use std::fmt::Write;
 /// Logins: `+empty` no password, `+unicode` letters beyond ASCII, `+long` a password of 250 bytes, `+wrong` another
 /// one than the server's, `+ssl` REQUIRE SSL, `+x509` REQUIRE X509 with a certificate of ours, `-x509` without one.
 const TABLE: &str = "
-server           login                            strategies          disabled          preferred         required          verify_ca         verify_identity
+server           login                            strategies          disabled          preferred         required          verify_ca         verify_identity   verify_password
 
-mysql97-gtid     caching_sha2_password            auto,gtid,position  plain             tls               tls               tls               tls
-mysql97-gtid     caching_sha2_password+empty      auto                plain             tls               tls               tls               tls
-mysql97-gtid     caching_sha2_password+unicode    auto                plain             tls               tls               tls               tls
-mysql97-gtid     caching_sha2_password+long       auto                AUTH_UNSUPPORTED  tls               tls               tls               tls
-mysql97-gtid     caching_sha2_password+wrong      auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
-mysql97-gtid     caching_sha2_password+ssl        auto                ACCESS_DENIED     tls               tls               tls               tls
-mysql97-gtid     caching_sha2_password+x509       auto                ACCESS_DENIED     tls               tls               tls               tls
-mysql97-gtid     caching_sha2_password-x509       auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
-mysql97-gtid     sha256_password                  auto,gtid,position  plain             tls               tls               tls               tls
-mysql97-gtid     sha256_password+empty            auto                plain             tls               tls               tls               tls
-mysql97-gtid     sha256_password+long             auto                AUTH_UNSUPPORTED  tls               tls               tls               tls
-mysql97-gtid     mysql_no_login                   auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
-mysql97-no-tls   caching_sha2_password            auto,position       plain             plain             TLS               TLS               TLS
-mysql97-no-tls   caching_sha2_password            gtid                UNSUPPORTED       UNSUPPORTED       TLS               TLS               TLS
-mysql97-no-tls   sha256_password                  auto                plain             plain             TLS               TLS               TLS
+mysql97-gtid     caching_sha2_password            auto,gtid,position  plain             tls               tls               tls               tls               TLS
+mysql97-gtid     caching_sha2_password+empty      auto                plain             tls               tls               tls               tls               TLS
+mysql97-gtid     caching_sha2_password+unicode    auto                plain             tls               tls               tls               tls               TLS
+mysql97-gtid     caching_sha2_password+long       auto                AUTH_UNSUPPORTED  tls               tls               tls               tls               TLS
+mysql97-gtid     caching_sha2_password+wrong      auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     TLS
+mysql97-gtid     caching_sha2_password+ssl        auto                ACCESS_DENIED     tls               tls               tls               tls               TLS
+mysql97-gtid     caching_sha2_password+x509       auto                ACCESS_DENIED     tls               tls               tls               tls               TLS
+mysql97-gtid     caching_sha2_password-x509       auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     TLS
+mysql97-gtid     sha256_password                  auto,gtid,position  plain             tls               tls               tls               tls               TLS
+mysql97-gtid     sha256_password+empty            auto                plain             tls               tls               tls               tls               TLS
+mysql97-gtid     sha256_password+long             auto                AUTH_UNSUPPORTED  tls               tls               tls               tls               TLS
+mysql97-gtid     mysql_no_login                   auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
+mysql97-no-tls   caching_sha2_password            auto,position       plain             plain             TLS               TLS               TLS               TLS
+mysql97-no-tls   caching_sha2_password            gtid                UNSUPPORTED       UNSUPPORTED       TLS               TLS               TLS               TLS
+mysql97-no-tls   sha256_password                  auto                plain             plain             TLS               TLS               TLS               TLS
 
-mysql56          mysql_native_password            auto,position       plain             plain             TLS               TLS               TLS
-mysql56          mysql_native_password            gtid                UNSUPPORTED       UNSUPPORTED       TLS               TLS               TLS
-mysql56          mysql_native_password+empty      auto                plain             plain             TLS               TLS               TLS
-mysql56          mysql_native_password+long       auto                plain             plain             TLS               TLS               TLS
-mysql56          sha256_password+empty            auto                plain             plain             TLS               TLS               TLS
-mysql56          sha256_password                  auto                ACCESS_DENIED     ACCESS_DENIED     TLS               TLS               TLS
-mysql56          mysql_old_password               auto                AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  TLS               TLS               TLS
-mysql56-gtid     mysql_native_password            auto,gtid,position  plain             plain             TLS               TLS               TLS
+mysql56          mysql_native_password            auto,position       plain             plain             TLS               TLS               TLS               TLS
+mysql56          mysql_native_password            gtid                UNSUPPORTED       UNSUPPORTED       TLS               TLS               TLS               TLS
+mysql56          mysql_native_password+empty      auto                plain             plain             TLS               TLS               TLS               TLS
+mysql56          mysql_native_password+long       auto                plain             plain             TLS               TLS               TLS               TLS
+mysql56          sha256_password+empty            auto                plain             plain             TLS               TLS               TLS               TLS
+mysql56          sha256_password                  auto                ACCESS_DENIED     ACCESS_DENIED     TLS               TLS               TLS               TLS
+mysql56          mysql_old_password               auto                AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  TLS               TLS               TLS               TLS
+mysql56-gtid     mysql_native_password            auto,gtid,position  plain             plain             TLS               TLS               TLS               TLS
 
-mariadb          mysql_native_password            auto,position       plain             tls               tls               tls               tls
-mariadb          mysql_native_password            gtid                UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       UNSUPPORTED
-mariadb          mysql_native_password+x509       auto                ACCESS_DENIED     tls               tls               tls               tls
-mariadb          mysql_native_password-x509       auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
-mariadb          ed25519                          auto,position       plain             tls               tls               tls               tls
-mariadb          ed25519+unicode                  auto                plain             tls               tls               tls               tls
-mariadb          ed25519+long                     auto                plain             tls               tls               tls               tls
-mariadb          ed25519+wrong                    auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
-mariadb          ed25519,mysql_native_password    auto                plain             tls               tls               tls               tls
-mariadb          mysql_old_password               auto                AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
-mariadb-tls11    mysql_native_password            auto                plain             plain             TLS               TLS               TLS
-mariadb-rsa1024  ed25519                          auto                plain             tls               tls               TLS               TLS
+mariadb          mysql_native_password            auto,position       plain             tls               tls               tls               tls               TLS
+mariadb          mysql_native_password            gtid                UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       TLS
+mariadb          mysql_native_password+x509       auto                ACCESS_DENIED     tls               tls               tls               tls               TLS
+mariadb          mysql_native_password-x509       auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
+mariadb          ed25519                          auto,position       plain             tls               tls               tls               tls               TLS
+mariadb          ed25519+unicode                  auto                plain             tls               tls               tls               tls               TLS
+mariadb          ed25519+long                     auto                plain             tls               tls               tls               tls               TLS
+mariadb          ed25519+wrong                    auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
+mariadb          ed25519,mysql_native_password    auto                plain             tls               tls               tls               tls               TLS
+mariadb          mysql_old_password               auto                AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
+mariadb-tls11    mysql_native_password            auto                plain             plain             TLS               TLS               TLS               TLS
+mariadb-rsa1024  ed25519                          auto                plain             tls               tls               TLS               TLS               TLS
 
-mariadb118       mysql_native_password            auto,position       plain             tls               tls               TLS               TLS
-mariadb118       ed25519                          auto,position       plain             tls               tls               TLS               TLS
-mariadb118       ed25519+empty                    auto                plain             tls               tls               TLS               TLS
-mariadb118       parsec                           auto,position       plain             tls               tls               TLS               TLS
-mariadb118       parsec+empty                     auto                plain             tls               tls               TLS               TLS
-mariadb118       parsec+unicode                   auto                plain             tls               tls               TLS               TLS
-mariadb118       parsec+long                      auto                plain             tls               tls               TLS               TLS
-mariadb118       parsec+wrong                     auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     TLS               TLS
-mariadb118       parsec+ssl                       auto                ACCESS_DENIED     tls               tls               TLS               TLS
-mariadb118       caching_sha2_password            auto,position       plain             tls               tls               TLS               TLS
-mariadb118       caching_sha2_password+empty      auto                plain             tls               tls               TLS               TLS
+mariadb118       mysql_native_password            auto,position       plain             tls               tls               TLS               TLS               tls
+mariadb118       ed25519                          auto,position       plain             tls               tls               TLS               TLS               tls
+mariadb118       ed25519+empty                    auto                plain             tls               tls               TLS               TLS               TLS
+mariadb118       parsec                           auto,position       plain             tls               tls               TLS               TLS               tls
+mariadb118       parsec+empty                     auto                plain             tls               tls               TLS               TLS               TLS
+mariadb118       parsec+unicode                   auto                plain             tls               tls               TLS               TLS               tls
+mariadb118       parsec+long                      auto                plain             tls               tls               TLS               TLS               tls
+mariadb118       parsec+wrong                     auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     TLS               TLS               ACCESS_DENIED
+mariadb118       parsec+ssl                       auto                ACCESS_DENIED     tls               tls               TLS               TLS               tls
+mariadb118       caching_sha2_password            auto,position       plain             tls               tls               TLS               TLS               TLS
+mariadb118       caching_sha2_password+empty      auto                plain             tls               tls               TLS               TLS               TLS
 
-fake             mysql_clear_password             gtid,position       AUTH_UNSUPPORTED  tls               tls               tls               tls
-fake             dialog                           gtid,position       AUTH_UNSUPPORTED  tls               tls               tls               tls
-fake             dialog,two-questions             position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
-fake             native,then-clear                position            AUTH_UNSUPPORTED  tls               tls               tls               tls
-fake             second-factor                    position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
-fake             authentication_webauthn_client   position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
-fake             authentication_ldap_sasl_client  position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
-fake             authentication_kerberos_client   position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
-fake             auth_gssapi_client               position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
-fake             auth_named_pipe                  position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
-fake             mysql_old_password               position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
-fake-5.1         mysql_native_password            position            plain             plain             TLS               TLS               TLS
-fake-5.1         mysql_old_password               position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  TLS               TLS               TLS
+fake             mysql_clear_password             gtid,position       AUTH_UNSUPPORTED  tls               tls               tls               tls               TLS
+fake             dialog                           gtid,position       AUTH_UNSUPPORTED  tls               tls               tls               tls               TLS
+fake             dialog,two-questions             position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  TLS
+fake             native,then-clear                position            AUTH_UNSUPPORTED  tls               tls               tls               tls               TLS
+fake             second-factor                    position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
+fake             authentication_webauthn_client   position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
+fake             authentication_ldap_sasl_client  position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
+fake             authentication_kerberos_client   position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
+fake             auth_gssapi_client               position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
+fake             auth_named_pipe                  position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
+fake             mysql_old_password               position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  AUTH_UNSUPPORTED
+fake-5.1         mysql_native_password            position            plain             plain             TLS               TLS               TLS               TLS
+fake-5.1         mysql_old_password               position            AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  TLS               TLS               TLS               TLS
 ";
 
-const MODES: [&str; 5] = ["disabled", "preferred", "required", "verify_ca", "verify_identity"];
+const MODES: [&str; 6] =
+    ["disabled", "preferred", "required", "verify_ca", "verify_identity", "verify_password"];
 const PASSWORD: &str = "pass word";
 /// In the one row that every cell must bring.
 const MARKER: &str = "told";
@@ -248,7 +249,7 @@ fn properties(server: &Server, cells: &[Cell]) -> String {
             ("ssl_mode", cell.mode.to_owned()),
             ("binlog_dump_strategy", cell.strategy.clone()),
         ];
-        if cell.mode.starts_with("verify") {
+        if ["verify_ca", "verify_identity"].contains(&cell.mode) {
             pairs.push(("ssl_ca", file("ca.pem")));
         }
         if cell.is("+x509") {
@@ -309,7 +310,9 @@ fn is_as_expected(cell: &Cell, told: &[&str], cause: &str) -> bool {
     match (cell.expected.as_str(), connected) {
         ("tls", Some(line)) => line.contains("TLSv1_"),
         ("plain", Some(line)) => line.contains("not encrypted"),
-        ("TLS", None) => told.iter().any(|line| line.contains(" TLS: ") && line.contains(cause)),
+        ("TLS", None) => told
+            .iter()
+            .any(|line| line.contains(" TLS: ") && (line.contains(cause) || cell.mode == "verify_password")),
         (code, None) if refused(code) => told.iter().any(|line| line.contains(&format!(" {code}: "))),
         _ => false,
     }
@@ -422,7 +425,7 @@ fn greeting_of_51() -> Vec<u8> {
 fn connect_fake(server: &FakeServer, cell: &Cell) -> Result<Option<String>, SourceError> {
     let mut config = server.config();
     config.tls.mode = TlsMode::from_word(cell.mode).expect("a mode");
-    config.tls.ca = cell.mode.starts_with("verify").then(|| certificate("ca.pem"));
+    config.tls.ca = ["verify_ca", "verify_identity"].contains(&cell.mode).then(|| certificate("ca.pem"));
     let connection = Connection::open(&config, &Stop::new())?;
     let version = connection.tls_version();
     let request = match cell.strategy.as_str() {

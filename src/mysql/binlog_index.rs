@@ -99,8 +99,10 @@ pub fn first_binlog_file(connection: &mut Connection) -> Result<Option<String>, 
         Ok(files) => Ok(files.into_iter().next().map(|entry| entry.name)),
         // It takes REPLICATION SLAVE, and begins with the first file where none is named.
         Err(error) if error.code() == Code::RightMissing => {
-            log::debug!("{error}");
-            Ok(connection.query("SHOW BINLOG EVENTS LIMIT 1")?.text(0, 0))
+            match connection.query("SHOW BINLOG EVENTS LIMIT 1") {
+                Err(second) if second.code() == Code::RightMissing => Err(error),
+                other => Ok(other?.text(0, 0)),
+            }
         }
         Err(error) => Err(error),
     }

@@ -231,7 +231,11 @@ impl Planning<'_> {
         }
         let Some(files) = files else { return Ok(()) };
         match files.iter().find(|entry| entry.name == wanted.file) {
-            Some(entry) if entry.size.is_some_and(|size| wanted.pos > size) && entry.name != last.file => {
+            // 0: a file that the server cannot look at. The dump's error says more.
+            Some(entry)
+                if entry.size.is_some_and(|size| size > 0 && wanted.pos > size)
+                    && entry.name != last.file =>
+            {
                 Err(self.refused(
                     Code::PointBeyondEnd,
                     &format!(

@@ -1,6 +1,7 @@
 //! Events that stop the shard, each with what can be done about it.
 
 use crate::binlog::control::Incident;
+use crate::binlog::event_type::event_type_name;
 use crate::change::error::ChangeError;
 use crate::code::Code;
 
@@ -30,6 +31,9 @@ pub fn mariadb_partial_rows() -> ChangeError {
 pub fn unknown(event_type: u8) -> ChangeError {
     ChangeError::new(
         Code::UnknownEvent,
-        format!("event type {event_type} is unknown to this version and is not marked as ignorable"),
+        format!(
+            "{} (event type {event_type}) is not known to this version and not marked as one that may be passed over",
+            event_type_name(event_type).unwrap_or("an event")
+        ),
     )
 }

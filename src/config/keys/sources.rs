@@ -120,8 +120,9 @@ group! { SSL "Encryption"
     SSL_MODE = Key::new("mysql_ssl_mode", Source, Kind::OneOf(SslMode::WORDS),
         "preferred: encrypted where the server can, else plain with a warning; disabled; required: \
          encrypted or not at all, with any certificate; verify_ca: and the certificate is signed by \
-         mysql_ssl_ca; verify_identity: and it names the host. Only the last two keep the password from \
-         somebody who poses as the server. TLS 1.2 and 1.3.")
+         mysql_ssl_ca; verify_identity: and it names the host; verify_password: MariaDB 11.4 and later prove \
+         their certificate by the account's password, no CA is needed. Only the last three keep the \
+         password from somebody who poses as the server. TLS 1.2 and 1.3.")
         .default("preferred");
     SSL_CA = Key::new("mysql_ssl_ca", Source, Kind::Path,
         "File with the certificates (PEM, one or several) that may sign the server's, for verify_ca and \
