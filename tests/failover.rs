@@ -8,9 +8,11 @@ use harness::Kind;
 use harness::Running;
 use harness::Server;
 use harness::delivered::PATIENCE;
+use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
+use harness::delivered::run_until;
 
 /// The origin of every transaction, as if one server had logged them and the other had replicated them.
 const ORIGIN: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
@@ -141,4 +143,40 @@ fn a_backup_is_begun_with_when_the_main_server_is_down() {
     wait_for_row(&mut run, 1);
     let port = backup.port();
     assert_eq!(told(run), [(1, port)]);
+}
+
+/// On the backup a transaction of ours lies behind one that was new to us: a position there would repeat it, and is refused
+/// until a new file begins behind both.
+#[test]
+fn behind_a_backup_a_position_is_taken_when_all_of_ours_lies_before_it() {
+    for kind in [Kind::Mysql56, Kind::Mysql97] {
+        let Some((mut main, backup)) = pair(kind, GTID) else { continue };
+        for server in [&main, &backup] {
+            apply(server, 1, "CREATE DATABASE d");
+            apply(server, 2, "CREATE TABLE d.t (id int PRIMARY KEY) ENGINE=InnoDB");
+        }
+        (3..=4).for_each(|number| insert(&main, number));
+        [4, 5, 3].into_iter().for_each(|number| insert(&backup, number));
+        let home = Fountain::new();
+        let always = ["start_without_point=beginning", "dispatch_ddl=none"];
+        let run = |server: &Server, way: &str| {
+            let way = format!("binlog_dump_strategy={way}");
+            run_until(&home, server, "end", &keys(&[&always[..], &[&way]].concat()))
+        };
+        assert_eq!(run(&main, "auto").code, 0);
+        main.stop();
+        assert_eq!(run(&backup, "auto").code, 0);
+        let output = run(&backup, "position");
+        assert_eq!(output.code, 1, "{}", output.stderr);
+        assert!(output.stderr.contains("POINT_FOREIGN"), "{}", output.stderr);
+        backup.flush_logs();
+        insert(&backup, 6);
+        assert_eq!(run(&backup, "auto").code, 0);
+        insert(&backup, 7);
+        let output = run(&backup, "position");
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let lines = parse(&data(&home.home().join("data")));
+        let ids: Vec<_> = lines.iter().filter_map(|line| line["after"]["id"].as_u64()).collect();
+        assert_eq!(ids, [3, 4, 5, 6, 7], "{kind}");
+    }
 }

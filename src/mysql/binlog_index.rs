@@ -152,9 +152,11 @@ pub fn mariadb_gtids(connection: &mut Connection) -> Result<MariadbGtids, Source
     let answer = connection.query("SELECT @@global.gtid_binlog_state, @@global.gtid_slave_pos")?;
     let binlog_state = parsed(connection, &told(connection, &answer, 0, "gtid_binlog_state")?)?;
     let slave_pos = parsed(connection, &told(connection, &answer, 1, "gtid_slave_pos")?)?;
-    let purged = match binlog_files(connection)?.first() {
-        Some(oldest) => state_before(connection, &oldest.name)?,
-        None => None,
+    let purged = match first_binlog_file(connection) {
+        Ok(Some(oldest)) => state_before(connection, &oldest)?,
+        Ok(None) => None,
+        Err(error) if error.code() == Code::RightMissing => None,
+        Err(error) => return Err(error),
     };
     Ok(MariadbGtids { binlog_state, slave_pos, purged })
 }

@@ -91,7 +91,10 @@ impl Planning<'_> {
     /// The server cannot tell what lies before a place of a file that it has purged, nor past 4 GiB. In a file that is
     /// there it can, if the place is one.
     fn explain_silence_at(&mut self, place: &Place) -> Result<(), Fault> {
-        let files = binlog_files(&mut self.session.connection).map_err(self.source_fault())?;
+        let files = match binlog_files(&mut self.session.connection) {
+            Err(error) if error.code() == Code::RightMissing => Vec::new(),
+            other => other.map_err(self.source_fault())?,
+        };
         let is_there = files.iter().any(|entry| *entry.name == *place.file);
         match is_there && u32::try_from(place.pos).is_ok() {
             false => Ok(()),
