@@ -48,8 +48,13 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
         gap_lines: false,
     };
     let max_event_bytes = options.assembler.max_event_bytes;
-    let frontier =
-        Frontier { place: Place { file: "".into(), pos: 0 }, file_created: 0, executed: None, ts_ms: 0 };
+    let frontier = Frontier {
+        place: Place { file: "".into(), pos: 0 },
+        file_created: 0,
+        executed: None,
+        set_ahead: false,
+        ts_ms: 0,
+    };
     let mut cat = Cat {
         assembler: Assembler::new(options.assembler, options.definitions, ""),
         batch: Batch::default(),

@@ -93,6 +93,7 @@ pub(crate) mod tests {
             executed: Some(ExecutedGtids::Mysql(
                 "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23".parse().unwrap(),
             )),
+            set_ahead: false,
             inside: None,
             ts_ms: 1_700_000_000_100,
         }
@@ -143,6 +144,7 @@ pub(crate) mod tests {
             pos: u64::MAX,
             file_created: 0,
             executed: None,
+            set_ahead: false,
             inside: None,
             ts_ms: 0,
         });

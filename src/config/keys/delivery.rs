@@ -113,8 +113,8 @@ group! { TRANSACTIONS "Transactions, DDL and what is told about them"
 
 group! { READING "Reading the binlog"
     BINLOG_DUMP_STRATEGY = Key::new("binlog_dump_strategy", Shard, Kind::OneOf(DumpStrategy::WORDS),
-        "auto: by GTID where the server has GTIDs on, else by file and position; gtid; position; ares: \
-         by the group ids of Baidu's MySQL 5.1.").default("auto");
+        "auto: by GTID where the server has GTIDs on (MySQL gtid_mode=ON, MariaDB since 10.0), else by file \
+         and position; gtid; position; ares: by the group ids of Baidu's MySQL 5.1.").default("auto");
     START_WITHOUT_POINT = Key::new("start_without_point", Shard, Kind::OneOf(StartWithoutPoint::WORDS),
         "Where to start when no point is stored. auto: the configured point, else the server's end, and \
          only if nothing shows that there was a point before; end; beginning: the oldest binlog; stop: do \
