@@ -5,6 +5,7 @@ mod places;
 use crate::binlog::BinlogFile;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
+use crate::binlog::Event;
 use crate::change::assembler::Assembler;
 use crate::change::assembler::AssemblerOptions;
 use crate::change::assembler::HandOver;
@@ -99,6 +100,7 @@ impl<W: Write> Cat<W> {
         self.assembler.begin_file(&name);
         while let Some((start, bytes)) = file.next_event().map_err(failed)? {
             let decoded = decoder.decode(bytes).map_err(ChangeError::from);
+            let rotated = decoded.as_ref().is_ok_and(|event| matches!(event.1, Event::Rotate(_)));
             let taken = decoded.and_then(|event| {
                 let span = places.place(&event.0, &event.1, start);
                 if places.is_relay_log() {
@@ -106,6 +108,10 @@ impl<W: Write> Cat<W> {
                 }
                 self.assembler.accept(&mut decoder, event, span, &mut self.batch, &mut self.printer)
             });
+            // Behind a rotate stands nothing, unless another file was appended: that is read as part of this one.
+            if rotated && !places.is_relay_log() {
+                self.assembler.begin_file(&name);
+            }
             let printed = match self.batch.is_full() || taken.is_err() {
                 true => self.printer.hand_over(&mut self.batch),
                 false => Ok(()),

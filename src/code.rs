@@ -70,6 +70,36 @@ codes! {
     SinkFailed "SINK_FAILED" "The sink did not take a pack."
     SinkBroken "SINK_BROKEN" "The sink's own records contradict each other."
     StopTimeout "STOP_TIMEOUT" "The orderly stop did not end within stop_timeout_ms."
+    RowImage "ROW_IMAGE" "The server logs rows in part: columns are missing in before or after."
+    PartialJson "PARTIAL_JSON" "JSON changes are logged as differences whose base is not in the log."
+    RowMetadata "ROW_METADATA" "The server does not log what columns are called and how they are declared, though it could."
+    NoChecksum "NO_CHECKSUM" "Events are logged without a checksum: damage on the way cannot be seen."
+    BinlogFilter "BINLOG_FILTER" "The server leaves databases out of its binlog."
+    BinlogGivenUp "BINLOG_GIVEN_UP" "The server goes on without its binlog when it cannot write it: changes are lost then."
+    BinlogExpiry "BINLOG_EXPIRY" "The server removes binlogs so early that a short outage loses rows, or the point is about to be removed."
+    EventLimit "EVENT_LIMIT" "The server may log events that are larger than what fountain or the server's own dump takes."
+    GtidMode "GTID_MODE" "GTIDs are off or half on where they are needed."
+    SourceHistory "SOURCE_HISTORY" "A backup does not have the same transactions as the main server."
+    SameServer "SAME_SERVER" "Two sources of a shard are one server."
+    ReplicaUpdates "REPLICA_UPDATES" "A replica does not log what it replicates."
+    CommitOrder "COMMIT_ORDER" "A replica commits in another order than its source did."
+    ReplicationBroken "REPLICATION_BROKEN" "A backup replicates from nobody, or its replication stands still."
+    ServerId "SERVER_ID" "The server has no server_id."
+    ClockOffset "CLOCK_OFFSET" "The clocks of the server and of this machine differ."
+    NotEncrypted "NOT_ENCRYPTED" "Password and rows travel over a network without encryption."
+    CertificateExpiry "CERTIFICATE_EXPIRY" "The server's certificate is about to expire, or has."
+    NetTimeout "NET_TIMEOUT" "A time-out is so short that a slow sink or an idle server breaks the stream."
+    FilterUnmatched "FILTER_UNMATCHED" "An entry of a filter matches no table of the server."
+    NoKey "NO_KEY" "A watched table has no key that tells its rows apart."
+    FkCascade "FK_CASCADE" "The server does not log the rows that a foreign key changes by itself."
+    HiddenColumns "HIDDEN_COLUMNS" "A watched table has columns that only the server sees."
+    TableEngine "TABLE_ENGINE" "A watched table's engine logs less than all changes, or cannot roll back."
+    FileMode "FILE_MODE" "Others may read a password, or write where only fountain should."
+    DiskSpace "DISK_SPACE" "The disk has less room than the configuration asks for."
+    Limits "LIMITS" "The system allows this process less than its shards need."
+    ZkUnreachable "ZK_UNREACHABLE" "ZooKeeper's servers cannot be reached."
+    ZkTimeout "ZK_TIMEOUT" "ZooKeeper gives another session time-out than was asked for, or answers too slowly."
+    ZkAccess "ZK_ACCESS" "ZooKeeper does not let us make, read or delete nodes."
     Stopped "STOPPED" "Fountain was asked to stop while it waited."
     Internal "INTERNAL" "A thread ended in a way that it never should: a defect in fountain."
 }
@@ -142,8 +172,8 @@ impl Code {
                  environment its own mysql_shard_N_slaveId. Until then the stream goes on with pauses."
             }
             Self::Checksum => {
-                "On the way: it is read again. In the server's file: mysqlbinlog --verify-binlog-checksum shows where; use \
-                 another source, or copy the tables anew and start behind the damage."
+                "Damaged on the way: start again, and it is read anew. Damaged in the server's file: mysqlbinlog \
+                 --verify-binlog-checksum shows where; use another source, or copy the tables anew and start behind it."
             }
             Self::BadEvent => {
                 "The point is not the start of an event, max_allowed_packet on the server is too small for one, or the file is \

@@ -52,7 +52,7 @@
 //!    rotations and heartbeats too. [`change::batch`]
 //! 3. "No point", "unreadable" and "empty" are three different things. [`sync_point::file_store`]
 //! 4. Whatever breaks a stream, there is one way on: the packer gives up what is unfinished and says where to read on.
-//!    [`pipeline::producer`]
+//!    [`pipeline::producer`]; whom to ask next, and after which pause: [`pipeline::patience`]
 //! 5. An event that cannot be read stops the shard by file and position; none is passed over in silence.
 //!    [`change::assembler`]
 //! 6. Bytes from outside are read with [`codec::Reader`] and never indexed; nothing is allocated for a length before its
@@ -94,7 +94,7 @@
 //! | [`sink`] | where packs go: files, standard output, nowhere | |
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
-//! | [`daemon`], [`cat`] | the commands `run` and `cat` | |
+//! | [`daemon`], [`cat`], [`doctor`] | the commands `run`, `cat` and `check` | |
 //! | [`cli`], [`logging`] | the command line and the log | |
 //!
 //! # Where to read first
@@ -111,6 +111,7 @@ pub mod codec;
 pub mod column;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod logging;
 pub mod mysql;
 pub mod pack;

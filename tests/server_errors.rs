@@ -286,8 +286,16 @@ const ANY_BREAKS: &[Break] = &[
     },
 ];
 
+/// The administrator's is the one connection then.
+const FULL: Break = Break {
+    begin: "SET GLOBAL max_connections=1; KILL {dump}",
+    told: &["SERVER_ERROR", "1040", "raise max_connections", "trying again"],
+    end: "SET GLOBAL max_connections=100",
+};
+
 const MYSQL97_BREAKS: &[Break] = &[
     Break { begin: "KILL QUERY {dump}", told: &["CONNECTION_LOST"], end: "" },
+    FULL,
     Break {
         begin: "SET GLOBAL offline_mode=ON; DO SLEEP(0)",
         told: &["3032", "SET GLOBAL offline_mode=OFF"],
@@ -342,7 +350,7 @@ fn said(text: &str, words: &[&str]) -> bool {
 
 /// After each break rows go on where they were, once its cause is gone.
 fn breaks(kind: Kind, options: &[&str], breaks: &[&[Break]]) {
-    let Some(server) = Server::start_private(kind, &[FOREIGN, options].concat()) else { return };
+    let Some(mut server) = Server::start_private(kind, &[FOREIGN, options].concat()) else { return };
     create(&server);
     insert(&server, 0);
     let mut admin = server.session();
@@ -368,9 +376,15 @@ fn breaks(kind: Kind, options: &[&str], breaks: &[&[Break]]) {
         admin.sql(&format!("INSERT INTO d.t VALUES ({id},'x')"));
         wait_for_row(&mut run, id);
     }
+    drop(admin);
+    server.restart();
+    let last = all.len() as u64 + 1;
+    insert(&server, last);
+    wait_for_row(&mut run, last);
     let output = run.terminate(PATIENCE);
     assert_eq!(output.code, 0, "{}", output.stderr);
-    let expected: Vec<u64> = (0..=all.len() as u64).collect();
+    assert!(!output.stderr.contains("REPLICA_ID_CLASH"), "{}", output.stderr);
+    let expected: Vec<u64> = (0..=last).collect();
     assert_eq!(ids(&output.stdout), expected, "{kind}: each row once, in order: {}", output.stderr);
 }
 
@@ -381,7 +395,7 @@ fn breaks_of_mysql_97() {
 
 #[test]
 fn breaks_of_mysql_56() {
-    breaks(Kind::Mysql56, &[], &[ANY_BREAKS]);
+    breaks(Kind::Mysql56, &[], &[ANY_BREAKS, &[FULL]]);
 }
 
 #[test]

@@ -142,7 +142,8 @@ impl StartEncryption {
 
 /// PARTIAL_ROW_DATA_EVENT (172, MariaDB 12.3): a piece of a row event that was too large for one. In wire
 /// order: pieces 4 · number of this piece 4, from 1 · flags 1 · with flag 1: size of the whole event 8 · its
-/// bytes.
+/// bytes. (MariaDB's own papers differ on which of the first two comes first: not put together until a server that
+/// writes it has been seen.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartialRowData<'a> {
     pub pieces: u32,

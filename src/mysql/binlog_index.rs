@@ -233,7 +233,7 @@ pub fn group_end(connection: &mut Connection, id: u64) -> Result<Option<(String,
 }
 
 /// The answer to the first of these statements that the server knows.
-fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<ResultSet, SourceError> {
+pub fn first_known(connection: &mut Connection, statements: &[&str]) -> Result<ResultSet, SourceError> {
     let mut unknown = None;
     for sql in statements {
         match connection.query(sql) {

@@ -123,6 +123,7 @@ impl Producer {
             }
             story.advanced = resume.is_behind(&began);
             if !sends_heartbeats && fault.code == Code::Stalled {
+                self.patience.note_idle();
                 log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
             } else if let Some(ended) = self.pause_after(fault, story)? {
                 return Ok(ended);

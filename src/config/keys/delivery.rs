@@ -100,8 +100,8 @@ group! { TRANSACTIONS "Transactions, DDL and what is told about them"
         "A larger transaction under mini: stop the shard, discard it (what the original did), or stream it \
          in parts.").default("stop");
     STATEMENT_DML = Key::new("statement_dml", Shard, Kind::OneOf(StatementDml::WORDS),
-        "A change of rows that the server logged as a statement: stop the shard, or deliver the statement.")
-        .default("stop");
+        "A change of rows that the server logged as a statement: stop the shard, or deliver the statement (of \
+         LOAD DATA not the file's contents).").default("stop");
     DISPATCH_DDL = Key::new("dispatch_ddl", Shard, Kind::OneOf(DispatchDdl::WORDS),
         "DDL lines: table: those that touch a watched table; none; all.").default("table");
     DISPATCH_TRANSACTION = Key::new("dispatch_transaction", Shard, Kind::Bool,
