@@ -186,6 +186,29 @@ fn places_are_those_of_the_server() {
     }
 }
 
+/// A point of MariaDB's GTIDs, which people make by hand, names what is delivered.
+#[test]
+fn mariadb_positions_are_read_as_mariadb_does() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    create(&server);
+    insert(&server, 1);
+    let position = server.gtid_executed();
+    server.flush_logs();
+    insert(&server, 2);
+    let home = home_with(".gtidset", &format!("{position}\n"));
+    expect(&home, &run(&home, &server, &[]), &[2], &position);
+    insert(&server, 3);
+    expect(&home, &run(&home, &server, &[]), &[2, 3], &position);
+    let home = home_with(".gtidset", &position);
+    let output = run(&home, &server, &["binlog_dump_strategy=position"]);
+    expect_refusal(
+        &home,
+        &output,
+        "POINT_FOREIGN",
+        &["is GTIDs of MariaDB", "binlog_dump_strategy=auto or gtid"],
+    );
+}
+
 #[test]
 fn a_group_id_is_continued_on_ares() {
     let Some(real) = Server::start_private(Kind::Mysql56, ares::LIKE_5_1) else { return };
