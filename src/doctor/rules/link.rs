@@ -23,6 +23,7 @@ pub fn encryption(link: &LinkFacts, options: &SourceOptions, today: i64) -> Vec<
     let verified = match mode {
         SslMode::VerifyIdentity => "its certificate is verified, and names this host".to_owned(),
         SslMode::VerifyCa => "its certificate is verified".to_owned(),
+        SslMode::VerifyPassword => "its certificate is proved by the password".to_owned(),
         mode => format!("its certificate is not verified (mysql_ssl_mode={})", mode.word()),
     };
     let mut findings = vec![Finding::fine(Topic::Encryption, format!("{version}, {verified}"))];
