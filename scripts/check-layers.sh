@@ -48,6 +48,7 @@ mysql       code codec stop secret config wire binlog schema sync_point
 pipeline    code codec stop secret config wire column binlog schema change sync_point pack sink status guard mysql
 logging     code config
 cat         *
+doctor      code stop config wire binlog column schema change sync_point sink mysql pipeline logging
 daemon      *
 cli         *
 lib         *

@@ -94,7 +94,7 @@
 //! | [`sink`] | where packs go: files, standard output, nowhere | |
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
-//! | [`daemon`], [`cat`] | the commands `run` and `cat` | |
+//! | [`daemon`], [`cat`], [`doctor`] | the commands `run`, `cat` and `check` | |
 //! | [`cli`], [`logging`] | the command line and the log | |
 //!
 //! # Where to read first
@@ -111,6 +111,7 @@ pub mod codec;
 pub mod column;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod logging;
 pub mod mysql;
 pub mod pack;

@@ -8,7 +8,8 @@ use std::io::Write;
 /// Starts logging. Called once; a second call (tests in one process) changes nothing.
 pub fn start(level: LevelFilter) {
     let mut builder = Builder::new();
-    builder.filter_level(level).parse_env(Env::default());
+    // The crate of this name tells each of thousands of connection attempts a second.
+    builder.filter_level(level).filter_module("zookeeper", LevelFilter::Off).parse_env(Env::default());
     builder.format(|line, record| {
         let time = line.timestamp_millis();
         writeln!(line, "{time} {:<5} {}", record.level(), one_line(record.args().to_string()))

@@ -24,6 +24,8 @@ pub enum Invocation {
     Run(ConfArgs, RunOptions),
     /// Decode files.
     Cat(ConfArgs, CatOptions),
+    /// Look everything over; strictly: a warning counts as an error.
+    Check(ConfArgs, Strictness),
     /// Show the configuration.
     Conf(ConfArgs),
     /// Say which rule decides on a table.
@@ -54,6 +56,16 @@ pub struct RunOptions {
     pub until: Option<Until>,
 }
 
+/// `check --strict`, or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// Warnings are allowed.
+    #[default]
+    Lenient,
+    /// A warning fails the check.
+    Strict,
+}
+
 /// The options of `cat`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CatOptions {
@@ -79,6 +91,7 @@ struct Typed {
     conf: ConfArgs,
     until: Option<Until>,
     schema: Option<PathBuf>,
+    strictness: Strictness,
     words: Vec<OsString>,
     options: Vec<&'static str>,
     help: bool,
@@ -126,7 +139,8 @@ fn not_here(command: &Command, parser: &mut lexopt::Parser) -> Result<Invocation
     Err(Failure::unsupported(format!("\"fountain {}\" is not in this version", command.name)))
 }
 
-const OPTIONS: [&str; 8] = ["--conf", "-D", "--until", "--schema", "--help", "-h", "--version", "-V"];
+const OPTIONS: [&str; 9] =
+    ["--conf", "-D", "--until", "--schema", "--strict", "--help", "-h", "--version", "-V"];
 
 /// The option's name in the table of options.
 fn known(option: &Arg<'_>, command: Option<&Command>) -> Result<&'static str, Failure> {
@@ -165,6 +179,7 @@ impl Typed {
                 once(self.schema.is_some())?;
                 self.schema = Some(PathBuf::from(value()?));
             }
+            "--strict" => self.strictness = Strictness::Strict,
             "--help" | "-h" => self.help = true,
             _ => self.version = true,
         }
@@ -207,6 +222,10 @@ impl Typed {
             Action::Run => {
                 self.no_words("run")?;
                 Ok(Invocation::Run(self.conf, RunOptions { until: self.until }))
+            }
+            Action::Check => {
+                self.no_words("check")?;
+                Ok(Invocation::Check(self.conf, self.strictness))
             }
             Action::Conf => {
                 self.no_words("conf")?;
@@ -302,6 +321,9 @@ mod tests {
         }
         let run = parsed("run --until end").unwrap();
         assert_eq!(run, Invocation::Run(ConfArgs::default(), RunOptions { until: Some(Until::End) }));
+        for (line, strictness) in [("check", Strictness::Lenient), ("check --strict", Strictness::Strict)] {
+            assert_eq!(parsed(line).unwrap(), Invocation::Check(ConfArgs::default(), strictness));
+        }
         let cat = parsed("cat --schema s f -- -g").unwrap();
         let options = CatOptions { schema: Some("s".into()), files: vec!["f".into(), "-g".into()] };
         assert_eq!(cat, Invocation::Cat(ConfArgs::default(), options));
@@ -338,6 +360,8 @@ mod tests {
             ("run --fast", "USAGE unknown option \"--fast\"; \"fountain help run\" lists them"),
             ("--cnf x run", "USAGE unknown option \"--cnf\", did you mean \"--conf\"?"),
             ("run -x", "USAGE unknown option \"-x\"; \"fountain help run\" lists them"),
+            ("run --strict", "USAGE \"fountain run\" has no option --strict"),
+            ("check shop", "USAGE \"fountain check\" does not take \"shop\""),
             ("conf --until end", "USAGE \"fountain conf\" has no option --until"),
             ("run --until", "USAGE --until needs a value behind it"),
             ("run --until end --until end", "USAGE --until is given twice"),

@@ -24,6 +24,8 @@ pub enum Action {
     Run,
     /// `fountain cat`
     Cat,
+    /// `fountain check`
+    Check,
     /// `fountain conf`
     Conf,
     /// `fountain filter`
@@ -69,7 +71,21 @@ Exit code: 0 done, 1 at the first bad or unfinished event (all rows before it ar
         options: &["--schema"],
         action: Some(Action::Cat),
     },
-    later("check", "[--strict]", "look over configuration, servers, sink and folders"),
+    Command {
+        name: "check",
+        usage: "[--strict]",
+        summary: "look over configuration, servers, tables, sink and folders",
+        help: "Asks every server of every enabled shard once, looks at folders, sink, limits and stored points, and \
+               prints a line for each finding: level (ok, warn, error), code, place, what was found, and its \
+               cure in the words of the server's SQL or of a key. Nothing is changed anywhere; a run may go on \
+               meanwhile.
+
+  --strict  a warning fails the check, as an error does
+
+Exit code: 0 fine (warnings are allowed without --strict), 1 an error, 2 bad usage or configuration.",
+        options: &["--strict"],
+        action: Some(Action::Check),
+    },
     later("status", "[--json] [--watch]", "say how every shard is doing"),
     later("points", "show|history|find|set", "look at sync points and move them"),
     later("gaps", "", "list every jump, skip, discard and reset"),

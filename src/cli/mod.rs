@@ -4,6 +4,7 @@
 //! the exit code. The work of `run` and `cat` is the engine's.
 
 pub mod args;
+mod check;
 pub mod commands;
 mod conf;
 pub mod engine;
@@ -52,6 +53,7 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         Invocation::Version => print(&version()),
         Invocation::Run(conf, options) => run(&conf, options),
         Invocation::Cat(conf, options) => cat(&conf, options),
+        Invocation::Check(conf, strictness) => check::check(&conf, strictness),
         Invocation::Conf(conf) => {
             let config = load(&conf)?;
             config.need_shards()?;

@@ -64,6 +64,11 @@ words! {
 }
 
 impl Word {
+    /// Whether the word (`information_schema.COLUMNS.DATA_TYPE`) names a type that fountain knows.
+    pub fn is_known(text: &str) -> bool {
+        Self::from_text(&text.to_ascii_lowercase()) != Self::Other
+    }
+
     /// Whether columns of this type hold bytes and never text.
     pub fn is_binary(self) -> bool {
         matches!(

@@ -167,13 +167,14 @@ fn keys(answer: &ResultSet) -> Vec<Key> {
     keys
 }
 
-fn hex_literal(text: &str) -> String {
+/// A text as a literal that no sql_mode and no character set reads otherwise.
+pub fn hex_literal(text: &str) -> String {
     let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     format!("x'{digits}'")
 }
 
 /// A name in backticks, where nothing but a backtick means anything.
-fn quote_name(name: &str) -> String {
+pub fn quote_name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 

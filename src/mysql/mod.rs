@@ -3,6 +3,7 @@
 //! Every wait here has a deadline and sees a requested stop within a fifth of a second. Which server to use, when to
 //! try again and what the events mean is decided above; the bytes on the wire are [`crate::wire`]'s.
 
+pub mod advice;
 pub mod binlog_index;
 pub mod binlog_stream;
 pub mod catalog;

@@ -5,8 +5,10 @@ use super::connection::Connection;
 use super::error::SourceError;
 use super::refusal::ITSELF_ADVICE;
 use super::refusal::LOG_BIN_ADVICE;
+use super::refusal::When;
 use crate::binlog::format_description::ServerVersion;
 use crate::code::Code;
+use crate::wire::command::Command;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -40,6 +42,19 @@ const VARIABLES: &[&str] = &[
     "time_zone",
     "system_time_zone",
     "read_only",
+    "binlog_error_action",
+    "binlog_expire_logs_auto_purge",
+    "innodb_native_foreign_keys",
+    "max_binlog_total_size",
+    "persisted_globals_load",
+    "replica_parallel_workers",
+    "replica_preserve_commit_order",
+    "slave_parallel_workers",
+    "slave_preserve_commit_order",
+    "slave_max_allowed_packet",
+    "sync_binlog",
+    "wsrep_on",
+    "group_replication_group_name",
 ];
 
 /// Whose server it is, where the two differ. Percona Server is a `MySql`.
@@ -183,6 +198,26 @@ impl ServerFacts {
             // A server without the variable knows no other format.
             _ => Ok(()),
         }
+    }
+}
+
+/// What [`try_registration`] says its host is.
+pub const CHECK_HOST: &str = "fountain check";
+
+/// Asks the server to take us for a replica, which shows whether the account may read the binlog. The server forgets it
+/// with the connection; `server_id` has to be one that no replica has.
+pub fn try_registration(connection: &mut Connection, server_id: u32) -> Result<(), SourceError> {
+    let register = Command::RegisterSlave { server_id, host: CHECK_HOST.as_bytes(), port: 0 };
+    connection.command(&register, When::Dump, "answer to COM_REGISTER_SLAVE").map(drop)
+}
+
+#[cfg(test)]
+impl ServerFacts {
+    /// The facts of a server that tells these variables, and server_id 1.
+    pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
+        let all = [("server_id", "1"), ("log_bin", "ON"), ("binlog_format", "ROW")];
+        let all = all.iter().chain(pairs).map(|(name, value)| (name.to_string(), value.to_string()));
+        Self::new("db1:3306", all.collect()).unwrap()
     }
 }
 

@@ -11,6 +11,7 @@
 
 use regex::Regex;
 use regex::RegexBuilder;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The two lists, compiled.
@@ -30,6 +31,13 @@ struct Entry {
 enum Matcher {
     Exact,
     Expression(Regex),
+}
+
+/// Entries that match nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unmatched<'a> {
+    pub white: Vec<&'a str>,
+    pub black: Vec<&'a str>,
 }
 
 /// Whether a table is watched, and why.
@@ -110,6 +118,30 @@ impl Filter {
         self.decide(database, table).watched
     }
 
+    /// The entries of both lists that match none of these tables, given as (database, table).
+    pub fn unmatched<'a, 'b>(&'a self, tables: impl Iterator<Item = (&'b str, &'b str)>) -> Unmatched<'a> {
+        let names: Vec<String> = tables.map(|(database, table)| format!("{database}.{table}")).collect();
+        let idle = |entries: &'a [Entry]| {
+            let idle = entries.iter().filter(|entry| !names.iter().any(|name| entry.matches(name)));
+            idle.map(|entry| entry.text.as_str()).collect()
+        };
+        Unmatched { white: idle(&self.white), black: idle(&self.black) }
+    }
+
+    /// The only databases that any entry can mean; none where expressions or an empty white list leave that open.
+    pub fn databases(&self) -> Option<BTreeSet<&str>> {
+        if self.white.is_empty() {
+            return None;
+        }
+        let names = self.white.iter().chain(&self.black).map(|entry| Some(entry.exact()?.0));
+        names.collect()
+    }
+
+    /// The white list's entries that name one table, as (database, table).
+    pub fn exact_white(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.white.iter().filter_map(Entry::exact)
+    }
+
     /// Whether any table of a database may be watched. An expression may match any name, so it counts as a yes.
     pub fn may_watch_in(&self, database: &str) -> bool {
         self.white.is_empty()
@@ -121,11 +153,7 @@ impl Filter {
 }
 
 fn first_match<'a>(entries: &'a [Entry], name: &str) -> Option<&'a str> {
-    let matching = entries.iter().find(|entry| match &entry.matcher {
-        Matcher::Exact => entry.text == name,
-        Matcher::Expression(expression) => expression.is_match(name),
-    });
-    matching.map(|entry| entry.text.as_str())
+    entries.iter().find(|entry| entry.matches(name)).map(|entry| entry.text.as_str())
 }
 
 fn entries(list: &str) -> Result<Vec<Entry>, FilterError> {
@@ -133,6 +161,21 @@ fn entries(list: &str) -> Result<Vec<Entry>, FilterError> {
 }
 
 impl Entry {
+    fn matches(&self, name: &str) -> bool {
+        match &self.matcher {
+            Matcher::Exact => self.text == name,
+            Matcher::Expression(expression) => expression.is_match(name),
+        }
+    }
+
+    /// Database and table, where the entry names one table.
+    fn exact(&self) -> Option<(&str, &str)> {
+        match self.matcher {
+            Matcher::Exact => self.text.split_once('.'),
+            Matcher::Expression(_) => None,
+        }
+    }
+
     fn new(text: &str) -> Result<Self, FilterError> {
         let refuse = |reason: String| FilterError { entry: text.to_string(), reason };
         let plain = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '.'));
@@ -275,6 +318,24 @@ mod tests {
         assert_eq!(filter.decide("hr", "staff"), Decision { watched: false, rule: Rule::NotInWhiteList });
         let only_black = Filter::new("", "hr.staff").unwrap();
         assert_eq!(only_black.decide("shop", "x"), Decision { watched: true, rule: Rule::NoWhiteList });
+    }
+
+    #[test]
+    fn entries_that_match_nothing_are_named() {
+        let filter = filter(r"shop.orders, shop\.old_.*, hr.staff", "shop.gone,shop.orders");
+        let tables = [("shop", "orders"), ("hr", "staff")];
+        let unmatched = filter.unmatched(tables.into_iter());
+        assert_eq!((unmatched.white, unmatched.black), (vec![r"shop\.old_.*"], vec!["shop.gone"]));
+    }
+
+    #[test]
+    fn exact_entries_bound_the_databases() {
+        let exact = filter("b.x,a.y,b.z", "a.q");
+        assert_eq!(exact.databases(), Some(["a", "b"].into()));
+        assert_eq!(exact.exact_white().collect::<Vec<_>>(), [("b", "x"), ("a", "y"), ("b", "z")]);
+        for (white, black) in [("", "a.b"), ("a.b,c[.]d", ""), ("a.b", ".*[.]tmp")] {
+            assert_eq!(filter(white, black).databases(), None, "{white} {black}");
+        }
     }
 
     #[test]

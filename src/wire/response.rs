@@ -308,12 +308,16 @@ impl ResponseReader {
         self.charge(columns * OVERHEAD)?;
         let mut r = Reader::new(payload);
         let mut row = Vec::with_capacity(columns);
-        for _ in 0..columns {
-            row.push(if r.peek() == Some(NULL) {
-                r.skip(1, "row: NULL")?;
-                None
-            } else {
-                Some(r.lenenc_bytes("row: value")?.to_vec())
+        for name in &self.result.columns {
+            row.push(match r.peek() {
+                Some(NULL) => {
+                    r.skip(1, "row: NULL")?;
+                    None
+                }
+                // MySQL 5.6 and 5.7 send no Slave_UUID at all, the last value of SHOW SLAVE HOSTS, for a replica that has
+                // none: show_slave_hosts() in sql/rpl_master.cc.
+                None if name == "Slave_UUID" => None,
+                _ => Some(r.lenenc_bytes("row: value")?.to_vec()),
             });
         }
         r.finish("row")?;
@@ -453,6 +457,16 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_replica_without_uuid_is_read_as_such() {
+        let mut listed = sample();
+        listed.columns[1] = "Slave_UUID".into();
+        let mut packets = encode_result_set(&listed, false);
+        packets[4] = b"\x07log_bin".to_vec();
+        listed.rows[0][1] = None;
+        assert_eq!(read(&packets, false), Ok(Progress::Done(listed)));
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub fn payload_in_payload() -> ChangeError {
 pub fn mariadb_partial_rows() -> ChangeError {
     ChangeError::new(
         Code::Unsupported,
-        "MariaDB row event in pieces: not in this version; raise binlog_row_event_fragment_threshold",
+        "PARTIAL_ROW_DATA_EVENT, a row event in pieces (MariaDB 12.3): not in this version; raise binlog_row_event_fragment_threshold \
+         (to 1 GiB at most) or change fewer rows in a statement, copy the table anew and start behind this event",
     )
 }
 
