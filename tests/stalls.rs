@@ -158,7 +158,8 @@ fn a_killed_dump_is_asked_for_again() {
 /// not the start of an event only when it reads there.)
 #[test]
 fn a_refusal_that_comes_in_pieces() {
-    for kind in Kind::ALL {
+    // MariaDB is asked for the GTID at a place before, and no dump is begun there.
+    for kind in [Kind::Mysql56, Kind::Mysql97] {
         let Some(server) = Server::start_private(kind, &[]) else { continue };
         create(&server);
         let (file, _) = server.binlog_end();

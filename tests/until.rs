@@ -85,7 +85,11 @@ fn an_end_is_found_while_writes_go_on() {
         let home = Fountain::new();
         let mut last = 0;
         for _ in 0..5 {
-            let before: u64 = server.value("SELECT COUNT(*) FROM d.t").parse().expect("a number");
+            let mut before: u64 = 0;
+            harness::wait_until("the writer goes on", PATIENCE, || {
+                before = server.value("SELECT COUNT(*) FROM d.t").parse().expect("a number");
+                before > last
+            });
             in_good_order(
                 &run_until(&home, &server, "end", &[FROM_BEGINNING, &["-D", &strategy]].concat()),
                 "",

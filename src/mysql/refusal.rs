@@ -217,9 +217,9 @@ const NUMBERS: &[(&[u16], &[When], Meaning)] = &[
     ),
     // Numbers of the file layer, `include/mysys_err.h`, which MariaDB sends as they are: EE_FILENOTFOUND; EE_READ,
     // EE_EOFERR, EE_STAT; EE_OUTOFMEMORY, EE_OUT_OF_FILERESOURCES.
-    (&[29], DUMP, MISSING_FILE),
-    (&[2, 9, 13], DUMP, UNREADABLE),
-    (&[5, 23], DUMP, retry(Code::ServerError, "the server has no memory or no file handle left", "")),
+    (&[29], LATER, MISSING_FILE),
+    (&[2, 9, 13], LATER, UNREADABLE),
+    (&[5, 23], LATER, retry(Code::ServerError, "the server has no memory or no file handle left", "")),
     (
         &[1789],
         DUMP,
