@@ -404,6 +404,21 @@ fn points_are_compared_with_what_the_server_holds() {
 }
 
 #[test]
+fn a_run_says_once_what_is_left_out_of_its_rows() {
+    let Some(server) = healthy(Kind::Mysql56) else { return };
+    server.sql("SET GLOBAL binlog_row_image='MINIMAL'; INSERT INTO shop.good VALUES (1, 'a')");
+    let doctor = Doctor::of(&server);
+    let white = ["-D", "filter_shard_table_white=shop.good,shop.gone"].map(str::to_owned);
+    let run =
+        [&["run".to_owned(), "--until".to_owned(), "end".to_owned()][..], &doctor.arguments[..], &white[..]]
+            .concat();
+    let output = doctor.fountain.run(&run, PATIENCE);
+    let count = |word: &str| output.stderr.lines().filter(|line| line.contains(word)).count();
+    assert_eq!((output.code, count(" ROW_IMAGE shard=producer00 ")), (0, 1), "{}", output.stderr);
+    assert_eq!(count("names tables that the server does not have: shop.gone;"), 1, "{}", output.stderr);
+}
+
+#[test]
 fn a_running_fountain_is_no_clash_and_a_stranger_with_our_id_is() {
     for kind in [Kind::Mysql56, Kind::Mysql97] {
         let Some(server) = healthy(kind) else { return };
