@@ -12,6 +12,7 @@ usage: servers.sh get KIND…|all                        download and prepare (n
        servers.sh stop DATADIR                         stop what start has started
        servers.sh run KIND DATADIR PORT [OPTION…]      become the server: for callers that watch it themselves
        servers.sh client KIND PORT [ARGUMENT…]         the server's own command line client, as root
+       servers.sh testdata                             get the binlogs of MariaDB's test suite, print their folder
        servers.sh path                                 the folder with the programs (mysqld-9.7, mysqlbinlog-9.7, mariadb, …)
 
 KIND     mysql56 (MySQL 5.6), mysql97 (MySQL 9.7 or what Debian sid has by now), mariadb (the machine's Debian: 10.11 on 12),
@@ -329,6 +330,26 @@ unpack_mysql56() {
     [[ -x $1/server/mysqld && -d $1/server/data/mysql ]] || die "the package $mysql56_package holds no server/mysqld"
 }
 
+unpack_testdata() { unpack_debian "$1" own '' mariadb-test-data; }
+
+# Debian's mariadb-test-data: binlogs of many servers, old and broken ones among them.
+get_testdata() {
+    local home
+    home=$(home_of testdata)
+    [[ ! -d $home/binlogs ]] || return 0
+    mkdir -p "$home"
+    rm -rf "$home/root"
+    unpack_with_patience testdata "$home/root" >"$home/get.log" 2>&1 || {
+        tail -n 30 "$home/get.log" >&2 || true
+        die "the test data cannot be had; all that was said is in $home/get.log"
+    }
+    # Of 200 MB only these are wanted.
+    rm -rf "$home/work" && mkdir -p "$home/work"
+    (cd "$home/root" && find . -type d -name std_data -exec cp -r --parents {} "$home/work" \;)
+    rm -rf "$home/root"
+    mv "$home/work" "$home/binlogs"
+}
+
 # Runs COMMAND while no other process on this machine gets the same KIND. The lock goes with the last process that
 # has it open, so servers started meanwhile must close descriptor 9.
 locked() { # KIND COMMAND…
@@ -626,6 +647,11 @@ case $command in
     stop)
         need 2 "$@"
         stop "$2"
+        ;;
+    testdata)
+        need_tools testdata
+        locked testdata get_testdata
+        printf '%s/binlogs\n' "$(home_of testdata)"
         ;;
     step) "${@:2}" ;;
     path) printf '%s/bin\n' "$cache" ;;

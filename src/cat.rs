@@ -5,6 +5,7 @@ mod places;
 use crate::binlog::BinlogFile;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
+use crate::binlog::Event;
 use crate::change::assembler::Assembler;
 use crate::change::assembler::AssemblerOptions;
 use crate::change::assembler::HandOver;
@@ -48,8 +49,13 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
         gap_lines: false,
     };
     let max_event_bytes = options.assembler.max_event_bytes;
-    let frontier =
-        Frontier { place: Place { file: "".into(), pos: 0 }, file_created: 0, executed: None, ts_ms: 0 };
+    let frontier = Frontier {
+        place: Place { file: "".into(), pos: 0 },
+        file_created: 0,
+        executed: None,
+        set_ahead: false,
+        ts_ms: 0,
+    };
     let mut cat = Cat {
         assembler: Assembler::new(options.assembler, options.definitions, ""),
         batch: Batch::default(),
@@ -94,6 +100,7 @@ impl<W: Write> Cat<W> {
         self.assembler.begin_file(&name);
         while let Some((start, bytes)) = file.next_event().map_err(failed)? {
             let decoded = decoder.decode(bytes).map_err(ChangeError::from);
+            let rotated = decoded.as_ref().is_ok_and(|event| matches!(event.1, Event::Rotate(_)));
             let taken = decoded.and_then(|event| {
                 let span = places.place(&event.0, &event.1, start);
                 if places.is_relay_log() {
@@ -101,6 +108,10 @@ impl<W: Write> Cat<W> {
                 }
                 self.assembler.accept(&mut decoder, event, span, &mut self.batch, &mut self.printer)
             });
+            // Behind a rotate stands nothing, unless another file was appended: that is read as part of this one.
+            if rotated && !places.is_relay_log() {
+                self.assembler.begin_file(&name);
+            }
             let printed = match self.batch.is_full() || taken.is_err() {
                 true => self.printer.hand_over(&mut self.batch),
                 false => Ok(()),

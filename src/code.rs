@@ -172,8 +172,8 @@ impl Code {
                  environment its own mysql_shard_N_slaveId. Until then the stream goes on with pauses."
             }
             Self::Checksum => {
-                "On the way: it is read again. In the server's file: mysqlbinlog --verify-binlog-checksum shows where; use \
-                 another source, or copy the tables anew and start behind the damage."
+                "Damaged on the way: start again, and it is read anew. Damaged in the server's file: mysqlbinlog \
+                 --verify-binlog-checksum shows where; use another source, or copy the tables anew and start behind it."
             }
             Self::BadEvent => {
                 "The point is not the start of an event, max_allowed_packet on the server is too small for one, or the file is \

@@ -52,7 +52,7 @@
 //!    rotations and heartbeats too. [`change::batch`]
 //! 3. "No point", "unreadable" and "empty" are three different things. [`sync_point::file_store`]
 //! 4. Whatever breaks a stream, there is one way on: the packer gives up what is unfinished and says where to read on.
-//!    [`pipeline::producer`]
+//!    [`pipeline::producer`]; whom to ask next, and after which pause: [`pipeline::patience`]
 //! 5. An event that cannot be read stops the shard by file and position; none is passed over in silence.
 //!    [`change::assembler`]
 //! 6. Bytes from outside are read with [`codec::Reader`] and never indexed; nothing is allocated for a length before its

@@ -8,8 +8,10 @@ use harness::Kind;
 use harness::Proxy;
 use harness::Server;
 use harness::delivered::PATIENCE;
+use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::parse;
+use harness::delivered::run_arguments;
 use harness::delivered::run_arguments_through;
 use harness::delivered::run_until;
 
@@ -68,6 +70,37 @@ fn a_password_is_told_to_nobody() {
             assert!(!String::from_utf8_lossy(&bytes).contains(PASSWORD));
         }
     }
+}
+
+/// A password that is changed on the server and in its file is used from the next connection on.
+#[test]
+fn the_password_file_is_read_anew() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    create(&server);
+    let home = Fountain::new();
+    let pairs = keys(&[
+        "start_without_point=beginning",
+        "repeat_resource_interval=100ms",
+        "data_source_try_interval=100ms",
+    ]);
+    let mut run = home.spawn(&run_arguments(&home, &server, &pairs));
+    let rows = |home: &Fountain| data(&home.home().join("data")).matches("\"insert\"").count();
+    run.wait_for("the first row", PATIENCE, |_| rows(&home) == 1);
+    server.sql("SET PASSWORD FOR repl@'%' = PASSWORD('another'); SET PASSWORD FOR repl@localhost = PASSWORD('another')");
+    home.write("password", "another\n");
+    for row in server.select("SELECT ID FROM information_schema.PROCESSLIST WHERE USER='repl'") {
+        let id = row[0].clone().expect("a number");
+        // It may have gone by itself.
+        drop(server.try_sql(&format!("KILL {id}")));
+    }
+    server.sql("INSERT INTO d.t VALUES (2, 'behind the change')");
+    run.wait_for("the second row", PATIENCE, |_| rows(&home) == 2);
+    let output = run.terminate(PATIENCE);
+    assert!(
+        !output.stderr.contains("ACCESS_DENIED") && !output.stderr.contains("another"),
+        "{}",
+        output.stderr
+    );
 }
 
 /// By `-D` it would stand in the process list for all to see.

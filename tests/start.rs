@@ -26,6 +26,7 @@ const WAYS: &[(Kind, &[&str], &str)] = &[
     (Kind::Mysql97, GTID, "position"),
     (Kind::Mysql97, &[], "position"),
     (Kind::Mariadb, &[], "auto"),
+    (Kind::Mariadb, &[], "position"),
 ];
 
 fn strategy(word: &str) -> String {
@@ -80,7 +81,7 @@ fn without_a_point() {
         assert_eq!(told(&["start_without_point=end"]), nothing, "{kind} {way}");
         assert_eq!(told(&["start_without_point=beginning"]), [1, 2, 3], "{kind} {way}");
         let place = [format!("mysql_binlogdump_filename={file}"), format!("mysql_binlogdump_position={pos}")];
-        let by_gtid = options == &GTID && way != strategy("position");
+        let by_gtid = (options == &GTID || !kind.is_mysql()) && way != strategy("position");
         assert_eq!(told(&[&place[0], &place[1]]), [3], "{kind} {way}");
         assert_eq!(
             told(&["start_without_point=end", &place[0], &place[1]]),
@@ -144,8 +145,7 @@ fn a_stopped_run_is_gone_on_with() {
     }
 }
 
-/// From GTID to position and back at each row, and idle in between: nothing is lost or repeated, and a point that
-/// is a position stays one.
+/// From GTID to position and back at each row, and idle in between: nothing is lost or repeated.
 #[test]
 fn the_strategy_changes_between_runs() {
     for kind in [Kind::Mysql56, Kind::Mysql97] {
@@ -163,18 +163,30 @@ fn the_strategy_changes_between_runs() {
             }
         }
         assert!(point(&home)["gtid_set"].is_string(), "{kind}: the set is known all along");
+    }
+}
 
-        let by_position = Fountain::new();
-        assert_eq!(
-            run(&by_position, &server, &["start_without_point=beginning", &strategy("position")]).code,
-            0
-        );
-        assert!(point(&by_position).get("gtid_set").is_none());
-        insert(&server, 9);
-        let output = run(&by_position, &server, &[&strategy("auto")]);
-        assert_eq!(output.code, 0, "{}", output.stderr);
-        assert_eq!(ids(&by_position), (1..=9).collect::<Vec<_>>(), "{kind}: auto goes on by position");
-        let output = run(&by_position, &server, &[&strategy("gtid")]);
+/// A position in the middle of a file knows no set; at the next file's beginning the server tells it, and from then on
+/// the point goes by GTID.
+#[test]
+fn a_position_becomes_a_gtid_set() {
+    for kind in [Kind::Mysql56, Kind::Mysql97] {
+        let Some(server) = Server::start_private(kind, GTID) else { continue };
+        create(&server);
+        insert(&server, 1);
+        let (file, pos) = server.binlog_end();
+        let start = [format!("mysql_binlogdump_filename={file}"), format!("mysql_binlogdump_position={pos}")];
+        let start = [start[0].as_str(), &start[1]];
+        insert(&server, 2);
+        let home = Fountain::new();
+        let told = |way: &str, pairs: &[&str]| {
+            let output = run(&home, &server, &[&[strategy(way).as_str()], pairs].concat());
+            assert_eq!(output.code, 0, "{kind} {way}: {}", output.stderr);
+            output.stderr
+        };
+        told("auto", &start);
+        assert!(point(&home).get("gtid_set").is_none(), "{kind}: the middle of a file");
+        let output = run(&home, &server, &[&strategy("gtid")]);
         assert_eq!(output.code, 1, "{}", output.stderr);
         let refusal = output.stderr.lines().find(|line| line.contains("POINT_FOREIGN")).unwrap_or_default();
         assert!(
@@ -182,6 +194,16 @@ fn the_strategy_changes_between_runs() {
             "{}",
             output.stderr
         );
+        insert(&server, 3);
+        server.flush_logs();
+        insert(&server, 4);
+        assert!(told("auto", &[]).contains("reading at"), "{kind}: by position");
+        assert_eq!(point(&home)["gtid_set"], server.gtid_executed().as_str(), "{kind}");
+        insert(&server, 5);
+        assert!(told("auto", &[]).contains("behind the GTID set"), "{kind}: by GTID");
+        insert(&server, 6);
+        told("gtid", &[]);
+        assert_eq!(ids(&home), (2..=6).collect::<Vec<_>>(), "{kind}");
     }
 }
 

@@ -5,6 +5,7 @@ mod fake_server;
 
 use fake_server::Act;
 use fake_server::FakeServer;
+use fake_server::NONCE;
 use fake_server::Script;
 use fake_server::tls::TLS12;
 use fake_server::tls::TLS13;
@@ -20,6 +21,12 @@ use fountain::mysql::SourceConfig;
 use fountain::mysql::SourceError;
 use fountain::mysql::TlsMode;
 use fountain::stop::Stop;
+use fountain::wire::proof::certificate_proof;
+use fountain::wire::proof::native_stored;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::Digest;
+use sha2::Sha256;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -225,6 +232,77 @@ fn an_ipv6_address_is_an_identity() {
         (config.host, config.port) = (host.to_string(), port);
         (config.tls.mode, config.tls.ca) = (TlsMode::VerifyIdentity, Some(certificate("ca.pem")));
         open(&config).unwrap().ping().unwrap();
+    }
+}
+
+/// MariaDB's final OK proves that the server knows the password and that the certificate is its own.
+#[test]
+fn a_server_without_a_ca_proves_itself_by_the_password() {
+    let der = |name: &str| {
+        let bytes = std::fs::read(certificate(name)).unwrap();
+        CertificateDer::from_pem_slice(&bytes).unwrap().to_vec()
+    };
+    let fingerprint = |name: &str| Sha256::digest(der(name)).into();
+    let ok = |info: &[u8]| {
+        let mut ok = vec![0, 0, 0, 2, 0, 0, 0];
+        if !info.is_empty() {
+            ok.push(info.len() as u8);
+            ok.extend(info);
+        }
+        ok
+    };
+    let proof = |password: &str, name: &str| {
+        let stored = native_stored(password.as_bytes());
+        ok(&certificate_proof(&stored, NONCE, &fingerprint(name)))
+    };
+    let answers = [
+        (proof("replpw", "server.pem"), true),
+        // Somebody in between hands on the real server's proof, and has a certificate of his own.
+        (proof("replpw", "server-v1.pem"), false),
+        (proof("a guess", "server.pem"), false),
+        (ok(b""), false),
+        (ok(b"\x01"), false),
+        (ok(b"Welcome"), false),
+    ];
+    for (answer, proved) in answers {
+        let script = Script { login: Some(Act::Packet(answer.clone())), ..script(&TlsServer::new("server")) };
+        let server = FakeServer::start(script);
+        let mut config = server.config();
+        config.tls.mode = TlsMode::VerifyPassword;
+        match open(&config) {
+            Ok(mut connection) => {
+                connection.ping().unwrap();
+                assert!(proved, "{answer:?}");
+            }
+            Err(error) => {
+                assert_eq!(
+                    (proved, error.code(), error.kind()),
+                    (false, Code::Tls, ErrorKind::Refused),
+                    "{error}"
+                );
+                assert!(
+                    error.to_string().contains("has not proved that its certificate is its own"),
+                    "{error}"
+                );
+            }
+        }
+    }
+    // What could be used by somebody who poses as the server is not sent.
+    for (method, rest) in
+        [("caching_sha2_password", &b"abcdefghijklmnopqrst\0"[..]), ("mysql_clear_password", b"")]
+    {
+        let switch = [&[0xfe], method.as_bytes(), &[0], rest].concat();
+        let script = Script { exchanges: vec![(switch, Vec::new())], ..script(&TlsServer::new("server")) };
+        let server = FakeServer::start(script);
+        let mut config = server.config();
+        config.tls.mode = TlsMode::VerifyPassword;
+        let error = open(&config).unwrap_err();
+        assert!(
+            error.to_string().contains(&format!("by the login method {method} no server can prove")),
+            "{error}"
+        );
+        config.password = Default::default();
+        assert!(open(&config).unwrap_err().to_string().contains("needs an account with a password"));
     }
 }
 

@@ -25,6 +25,7 @@ const WAYS: &[(Kind, &[&str], &str)] = &[
     (Kind::Mysql97, GTID, "auto"),
     (Kind::Mysql97, GTID, "position"),
     (Kind::Mariadb, &[], "auto"),
+    (Kind::Mariadb, &[], "position"),
 ];
 
 fn delivered(home: &Fountain) -> String {

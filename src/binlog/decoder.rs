@@ -211,8 +211,20 @@ impl Decoder {
         reader.skip(header_length, "header").map_err(&field)?;
         match header.event_type {
             TRANSACTION_PAYLOAD_EVENT => PayloadEvent::read(&mut reader).map(Event::Payload),
+            TABLE_MAP_EVENT if self.is_pre_ga_map(reader.clone()) => {
+                Err(BinlogError::PreGaRows { event_type: header.event_type })
+            }
+            // NULL bits as the engine has them, not as the rows of today.
+            PRE_GA_WRITE_ROWS_EVENT..=PRE_GA_DELETE_ROWS_EVENT => {
+                Err(BinlogError::PreGaRows { event_type: header.event_type })
+            }
             _ => self.read_body(header, &mut reader).map_err(field),
         }
+    }
+
+    fn is_pre_ga_map(&self, body: Reader<'_>) -> bool {
+        self.checksum() == ChecksumAlgorithm::Undefined
+            && TableMapEvent::is_pre_ga(body, self.post_header_length(TABLE_MAP_EVENT)).unwrap_or(false)
     }
 
     fn post_header_length(&self, event_type: u8) -> usize {
@@ -244,7 +256,7 @@ impl Decoder {
                 let flavor = self.format.as_ref().map(|format| format.flavor).unwrap_or_default();
                 Event::TableMap(TableMapEvent::read(bytes, post_header_length, flavor)?)
             }
-            PRE_GA_WRITE_ROWS_EVENT..=DELETE_ROWS_EVENT_V1
+            WRITE_ROWS_EVENT_V1..=DELETE_ROWS_EVENT_V1
             | WRITE_ROWS_EVENT..=DELETE_ROWS_EVENT
             | PARTIAL_UPDATE_ROWS_EVENT => {
                 Event::Rows(RowsEvent::read(bytes, event_type, post_header_length)?)

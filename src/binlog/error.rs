@@ -27,6 +27,8 @@ pub enum BinlogError {
     ChecksumAlgorithm { algorithm: u8 },
     /// The log is older than MySQL 5.0 (binlog version 1 or 3) or newer than all we know.
     BinlogVersion { version: u16 },
+    /// Row events of a MySQL 5.1 from before its general availability: their table maps say too little to read them.
+    PreGaRows { event_type: u8 },
     /// The format description's server version is no version, or contradicts the rest of it.
     ServerVersion { server_version: String, problem: &'static str },
     /// An event before the format description that says how to read it.
@@ -61,9 +63,10 @@ impl BinlogError {
             | Self::NoFormatDescription { .. }
             | Self::NextPos { .. } => Code::BadEvent,
             Self::Checksum { .. } => Code::Checksum,
-            Self::ChecksumAlgorithm { .. } | Self::BinlogVersion { .. } | Self::Compression { .. } => {
-                Code::Unsupported
-            }
+            Self::ChecksumAlgorithm { .. }
+            | Self::BinlogVersion { .. }
+            | Self::PreGaRows { .. }
+            | Self::Compression { .. } => Code::Unsupported,
             Self::Decompress { .. } => Code::Decompress,
             Self::EventTooLarge { .. } => Code::EventTooLarge,
             Self::NotABinlog { .. } => Code::NotABinlog,
@@ -108,6 +111,14 @@ impl fmt::Display for BinlogError {
                 write!(
                     f,
                     "binlog version {version} cannot be read, expected 4 (MySQL 5.0 and later, MariaDB)"
+                )
+            }
+            Self::PreGaRows { event_type } => {
+                let name = EventTypeName(*event_type);
+                write!(
+                    f,
+                    "{name} in the form of MySQL 5.1.0 to 5.1.17, which does not say what its rows hold; rows of these \
+                     servers cannot be read"
                 )
             }
             Self::ServerVersion { server_version, problem } => {

@@ -2,10 +2,12 @@
 //! ids of Baidu's MySQL 5.1 ("Ares"), of which the last one says it all.
 
 use crate::binlog::gtid::Gtid;
+use crate::binlog::gtid::GtidTextError;
 use crate::binlog::gtid_set::GtidSet;
 use crate::binlog::mariadb_gtid::MariadbGtid;
 use crate::binlog::mariadb_gtid::MariadbGtidPosition;
 use std::fmt;
+use std::str::FromStr;
 
 /// The GTID of one transaction, of either kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +87,30 @@ impl fmt::Display for ExecutedGtids {
     }
 }
 
+/// A text from a person: which kind it is shows, for a MySQL GTID has a colon and a MariaDB GTID has none.
+impl FromStr for ExecutedGtids {
+    type Err = GtidTextError;
+
+    fn from_str(text: &str) -> Result<Self, GtidTextError> {
+        match text.contains(':') {
+            true => text.parse().map(Self::Mysql),
+            false => text.parse().map(Self::Mariadb),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_shows_its_kind() {
+        let kind = |text: &str| text.parse::<ExecutedGtids>().map(|gtids| gtids.mysql().is_some());
+        assert_eq!(kind("3e11fa47-71ca-11e1-9e33-c80aa9429562:24"), Ok(true));
+        assert_eq!(kind("0-1-42,1-2-7"), Ok(false));
+        assert!(kind("0-1-42,3e11fa47-71ca-11e1-9e33-c80aa9429562:24").is_err());
+        assert!(kind("0-1").is_err());
+    }
 
     #[test]
     fn a_transaction_of_the_other_kind_is_not_taken() {

@@ -4,6 +4,7 @@
 //! decoder's business.
 
 use crate::binlog::error::BinlogError;
+use crate::binlog::event_type::FORMAT_DESCRIPTION_EVENT;
 use crate::binlog::event_type::START_ENCRYPTION_EVENT;
 use crate::binlog::header::EventHeader;
 use crate::binlog::header::HEADER_LENGTH;
@@ -66,6 +67,7 @@ impl BinlogFile {
     /// The next event, whole, and where it begins. `None` at the end of the file. After an error the file
     /// stays where it is, so asking again gives the same error.
     pub fn next_event(&mut self) -> Result<Option<(u64, &[u8])>, BinlogError> {
+        self.skip_magic_of_another()?;
         let have = self.fill(HEADER_LENGTH)?;
         if have == 0 {
             return Ok(None);
@@ -104,12 +106,34 @@ impl BinlogFile {
         Err(BinlogError::NotABinlog { path: self.path.clone(), found })
     }
 
+    /// Files that were put together (`cat binlog.0* | fountain cat -`): the next one's magic bytes stand where an event
+    /// would begin. They could be an event's, of one second in September 2028, but hardly with a format description
+    /// behind them.
+    fn skip_magic_of_another(&mut self) -> Result<(), BinlogError> {
+        const NEED: usize = MAGIC.len() + HEADER_LENGTH + 2;
+        const BINLOG_VERSION_4: &[u8] = &[4, 0];
+        if self.fill(MAGIC.len())? < MAGIC.len()
+            || !self.unread().starts_with(&MAGIC)
+            || self.fill(NEED)? < NEED
+        {
+            return Ok(());
+        }
+        let behind = self.unread().get(MAGIC.len()..).unwrap_or_default();
+        let version = behind.get(HEADER_LENGTH..).unwrap_or_default();
+        let event_type = EventHeader::parse(behind)?.event_type;
+        if event_type == FORMAT_DESCRIPTION_EVENT && version.starts_with(BINLOG_VERSION_4) {
+            self.taken += MAGIC.len();
+            self.position += MAGIC.len() as u64;
+        }
+        Ok(())
+    }
+
     /// The size that the next event's header says, once it is a possible one.
     fn event_size(&self) -> Result<usize, BinlogError> {
         let header = EventHeader::parse(self.unread())?;
         let (event_type, event_size) = (header.event_type, header.event_size);
         if event_type == START_ENCRYPTION_EVENT {
-            let (path, by) = (self.path.clone(), "MariaDB's encrypt_binlog");
+            let (path, by) = (self.path.clone(), "encrypt_binlog (MariaDB, Percona Server 5.7)");
             return Err(BinlogError::Encrypted { path, by });
         }
         if u64::from(event_size) > self.max_event_bytes {
@@ -198,6 +222,27 @@ mod tests {
             assert_eq!(file.next_event().unwrap().unwrap().1, event);
         }
         assert!(file.next_event().unwrap().is_none());
+    }
+
+    #[test]
+    fn files_that_were_put_together_are_read_one_after_another() {
+        let names = ["mysql97_tagged.bin", "mariadb_full.bin", "mysql56.bin"];
+        let whole: Vec<u8> =
+            names.iter().flat_map(|name| std::fs::read(testing::fixture_path(name)).unwrap()).collect();
+        let mut file = open(&whole).unwrap();
+        for name in names {
+            for (_, event) in testing::fixture(name) {
+                let (position, found) = file.next_event().unwrap().unwrap();
+                assert_eq!(found, event);
+                assert_eq!(whole[position as usize..][..event.len()], event);
+            }
+        }
+        assert!(file.next_event().unwrap().is_none());
+        // An event of that one second.
+        let mut event = testing::event(2, &[1; 30]);
+        event[..4].copy_from_slice(&MAGIC);
+        let mut file = open(&[&MAGIC[..], &event].concat()).unwrap();
+        assert_eq!(file.next_event().unwrap().unwrap().1, event);
     }
 
     #[test]

@@ -87,6 +87,11 @@ impl<'a> FormatDescription<'a> {
         let binlog_version = bytes.u16("binlog version").map_err(&field)?;
         let server_version = bytes.take(SERVER_VERSION_LENGTH, "server version").map_err(&field)?;
         let server_version = padded_text(server_version)?;
+        if server_version.contains("-a_drop") {
+            // Two trial versions of 5.1 and 5.2 (`Format_description_event` in MySQL's control_events.cpp).
+            let problem = "numbers its events in a way of its own";
+            return Err(BinlogError::ServerVersion { server_version: server_version.to_owned(), problem });
+        }
         let flavor = flavor(server_version);
         let checksum = checksum_of(event, server_version, flavor)?;
         if binlog_version != 4 {
@@ -295,7 +300,14 @@ mod tests {
 
     #[test]
     fn a_version_that_cannot_be_is_refused() {
-        for (version, types) in [("", 27), ("V.6.24", 27), ("0.0.0", 27), ("300.1.1", 27), ("5.5.62", 40)] {
+        for (version, types) in [
+            ("5.1.4-a_drop5p3-log", 22),
+            ("", 27),
+            ("V.6.24", 27),
+            ("0.0.0", 27),
+            ("300.1.1", 27),
+            ("5.5.62", 40),
+        ] {
             let error = FormatDescription::parse(&old_description(version, types)).unwrap_err();
             assert!(matches!(error, BinlogError::ServerVersion { .. }), "{version}: {error}");
         }

@@ -1,8 +1,8 @@
 //! MariaDB's own events (160 to 172), from `sql/log_event.h` and `sql/log_event.cc` of the MariaDB server.
 
 use crate::binlog::header::EventHeader;
+use crate::binlog::mariadb_binlog_state::MariadbBinlogState;
 use crate::binlog::mariadb_gtid::MariadbGtid;
-use crate::binlog::mariadb_gtid::MariadbGtidPosition;
 use crate::binlog::xa::XaXid;
 use crate::codec::CodecError;
 use crate::codec::Reader;
@@ -99,8 +99,8 @@ fn read_xid<'a>(bytes: &mut Reader<'a>) -> Result<XaXid<'a>, CodecError> {
 pub struct MariadbGtidList {
     /// 1: the place of START SLAVE UNTIL is reached. 2: GTIDs that were left out of the dump.
     pub flags: u8,
-    /// The last one of each domain and server, a domain's newest behind its others.
-    pub gtids: Vec<MariadbGtid>,
+    /// In an artificial one of a dump: only of domains that the server had to search in.
+    pub state: MariadbBinlogState,
 }
 
 impl MariadbGtidList {
@@ -111,12 +111,7 @@ impl MariadbGtidList {
             let (domain, server_id) = (bytes.u32("domain")?, bytes.u32("server id")?);
             gtids.push(MariadbGtid { domain, server_id, sequence: bytes.u64("sequence number")? });
         }
-        Ok(Self { flags: (head >> 28) as u8, gtids })
-    }
-
-    /// The newest transaction of each domain.
-    pub fn position(&self) -> MariadbGtidPosition {
-        self.gtids.iter().copied().collect()
+        Ok(Self { flags: (head >> 28) as u8, state: MariadbBinlogState { gtids } })
     }
 }
 
@@ -147,7 +142,8 @@ impl StartEncryption {
 
 /// PARTIAL_ROW_DATA_EVENT (172, MariaDB 12.3): a piece of a row event that was too large for one. In wire
 /// order: pieces 4 · number of this piece 4, from 1 · flags 1 · with flag 1: size of the whole event 8 · its
-/// bytes.
+/// bytes. (MariaDB's own papers differ on which of the first two comes first: not put together until a server that
+/// writes it has been seen.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartialRowData<'a> {
     pub pieces: u32,
@@ -186,7 +182,7 @@ mod tests {
 
     #[test]
     fn gtids_count_up_in_their_domain_and_carry_the_session_s_server_id() {
-        let mut position = MariadbGtidPosition::new();
+        let mut position = crate::binlog::MariadbGtidPosition::new();
         with_gtid_events("mariadb.bin", |event| {
             if let Some(last) = position.get(event.gtid.domain) {
                 assert_eq!(event.gtid.sequence, last.sequence + 1);
@@ -235,7 +231,7 @@ mod tests {
         let (_, event) = decoder.decode(&events[1].1).unwrap();
         let Event::MariadbGtidList(list) = event else { panic!("{event:?}") };
         assert_eq!(list.flags, 0);
-        let position = list.position();
+        let position = list.state.position();
         with_gtid_events("mariadb_full.bin", |event| {
             assert!(event.gtid.sequence > position.get(event.gtid.domain).unwrap().sequence);
         });
@@ -245,7 +241,7 @@ mod tests {
     fn lists_and_pieces_that_are_cut_short_are_errors() {
         let mut list = 2u32.to_le_bytes().to_vec();
         list.extend_from_slice(&[1; 32]);
-        assert_eq!(MariadbGtidList::read(&mut Reader::new(&list)).unwrap().gtids.len(), 2);
+        assert_eq!(MariadbGtidList::read(&mut Reader::new(&list)).unwrap().state.gtids.len(), 2);
         for cut in 0..list.len() {
             assert!(MariadbGtidList::read(&mut Reader::new(&list[..cut])).is_err());
         }

@@ -92,6 +92,11 @@ impl MariadbGtidPosition {
             .all(|wanted| self.get(wanted.domain).is_some_and(|have| have.sequence >= wanted.sequence))
     }
 
+    /// Whether this position stands at exactly that transaction in every domain of `other`.
+    pub fn stands_at(&self, other: &MariadbGtidPosition) -> bool {
+        other.gtids.iter().all(|wanted| self.get(wanted.domain) == Some(wanted))
+    }
+
     fn find(&self, domain: u32) -> Result<usize, usize> {
         self.gtids.binary_search_by_key(&domain, |gtid| gtid.domain)
     }
@@ -167,6 +172,9 @@ mod tests {
         assert!(position.reaches(&"0-9-42".parse().unwrap()));
         assert!(!position.reaches(&"0-1-43".parse().unwrap()));
         assert!(!position.reaches(&"2-1-1".parse().unwrap()));
+        assert!(position.stands_at(&"0-1-42".parse().unwrap()));
+        assert!(!position.stands_at(&"0-9-42".parse().unwrap()));
+        assert!(!position.stands_at(&"0-1-42,2-1-1".parse().unwrap()));
         position.set("1-3-8".parse().unwrap());
         assert_eq!(position.to_string(), "0-1-42,1-3-8");
     }

@@ -3,6 +3,7 @@
 use crate::binlog::error::BinlogError;
 use crate::binlog::event_type::ANONYMOUS_GTID_LOG_EVENT;
 use crate::binlog::event_type::GTID_EVENT;
+use crate::binlog::event_type::GTID_LIST_EVENT;
 use crate::binlog::event_type::GTID_LOG_EVENT;
 use crate::binlog::event_type::GTID_TAGGED_LOG_EVENT;
 use crate::binlog::event_type::ROTATE_EVENT;
@@ -72,9 +73,21 @@ impl PositionTracker {
         }
     }
 
+    /// Takes the place of an artificial GTID_LIST_EVENT: in a dump by GTID MariaDB sends one where it has found a start,
+    /// behind all that it has left out (`send_fake_gtid_list_event` in `sql/sql_repl.cc`).
+    fn search_came_to(&mut self, list: &EventHeader) {
+        let ahead = list.next_pos.wrapping_sub(self.position as u32);
+        if list.next_pos != 0 && ahead < LARGEST_EVENT_HOLE {
+            self.position = self.position.saturating_add(ahead.into());
+        }
+    }
+
     /// The place of the next event.
     pub fn advance(&mut self, header: &EventHeader) -> Result<EventSpan, BinlogError> {
         if header.is_artificial() {
+            if header.event_type == GTID_LIST_EVENT {
+                self.search_came_to(header);
+            }
             return Ok(EventSpan { start: self.position, end: self.position });
         }
         let size = u64::from(header.event_size);
@@ -179,6 +192,16 @@ mod tests {
         assert_eq!(by_gtid.advance(&gtid).unwrap(), span(3 * GIB - 80, 3 * GIB));
         // Over the border of 4 GiB the carry is ours to make.
         assert_eq!(by_gtid.advance(&header(GTID_LOG_EVENT, 80, 4 * GIB + 200)).unwrap().end, 4 * GIB + 200);
+    }
+
+    #[test]
+    fn a_list_that_was_made_up_stands_where_the_search_came_to() {
+        let flags = flags::ARTIFICIAL;
+        let list = |next_pos| EventHeader { flags, ..header(GTID_LIST_EVENT, 44, next_pos) };
+        let mut tracker = PositionTracker::new(1000, Holes::Transactions);
+        assert_eq!(tracker.advance(&list(0)).unwrap(), span(1000, 1000));
+        assert_eq!(tracker.advance(&list(900)).unwrap(), span(1000, 1000));
+        assert_eq!(tracker.advance(&list(5000)).unwrap(), span(5000, 5000));
     }
 
     #[test]

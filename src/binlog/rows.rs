@@ -5,8 +5,6 @@
 use crate::binlog::event_type::DELETE_ROWS_EVENT;
 use crate::binlog::event_type::DELETE_ROWS_EVENT_V1;
 use crate::binlog::event_type::PARTIAL_UPDATE_ROWS_EVENT;
-use crate::binlog::event_type::PRE_GA_DELETE_ROWS_EVENT;
-use crate::binlog::event_type::PRE_GA_UPDATE_ROWS_EVENT;
 use crate::binlog::event_type::UPDATE_ROWS_EVENT;
 use crate::binlog::event_type::UPDATE_ROWS_EVENT_V1;
 use crate::codec::CodecError;
@@ -138,8 +136,6 @@ impl<'a> RowsEvent<'a> {
         let (before_columns, after_columns) = match kind {
             RowsKind::Insert => (None, Some(first)),
             RowsKind::Delete => (Some(first), None),
-            // MySQL 5.1.0 to 5.1.15 had one set of bits for both images.
-            RowsKind::Update if event_type == PRE_GA_UPDATE_ROWS_EVENT => (Some(first), Some(first)),
             RowsKind::Update => {
                 let after = ColumnBits::read(bytes, column_count, "bits of the columns after the update")?;
                 (Some(first), Some(after))
@@ -174,10 +170,8 @@ impl<'a> RowsEvent<'a> {
 
 fn rows_kind(event_type: u8) -> RowsKind {
     match event_type {
-        PRE_GA_UPDATE_ROWS_EVENT | UPDATE_ROWS_EVENT_V1 | UPDATE_ROWS_EVENT | PARTIAL_UPDATE_ROWS_EVENT => {
-            RowsKind::Update
-        }
-        PRE_GA_DELETE_ROWS_EVENT | DELETE_ROWS_EVENT_V1 | DELETE_ROWS_EVENT => RowsKind::Delete,
+        UPDATE_ROWS_EVENT_V1 | UPDATE_ROWS_EVENT | PARTIAL_UPDATE_ROWS_EVENT => RowsKind::Update,
+        DELETE_ROWS_EVENT_V1 | DELETE_ROWS_EVENT => RowsKind::Delete,
         _ => RowsKind::Insert,
     }
 }

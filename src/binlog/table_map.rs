@@ -72,6 +72,17 @@ impl<'a> TableMapEvent<'a> {
         })
     }
 
+    /// Whether it ends behind the type codes: MySQL 5.1 before its general availability wrote no metadata.
+    pub(super) fn is_pre_ga(mut bytes: Reader<'_>, post_header_length: usize) -> Result<bool, CodecError> {
+        read_table_id(&mut bytes, post_header_length)?;
+        bytes.skip(2, "flags")?;
+        name(&mut bytes, "database")?;
+        name(&mut bytes, "table")?;
+        let column_count = bytes.lenenc_len("number of columns")?;
+        bytes.skip(column_count, "column types")?;
+        Ok(bytes.is_empty())
+    }
+
     pub fn column_count(&self) -> usize {
         self.column_types.len()
     }

@@ -33,7 +33,7 @@ fn read_all(decoder: &Decoder, bytes: &[u8]) -> Result<(), BinlogError> {
             }
         }
         Event::Rows(rows) => _ = rows.after_columns.map(|bits| (bits.count_ones(), bits.iter().count())),
-        Event::MariadbGtidList(list) => _ = list.position(),
+        Event::MariadbGtidList(list) => _ = list.state.position(),
         _ => {}
     }
     Ok(())

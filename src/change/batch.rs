@@ -5,6 +5,8 @@
 //! back and used again.
 
 use crate::binlog::AnyGtid;
+use crate::binlog::GtidSet;
+use crate::binlog::MariadbGtidPosition;
 use crate::binlog::RowsKind;
 use crate::schema::plan::TablePlan;
 use std::ops::Range;
@@ -77,8 +79,21 @@ pub enum Item {
         file: Arc<str>,
         created: u32,
     },
+    /// The server tells which transactions lie before the event that comes next.
+    GtidsBefore(GtidsBefore),
     /// Outside of transactions the log has been read up to here (rotation, idle heartbeat, a skipped event).
     Moved(Place),
+}
+
+/// Transactions that lie before a place.
+#[derive(Debug, Clone)]
+pub enum GtidsBefore {
+    /// All that were logged before this file: PREVIOUS_GTIDS.
+    Mysql(GtidSet),
+    /// The last one of each domain before this file: GTID_LIST.
+    Mariadb(MariadbGtidPosition),
+    /// MariaDB, in the middle of a dump by GTID: in these domains the search for the start has come so far.
+    MariadbPassed(MariadbGtidPosition),
 }
 
 /// A transaction begins.

@@ -39,11 +39,11 @@ pub fn run(config: Config, options: RunOptions) -> Result<(), Failure> {
             until.extend(shard.map(|shard| (shard, Until::Position(BinlogPosition { file, pos }))));
         }
         Some(cli::Until::GtidText { shard, text }) => {
-            let set = text
+            let gtids = text
                 .parse()
-                .map_err(|error| Failure::usage(format!("--until {text}: no MySQL GTID set: {error}")))?;
+                .map_err(|error| Failure::usage(format!("--until {text}: no GTID set: {error}")))?;
             only = shard.clone();
-            until.extend(shard.map(|shard| (shard, Until::Gtid(set))));
+            until.extend(shard.map(|shard| (shard, Until::Gtid(gtids))));
         }
     }
     daemon::run(config, only.as_deref(), &until)

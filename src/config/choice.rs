@@ -96,7 +96,9 @@ choices! {
         /// Encrypted, with a certificate signed by `mysql_ssl_ca`.
         VerifyCa "verify_ca",
         /// As before, and the certificate names the host.
-        VerifyIdentity "verify_identity"
+        VerifyIdentity "verify_identity",
+        /// Encrypted, and the server proves its certificate by the account's password (MariaDB 11.4 and later).
+        VerifyPassword "verify_password"
     }
 
     /// `position_failover`: what becomes of file and position on another server.

@@ -456,13 +456,11 @@ fn what_is_for_later_is_refused_where_it_is_used() {
         "mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_transaction_policy=mini\n";
     assert!(refused(disabled).is_empty(), "a shard that does not run");
     for lines in [
-        "binlog_dump_strategy=ares\n",
         "position_failover=timestamp\n",
         "sink=exec\nexec_command=x\n",
         "output_format=maxwell\n",
         "xa_hold_max_bytes=1g\n",
         "ha_scope=shard\n",
-        "mysql_binlogdump_gtid=0\n",
     ] {
         assert_eq!(refused(lines).len(), 1, "{lines}");
     }
@@ -471,6 +469,7 @@ fn what_is_for_later_is_refused_where_it_is_used() {
         "sink=null\njson_bigint=string\nstatement_dml=deliver\nschema_file=x\n",
         "sync_point_saver=async\nha_guard=none\nsync_point_store=file\n",
         "start_without_point=beginning\nbinlog_dump_strategy=position\nmysql_ssl_mode=disabled\n",
+        "binlog_dump_strategy=ares\nmysql_binlogdump_gtid=42\n",
         "xa_hold_max_bytes=64MiB\nmysql_binlogdump_gtid=-1\ntrans_oversize=discard\n",
     ] {
         assert_eq!(refused(lines), Vec::<String>::new(), "{lines}");

@@ -1,13 +1,19 @@
 //! Which binlog files a server holds, where its binlog ends, and which transactions it has and has lost.
 
 use super::connection::Connection;
+use super::connection::quote;
 use super::error::SourceError;
 use super::preflight::ServerFacts;
 use super::refusal::ITSELF_ADVICE;
 use super::refusal::LOG_BIN_ADVICE;
 use super::refusal::grant_replication;
+use crate::binlog::ExecutedGtids;
+use crate::binlog::MariadbBinlogState;
+use crate::binlog::MariadbGtidPosition;
+use crate::binlog::gtid::GtidTextError;
 use crate::code::Code;
 use crate::wire::response::ResultSet;
+use std::str::FromStr;
 
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 pub(super) const UNKNOWN_VARIABLE: u16 = 1193;
@@ -46,6 +52,17 @@ pub struct GtidSets {
     pub purged: String,
 }
 
+/// What a MariaDB server has, in GTIDs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MariadbGtids {
+    /// Of each domain and server the last transaction that was ever logged here.
+    pub binlog_state: MariadbBinlogState,
+    /// Of each domain the last transaction that this server applied as a replica, logged or not.
+    pub slave_pos: MariadbGtidPosition,
+    /// What was logged before the oldest file that is left. None where the server does not tell.
+    pub purged: Option<MariadbBinlogState>,
+}
+
 impl BinlogEnd {
     /// Asks the server where its binlog ends now.
     pub fn ask(connection: &mut Connection, facts: &ServerFacts) -> Result<Self, SourceError> {
@@ -81,6 +98,16 @@ impl BinlogEnd {
         let group_id = status.column("Group_ID").and_then(|column| status.text(0, column)?.parse().ok());
         Ok(Self { file, pos, gtid_executed, gtid_binlog_pos, group_id })
     }
+
+    /// MySQL's set; none where the server keeps none.
+    pub fn mysql_gtids(&self) -> Option<Result<ExecutedGtids, GtidTextError>> {
+        self.gtid_executed.as_ref().map(|text| text.parse().map(ExecutedGtids::Mysql))
+    }
+
+    /// MariaDB's position; none on other servers.
+    pub fn mariadb_gtids(&self) -> Option<Result<ExecutedGtids, GtidTextError>> {
+        self.gtid_binlog_pos.as_ref().map(|text| text.parse().map(ExecutedGtids::Mariadb))
+    }
 }
 
 /// The files of a server's binlog, oldest first. Before 5.5.25 it takes SUPER to ask.
@@ -99,8 +126,10 @@ pub fn first_binlog_file(connection: &mut Connection) -> Result<Option<String>, 
         Ok(files) => Ok(files.into_iter().next().map(|entry| entry.name)),
         // It takes REPLICATION SLAVE, and begins with the first file where none is named.
         Err(error) if error.code() == Code::RightMissing => {
-            log::debug!("{error}");
-            Ok(connection.query("SHOW BINLOG EVENTS LIMIT 1")?.text(0, 0))
+            match connection.query("SHOW BINLOG EVENTS LIMIT 1") {
+                Err(second) if second.code() == Code::RightMissing => Err(error),
+                other => Ok(other?.text(0, 0)),
+            }
         }
         Err(error) => Err(error),
     }
@@ -116,6 +145,61 @@ pub fn gtid_sets(connection: &mut Connection) -> Result<Option<GtidSets>, Source
         Err(error) if error.server_errno() == Some(UNKNOWN_VARIABLE) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// MariaDB's GTIDs.
+pub fn mariadb_gtids(connection: &mut Connection) -> Result<MariadbGtids, SourceError> {
+    let answer = connection.query("SELECT @@global.gtid_binlog_state, @@global.gtid_slave_pos")?;
+    let binlog_state = parsed(connection, &told(connection, &answer, 0, "gtid_binlog_state")?)?;
+    let slave_pos = parsed(connection, &told(connection, &answer, 1, "gtid_slave_pos")?)?;
+    let purged = match binlog_files(connection)?.first() {
+        Some(oldest) => state_before(connection, &oldest.name)?,
+        None => None,
+    };
+    Ok(MariadbGtids { binlog_state, slave_pos, purged })
+}
+
+/// The GTID_LIST at a file's start; none where the file has none, has just been purged, or the server will not show it.
+fn state_before(connection: &mut Connection, file: &str) -> Result<Option<MariadbBinlogState>, SourceError> {
+    // Behind the format description, and START_ENCRYPTION where there is one.
+    let events = match connection.query(&format!("SHOW BINLOG EVENTS IN {} LIMIT 3", quote_plain(file))) {
+        Ok(events) => events,
+        Err(error) if error.server_errno().is_some() => {
+            log::debug!("{error}");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let (Some(kind), Some(info)) = (events.column("Event_type"), events.column("Info")) else {
+        return Ok(None);
+    };
+    let list = (0..events.rows.len())
+        .filter(|row| events.text(*row, kind).is_some_and(|kind| kind == "Gtid_list"))
+        .find_map(|row| events.text(row, info));
+    match list.as_deref().and_then(|list| list.strip_prefix('[')?.strip_suffix(']')) {
+        Some(list) => Ok(Some(parsed(connection, list)?)),
+        None => Ok(None),
+    }
+}
+
+/// MariaDB: the last transaction of each domain before a place of its binlog. None where the server cannot tell: no such
+/// file, no event starts there, or the place lies past 4 GiB. The server reads the file up to there.
+pub fn mariadb_gtids_at(
+    connection: &mut Connection,
+    file: &str,
+    pos: u64,
+) -> Result<Option<MariadbGtidPosition>, SourceError> {
+    let answer = connection.query(&format!("SELECT BINLOG_GTID_POS({}, {pos})", quote(file)))?;
+    answer.text(0, 0).map(|text| parsed(connection, &text)).transpose()
+}
+
+fn parsed<T: FromStr<Err = GtidTextError>>(connection: &Connection, text: &str) -> Result<T, SourceError> {
+    text.parse().map_err(|error| SourceError::protocol(connection.place(), "server's GTIDs", &error))
+}
+
+/// A file name as a literal where a hexadecimal one is not allowed.
+fn quote_plain(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// Baidu's MySQL 5.1: the file and position behind the last event of a group; none where the server does not find it.

@@ -80,8 +80,12 @@ impl BinlogStream {
         connection.account()?;
         let announced_checksum = prepare_session(&mut connection)?;
         if let DumpRequest::MariadbGtid { position } = request {
-            connection
-                .query(&format!("SET @slave_connect_state={}, @slave_gtid_strict_mode=0", quote(position)))?;
+            // Strict: where our last GTID is missing between others of its server, what the log holds instead would be
+            // left out, or something before it is missing; the server says so instead of going on.
+            connection.query(&format!(
+                "SET @slave_connect_state={}, @slave_gtid_strict_mode=1, @slave_gtid_ignore_duplicates=0",
+                quote(position)
+            ))?;
         }
         let config = &connection.link.config;
         let (server_id, host) = (config.server_id, config.report_host.clone());

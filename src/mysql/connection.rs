@@ -49,7 +49,7 @@ impl Connection {
             Err(Failure::Tls(error)) if config.tls.mode == TlsMode::Preferred => {
                 log::warn!(
                     "{error}; going on without TLS, as mysql_ssl_mode=preferred allows: rows come in clear, and only \
-                     verify_ca and verify_identity would tell an attack from a server that cannot"
+                     a mode that verifies would tell an attack from a server that cannot"
                 );
                 Link::open(config, stop, None)
             }

@@ -28,6 +28,8 @@ use crate::wire::handshake::LoginRequest;
 use crate::wire::packet::FrameBuf;
 use crate::wire::packet::put_packet;
 use crate::wire::response::ErrPacket;
+use sha2::Digest;
+use sha2::Sha256;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -98,6 +100,11 @@ impl Link {
 
     pub(super) fn peer_ip(&self) -> Option<IpAddr> {
         self.stream.peer_ip()
+    }
+
+    /// SHA-256 of the certificate that the server has shown.
+    pub(super) fn certificate_fingerprint(&self) -> Option<[u8; 32]> {
+        self.stream.certificate().map(|certificate| Sha256::digest(certificate).into())
     }
 
     /// Whether result sets come without EOF packets.

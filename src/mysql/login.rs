@@ -1,6 +1,7 @@
 //! The login: which packets go back and forth until the server has accepted an account, and what a login that cannot
 //! be made means for the person who has to cure it.
 
+use super::config::TlsMode;
 use super::error::SourceError;
 use super::link::Link;
 use super::refusal::When;
@@ -27,6 +28,10 @@ impl Link {
         let password = self.config.password.reveal().as_bytes();
         let mut auth =
             Authenticator::new(password, &self.greeting.auth_plugin, &self.greeting.nonce, encrypted);
+        let by_password = self.config.tls.mode == TlsMode::VerifyPassword;
+        if by_password {
+            auth = auth.for_unproven_server();
+        }
         let login = LoginRequest {
             capabilities: self.capabilities() | if encrypted { CLIENT_SSL } else { 0 },
             collation: self.collation(),
@@ -45,12 +50,32 @@ impl Link {
             match auth.on_packet(self.frames.packet()) {
                 Ok(AuthStep::Send(payload)) => self.send_packet(&payload, "login", deadline)?,
                 Ok(AuthStep::Wait) => {}
+                Ok(AuthStep::Done) if by_password => return self.check_proof(&auth),
                 Ok(AuthStep::Done) => return Ok(()),
                 Ok(AuthStep::Refused(error)) => return Err(self.server_error(When::Login, &error)),
                 Err(error) => return Err(self.auth_error(&error)),
             }
         }
         Err(SourceError::protocol(&self.place, "answer to the login", &"it does not end"))
+    }
+
+    /// For `verify_password`: the account is logged in; whether the server is the right one shows now.
+    fn check_proof(&self, auth: &Authenticator) -> Result<(), SourceError> {
+        let proved = match self.certificate_fingerprint() {
+            Some(fingerprint) => auth.has_proved(self.frames.packet(), &fingerprint),
+            None => Ok(false),
+        };
+        match proved {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let text = "the server has not proved that its certificate is its own: somebody may stand in between";
+                Err(SourceError::refused(Code::Tls, &self.place, text).advise(
+                    "mysql_ssl_mode=verify_password is for MariaDB 11.4 and later, without a proxy that encrypts \
+                     anew; else set verify_ca or verify_identity",
+                ))
+            }
+            Err(error) => Err(self.auth_error(&error)),
+        }
     }
 
     /// For the texts of statements and answers. A server that does not know our collation takes its own instead.
@@ -66,6 +91,10 @@ impl Link {
         if login.user.contains(&0) {
             let text = "mysql_username holds a zero byte, which no account's name can";
             return Err(SourceError::refused(Code::Config, &self.place, text));
+        }
+        if self.config.tls.mode == TlsMode::VerifyPassword && self.config.password.is_empty() {
+            let text = "mysql_ssl_mode=verify_password needs an account with a password";
+            return Err(SourceError::refused(Code::Tls, &self.place, text));
         }
         let long = login.auth_response.len() > SHORT_PROOF;
         if long && self.capabilities() & CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA == 0 {
@@ -86,6 +115,8 @@ impl Link {
             AuthError::NeedsTls { .. } => refused(error.to_string()).advise(format!(
                 "set mysql_ssl_mode=required (verify_identity keeps the password from strangers too), or {cure}"
             )),
+            AuthError::CannotProve { .. } => SourceError::refused(Code::Tls, &self.place, error.to_string())
+                .advise(format!("set mysql_ssl_mode=verify_ca or verify_identity, or {cure}")),
             AuthError::SecondFactor { .. } | AuthError::Question { .. } => {
                 refused(format!("{error}, which a program cannot give"))
                     .advise(format!("make an account for fountain that needs a password alone, or {cure}"))

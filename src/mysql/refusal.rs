@@ -215,6 +215,11 @@ const NUMBERS: &[(&[u16], &[When], Meaning)] = &[
             "look into the server's error log, at its disk and its binlog index file",
         ),
     ),
+    // Numbers of the file layer, `include/mysys_err.h`, which MariaDB sends as they are: EE_FILENOTFOUND; EE_READ,
+    // EE_EOFERR, EE_STAT; EE_OUTOFMEMORY, EE_OUT_OF_FILERESOURCES.
+    (&[29], DUMP, MISSING_FILE),
+    (&[2, 9, 13], DUMP, UNREADABLE),
+    (&[5, 23], DUMP, retry(Code::ServerError, "the server has no memory or no file handle left", "")),
     (
         &[1789],
         DUMP,
@@ -226,6 +231,18 @@ const NUMBERS: &[(&[u16], &[When], Meaning)] = &[
         refused(Code::PointBroken, "the server does not understand the point's GTIDs", ""),
     ),
 ];
+
+const MISSING_FILE: Meaning = refused(
+    Code::Purged,
+    "the server misses a binlog file that its list holds",
+    "somebody removed the file, or it cannot be opened: the server's error log tells; use a source that has it, or copy the \
+     tables anew and start behind it",
+);
+const UNREADABLE: Meaning = refused(
+    Code::ServerError,
+    "the server cannot read its binlog from its disk",
+    "look into the server's error log and at its disk",
+);
 
 /// Error 1236, ER_SOURCE_FATAL_ERROR_READING_BINLOG, and MariaDB's 4052, ER_SLAVE_SAME_ID: by the words, in lower case, of
 /// MySQL 5.1 to 9.7 and MariaDB 5.5 to 12. The first row that fits counts.
@@ -239,15 +256,7 @@ const WORDS: &[(&[&str], Meaning)] = &[
              between are lost unless another source still has them",
         ),
     ),
-    (
-        &["could not find next log", "could not open log file", "failed to open log"],
-        refused(
-            Code::Purged,
-            "the server misses a binlog file that its list holds",
-            "somebody removed the file, or it cannot be opened: the server's error log tells; use a source that has it, or \
-             copy the tables anew and start behind it",
-        ),
-    ),
+    (&["could not find next log", "could not open log file", "failed to open log"], MISSING_FILE),
     (
         &["purged"],
         refused(Code::Purged, "the server has purged transactions that the point needs", PURGED_ADVICE),
@@ -331,14 +340,7 @@ const WORDS: &[(&[&str], Meaning)] = &[
         &["out of memory", "memory allocation failed", "out-of-memory"],
         retry(Code::ServerError, "the server has no memory for the stream", ""),
     ),
-    (
-        &["i/o error"],
-        refused(
-            Code::ServerError,
-            "the server cannot read its binlog from its disk",
-            "look into the server's error log and at its disk",
-        ),
-    ),
+    (&["i/o error"], UNREADABLE),
     (
         &["bogus data", "corrupt", "truncated in the middle", "truncated", "bad magic", "invalid event"],
         refused(

@@ -132,6 +132,14 @@ impl Stream {
         tcp.peer_addr().ok().map(|address| address.ip())
     }
 
+    /// The certificate that the server has shown, in its binary form.
+    pub(super) fn certificate(&self) -> Option<&[u8]> {
+        match &self.channel {
+            Channel::Tcp(_) => None,
+            Channel::Tls(tls) => tls.conn.peer_certificates()?.first().map(AsRef::as_ref),
+        }
+    }
+
     /// One read that waits at most `wait`. Never loses bytes: what does not fit comes with the next call.
     pub(super) fn receive(&mut self, into: &mut [u8], wait: Duration) -> io::Result<Received> {
         let wait = wait.max(SHORTEST);

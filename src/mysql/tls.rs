@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `disabled` | sees rows | can pose as the server, and have the password where the method is not a signature |
 //! | `preferred`, `required` | sees nothing (`preferred`: unless the server has no TLS) | the same: any certificate is taken |
-//! | `verify_ca`, `verify_identity` | sees nothing | is found out |
+//! | `verify_ca`, `verify_identity`, `verify_password` | sees nothing | is found out |
 
 mod explain;
 mod pem;
@@ -39,6 +39,8 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::verify_tls12_signature;
+use rustls::crypto::verify_tls13_signature;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::UnixTime;
@@ -181,6 +183,9 @@ fn client_config(tls: &TlsConfig) -> Result<ClientConfig, String> {
 fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let verifying = matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity);
     let ca = match (&tls.ca, verifying) {
+        (None, false) if tls.mode == TlsMode::VerifyPassword => {
+            return Ok(Arc::new(AnyCertificate { provider: provider.clone() }));
+        }
         (None, false) => return Ok(Arc::new(AcceptAny { provider: provider.clone() })),
         (Some(_), false) => {
             return Err(format!(
@@ -241,6 +246,50 @@ impl ServerCertVerifier for AcceptAny {
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
         Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// For `verify_password`: the server proves at the end of the login that the certificate is its own. That it holds the
+/// certificate's key must show here: a certificate alone anybody can copy.
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -8,7 +8,6 @@ use crate::pack::builder::Reached;
 use crate::pack::header::Pack;
 use crate::pack::header::PackHeader;
 use crate::pipeline::fault::Fault;
-use crate::pipeline::message::Connected;
 use crate::pipeline::saver::Saver;
 use crate::sink::Hope;
 use crate::sink::Sink;
@@ -54,8 +53,8 @@ impl Delivery {
         self.sequence
     }
 
-    pub fn connected_to(&mut self, connected: Connected) {
-        self.identity = connected.identity;
+    pub fn connected_to(&mut self, identity: ServerIdentity) {
+        self.identity = identity;
     }
 
     /// Lets the sink do what is due by the clock.

@@ -2,6 +2,7 @@
 
 use crate::change::batch::Batch;
 use crate::pack::builder::Frontier;
+use crate::pack::builder::StreamKind;
 use crate::sync_point::Inside;
 use crate::sync_point::ServerIdentity;
 use crossbeam_channel::Sender;
@@ -23,6 +24,7 @@ pub struct Connected {
     /// `host:port`.
     pub server: String,
     pub identity: ServerIdentity,
+    pub stream: StreamKind,
 }
 
 /// Where a broken stream has to be read on.

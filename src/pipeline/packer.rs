@@ -87,8 +87,8 @@ impl Packer {
             Ok(Message::Batch(batch)) => self.take(batch)?,
             Ok(Message::Connected(connected)) => {
                 let same = connected.identity == self.delivery.identity;
-                self.builder.connected_to(&connected.server, same);
-                self.delivery.connected_to(connected);
+                self.builder.connected_to(&connected.server, same, connected.stream);
+                self.delivery.connected_to(connected.identity);
             }
             Ok(Message::Interrupted { answer }) => {
                 self.void = false;

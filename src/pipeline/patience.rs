@@ -66,6 +66,8 @@ pub struct Patience {
     refused: u32,
     /// Streams in a row that were taken from us soon.
     dismissed: u32,
+    /// The last stream ended because nothing happened, on a server that does not say so.
+    idle: bool,
     streams: Told,
     rounds: Told,
     connects: Vec<Told>,
@@ -111,6 +113,7 @@ impl Patience {
             mute: 0,
             refused: 0,
             dismissed: 0,
+            idle: false,
             streams: Told::default(),
             rounds: Told::default(),
             connects: vec![Told::default(); shard.sources.len()],
@@ -157,7 +160,13 @@ impl Patience {
         if let Some(told) = self.connects.get_mut(source) {
             told.clear();
         }
-        self.streams.untold == 0
+        let idle = std::mem::take(&mut self.idle);
+        self.streams.untold == 0 && !idle
+    }
+
+    /// A server of before heartbeats was silent: that is no failure, and the next connect no news.
+    pub fn note_idle(&mut self) {
+        self.idle = true;
     }
 
     /// The first event of a stream has come. True: tries that were not told are over, and that is to be told.
@@ -269,6 +278,7 @@ mod tests {
             mute: 0,
             refused: 0,
             dismissed: 0,
+            idle: false,
             streams: Told::default(),
             rounds: Told::default(),
             connects: vec![Told::default(); sources as usize],

@@ -4,6 +4,7 @@
 //! until the stream breaks. Any break ends in the same place: the packer is told, gives up what is unfinished, and says
 //! where to read on.
 
+use crate::binlog::AnyGtid;
 use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
@@ -124,6 +125,7 @@ impl Producer {
             }
             story.advanced = resume.is_behind(&began);
             if !sends_heartbeats && fault.code == Code::Stalled {
+                self.patience.note_idle();
                 log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
             } else if let Some(ended) = self.pause_after(fault, story)? {
                 return Ok(ended);
@@ -160,7 +162,14 @@ impl Producer {
             session.connection.tls_version().unwrap_or_else(|| "not encrypted".to_owned()),
             dump.described
         );
-        let connected = Connected { server: session.server.clone(), identity: session.identity() };
+        let connected = Connected {
+            server: session.server.clone(),
+            identity: session.identity(),
+            stream: dump.stream.clone(),
+        };
+        if let Some(target) = &mut self.target {
+            target.connected_to(&connected.identity);
+        }
         if channels.messages.send(Message::Connected(connected)).is_err() {
             return Ok(Ended::PackerGone);
         }
@@ -287,10 +296,8 @@ impl Streaming<'_> {
                     if let Err(error) = taken {
                         return self.failed(producer, error);
                     }
-                    if let (Some(executed), Some(gtid)) = (&mut self.executed, self.assembler.take_ended())
-                        && !executed.add(&gtid)
-                    {
-                        self.executed = None;
+                    if let Some(gtid) = self.assembler.take_ended() {
+                        self.note_ended(&gtid, producer);
                     }
                 }
                 Poll::Idle => idle = true,
@@ -314,6 +321,17 @@ impl Streaming<'_> {
             if let Some(ended) = self.over(producer) {
                 return Ok(if self.hand_over(true) { ended } else { Ended::PackerGone });
             }
+        }
+    }
+
+    fn note_ended(&mut self, gtid: &AnyGtid, producer: &mut Producer) {
+        if let Some(executed) = &mut self.executed
+            && !executed.add(gtid)
+        {
+            self.executed = None;
+        }
+        if let Some(target) = &mut producer.target {
+            target.passed(gtid);
         }
     }
 

@@ -1,25 +1,27 @@
 //! Where a dump begins: decided at every connect from what is known, and refused where it would lose or repeat rows.
+//!
+//! What a server must have for a dump by GTID is decided beside this file, for each kind of GTID by itself.
 
 mod ares;
+mod mariadb;
+mod mysql;
 mod old;
 
 use crate::binlog::BinlogPosition;
 use crate::binlog::ExecutedGtids;
-use crate::binlog::GtidSet;
 use crate::change::batch::Place;
 use crate::code::Code;
 use crate::config::DumpStrategy;
 use crate::config::ShardConfig;
 use crate::config::StartWithoutPoint;
 use crate::mysql::binlog_index::BinlogEnd;
-use crate::mysql::binlog_index::GtidSets;
 use crate::mysql::binlog_index::binlog_files;
 use crate::mysql::binlog_index::first_binlog_file;
-use crate::mysql::binlog_index::gtid_sets;
 use crate::mysql::binlog_stream::DumpRequest;
 use crate::mysql::error::SourceError;
 use crate::mysql::preflight::Flavor;
 use crate::pack::builder::Frontier;
+use crate::pack::builder::StreamKind;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::session::Session;
 use crate::pipeline::session::source_fault;
@@ -45,7 +47,11 @@ impl Resume {
 
     /// Whether it is another place than that one, from which reading began.
     pub fn is_behind(&self, began: &Resume) -> bool {
-        self.frontier.place != began.frontier.place || self.inside != began.inside
+        let stand = |resume: &Resume| {
+            let Frontier { place, executed, .. } = &resume.frontier;
+            (place.clone(), executed.clone(), resume.inside.clone())
+        };
+        stand(self) != stand(began)
     }
 }
 
@@ -54,8 +60,19 @@ impl Resume {
 pub struct Dump {
     pub request: DumpRequest,
     pub resume: Resume,
+    pub stream: StreamKind,
     /// How the beginning is told to people.
     pub described: String,
+}
+
+/// How a server is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Position,
+    MysqlGtid,
+    MariadbGtid,
+    /// Baidu's group ids.
+    Group,
 }
 
 /// Decides where a dump begins. `resume` is none when nothing was ever delivered and no point is stored; then `old` counts,
@@ -68,9 +85,12 @@ pub fn plan(
 ) -> Result<Dump, Fault> {
     let mut planning = Planning { shard, session };
     match resume {
-        Some(resume) if shard.dump_strategy == DumpStrategy::Ares => planning.resume_by_group(resume),
-        Some(resume) if planning.goes_by_gtid(&resume)? => planning.resume_by_gtid(resume),
-        Some(resume) => planning.resume_by_position(resume),
+        Some(resume) => match planning.way_on(&resume)? {
+            Way::Position => planning.resume_by_position(resume),
+            Way::MysqlGtid => planning.resume_by_mysql_gtid(resume),
+            Way::MariadbGtid => planning.resume_by_mariadb_gtid(resume),
+            Way::Group => planning.resume_by_group(resume),
+        },
         None => match old {
             Some(old) => planning.first_by_old(old),
             None => planning.first(),
@@ -93,99 +113,54 @@ impl Planning<'_> {
         move |error| source_fault(&shard, &error)
     }
 
-    fn server_has_gtids(&self) -> Result<bool, Fault> {
-        let has = self.session.facts.has_mysql_gtids();
+    /// How configuration and server want it.
+    fn way(&self) -> Result<Way, Fault> {
+        let facts = &self.session.facts;
         match self.shard.dump_strategy {
-            DumpStrategy::Auto => return Ok(has),
-            DumpStrategy::Gtid if has => return Ok(true),
-            DumpStrategy::Gtid => {}
-            DumpStrategy::Position | DumpStrategy::Ares => return Ok(false),
+            DumpStrategy::Position => Ok(Way::Position),
+            DumpStrategy::Ares => self.require_ares().map(|()| Way::Group),
+            _ if facts.has_mysql_gtids() => Ok(Way::MysqlGtid),
+            _ if facts.has_mariadb_gtids() => Ok(Way::MariadbGtid),
+            DumpStrategy::Gtid => Err(self.refused(
+                Code::Unsupported,
+                "binlog_dump_strategy=gtid, but the server has not gtid_mode=ON (and MariaDB before 10.0 knows no GTIDs); \
+                 switch it on, or set auto or position",
+            )),
+            DumpStrategy::Auto => Ok(Way::Position),
         }
-        Err(match self.session.facts.flavor() {
-            Flavor::MariaDb => self.refused(
-                Code::Unsupported,
-                "binlog_dump_strategy=gtid: MariaDB is followed by position in this version; set auto or position",
-            ),
-            Flavor::MySql => self.refused(
-                Code::Unsupported,
-                "binlog_dump_strategy=gtid, but the server has not gtid_mode=ON; switch it on, or set auto or position",
-            ),
-        })
     }
 
-    fn goes_by_gtid(&self, resume: &Resume) -> Result<bool, Fault> {
-        if !self.server_has_gtids()? {
-            return Ok(false);
-        }
-        match (&resume.frontier.executed, self.shard.dump_strategy) {
-            (Some(_), _) => Ok(true),
-            (None, DumpStrategy::Gtid) => Err(self.refused(
+    /// The same, as far as the point allows it.
+    fn way_on(&self, resume: &Resume) -> Result<Way, Fault> {
+        let way = self.way()?;
+        match (way, &resume.frontier.executed) {
+            (Way::Position | Way::Group, _)
+            | (Way::MysqlGtid, Some(ExecutedGtids::Mysql(_)))
+            | (Way::MariadbGtid, Some(ExecutedGtids::Mariadb(_))) => Ok(way),
+            (_, Some(gtids)) => Err(self.refused(
+                Code::PointForeign,
+                &format!(
+                    "the point holds GTIDs of the other kind, {}, than {} has: it belongs to another server; copy the tables \
+                     anew and start behind them",
+                    shown(gtids),
+                    self.session.facts.flavor()
+                ),
+            )),
+            (_, None) if self.shard.dump_strategy == DumpStrategy::Gtid => Err(self.refused(
                 Code::PointForeign,
                 "binlog_dump_strategy=gtid, but the stored point is a file and position and knows no GTID set; go on with \
-                 binlog_dump_strategy=auto",
+                 binlog_dump_strategy=auto, which changes to GTIDs as soon as it knows them",
             )),
-            (None, _) => Ok(false),
+            (_, None) => Ok(Way::Position),
         }
     }
 
-    fn resume_by_gtid(&mut self, resume: Resume) -> Result<Dump, Fault> {
-        let ours =
-            resume.frontier.executed.as_ref().and_then(ExecutedGtids::mysql).cloned().unwrap_or_default();
-        self.check_sets(&ours)?;
-        let mut resume = resume;
-        if !is_same_server(&resume.identity, &self.session.identity()) {
-            // Another server's files say nothing about ours.
-            resume.frontier.place = no_place_yet();
-            resume.frontier.file_created = 0;
-        }
-        let described = format!("behind the GTID set {}", shown(&ours));
-        Ok(Dump { request: DumpRequest::Gtid { set: ours.encode() }, resume, described })
+    fn is_same_server(&self, resume: &Resume) -> bool {
+        is_same_server(self.session.facts.flavor(), &resume.identity, &self.session.identity())
     }
 
-    fn gtid_sets(&mut self) -> Result<GtidSets, Fault> {
-        let sets = gtid_sets(&mut self.session.connection).map_err(self.source_fault())?;
-        sets.ok_or_else(|| self.refused(Code::Unsupported, "the server keeps no GTID sets"))
-    }
-
-    /// What the server has lost of what we need, and what it lacks of what we have, are refused by name: asked for the
-    /// rest, it would send a stream with a hole.
-    fn check_sets(&mut self, ours: &GtidSet) -> Result<(), Fault> {
-        let sets = self.gtid_sets()?;
-        let [executed, purged] = [&sets.executed, &sets.purged].map(|text| text.parse::<GtidSet>());
-        let (Ok(executed), Ok(purged)) = (executed, purged) else {
-            return Err(
-                self.refused(Code::Protocol, "the server's gtid_executed or gtid_purged makes no sense")
-            );
-        };
-        let lacking = ours.subtract(&executed);
-        if !lacking.is_empty() {
-            return Err(self.refused(
-                Code::PointBeyondEnd,
-                &format!(
-                    "the point holds transactions that this server has never executed: {}; it lags behind, was restored, \
-                     or its binlogs were reset",
-                    shown(&lacking)
-                ),
-            ));
-        }
-        let lost = purged.subtract(ours);
-        if !lost.is_empty() {
-            return Err(self.refused(
-                Code::Purged,
-                &format!(
-                    "the server has purged transactions that were not read yet: {}; copy the tables anew and start behind \
-                     them, or connect to a server that still has them",
-                    shown(&lost)
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    fn resume_by_position(&mut self, resume: Resume) -> Result<Dump, Fault> {
-        let here = self.session.identity();
-        let same = is_same_server(&resume.identity, &here);
-        if !same {
+    fn resume_by_position(&mut self, mut resume: Resume) -> Result<Dump, Fault> {
+        if !self.is_same_server(&resume) {
             return Err(self.refused(
                 Code::PointForeign,
                 &format!(
@@ -193,21 +168,30 @@ impl Planning<'_> {
                     resume.frontier.place.file,
                     resume.frontier.place.pos,
                     identity_text(&resume.identity),
-                    identity_text(&here)
+                    identity_text(&self.session.identity())
                 ),
             ));
         }
-        let Place { file, pos } = &resume.frontier.place;
-        if file.is_empty() {
+        let Place { file, pos } = resume.frontier.place.clone();
+        if file.is_empty() || resume.frontier.set_ahead {
             return Err(self.refused(
                 Code::PointForeign,
-                "the stored point is a GTID set without a file and position: nothing was read behind it yet; go on by GTID \
-                 (binlog_dump_strategy=auto and gtid_mode=ON on the server)",
+                "the stored point is a GTID set, and it is not certain where all of it lies before one place of this server's \
+                 files: a position would lose or repeat rows; go on by GTID (binlog_dump_strategy=auto, and on MySQL \
+                 gtid_mode=ON)",
             ));
         }
         self.check_position(&resume.frontier.place)?;
+        if self.session.facts.has_mariadb_gtids() {
+            self.compare_mariadb_gtids(&mut resume)?;
+        }
+        let purged = match self.session.facts.has_mysql_gtids() {
+            true => Some(self.mysql_gtids()?.purged),
+            false => None,
+        };
+        let stream = StreamKind { by_gtid: false, in_order: false, purged };
         let described = format!("at {file}:{pos}");
-        Ok(Dump { request: DumpRequest::Position { file: file.to_string(), pos: *pos }, resume, described })
+        Ok(Dump { request: DumpRequest::Position { file: file.to_string(), pos }, resume, stream, described })
     }
 
     fn check_position(&mut self, place: &Place) -> Result<(), Fault> {
@@ -231,7 +215,11 @@ impl Planning<'_> {
         }
         let Some(files) = files else { return Ok(()) };
         match files.iter().find(|entry| entry.name == wanted.file) {
-            Some(entry) if entry.size.is_some_and(|size| wanted.pos > size) && entry.name != last.file => {
+            // 0: a file that the server cannot look at. The dump's error says more.
+            Some(entry)
+                if entry.size.is_some_and(|size| size > 0 && wanted.pos > size)
+                    && entry.name != last.file =>
+            {
                 Err(self.refused(
                     Code::PointBeyondEnd,
                     &format!(
@@ -255,41 +243,39 @@ impl Planning<'_> {
 
     /// No point is stored and never was.
     fn first(&mut self) -> Result<Dump, Fault> {
-        if self.shard.dump_strategy == DumpStrategy::Ares {
-            self.require_ares()?;
-        }
-        let by_gtid = self.server_has_gtids()?;
+        let way = self.way()?;
         match self.shard.start_without_point {
             StartWithoutPoint::Stop => Err(Fault::stop(
                 Code::NoPoint,
                 format!("shard={} no point is stored, and start_without_point=stop", self.shard.name),
             )),
-            StartWithoutPoint::Auto => self.configured(by_gtid),
-            StartWithoutPoint::End => self.at_end(by_gtid),
-            StartWithoutPoint::Beginning => self.at_beginning(by_gtid),
+            StartWithoutPoint::Auto => self.configured(way),
+            StartWithoutPoint::End => self.at_end(way),
+            StartWithoutPoint::Beginning => self.at_beginning(way),
         }
     }
 
-    fn configured(&mut self, by_gtid: bool) -> Result<Dump, Fault> {
+    fn configured(&mut self, way: Way) -> Result<Dump, Fault> {
         let start = self.shard.start_point.clone();
         if let Some(id) = start.ares_group {
             return self.configured_group(id);
         }
-        match (start.gtid_set, start.position) {
-            (Some(text), _) if by_gtid => {
-                let set = text.parse::<GtidSet>().map_err(|error| {
-                    self.refused(Code::Config, &format!("mysql_binlogdump_gtidset={text}: {error}"))
-                })?;
-                self.check_sets(&set)?;
-                self.by_gtid(set)
+        match (start.gtid_set, start.position, way) {
+            (Some(text), _, Way::MysqlGtid) => {
+                let set = text.parse().map_err(|error| self.bad_set(&text, "MySQL", &error))?;
+                self.begin_by_gtid(ExecutedGtids::Mysql(set), InOrder::No)
             }
-            (_, Some((file, pos))) => self.by_position(&file, pos),
-            (Some(_), None) => Err(self.refused(
+            (Some(text), _, Way::MariadbGtid) => {
+                let position = text.parse().map_err(|error| self.bad_set(&text, "MariaDB", &error))?;
+                self.begin_by_gtid(ExecutedGtids::Mariadb(position), InOrder::No)
+            }
+            (_, Some((file, pos)), _) => self.begin_by_position(&file, pos),
+            (Some(_), None, Way::Position | Way::Group) => Err(self.refused(
                 Code::Config,
                 "mysql_binlogdump_gtidset is set, but this server is not followed by GTID; set mysql_binlogdump_filename and \
                  mysql_binlogdump_position",
             )),
-            (None, None) => self.at_end(by_gtid),
+            (None, None, _) => self.at_end(way),
         }
     }
 
@@ -306,59 +292,88 @@ impl Planning<'_> {
         }
     }
 
-    fn at_end(&mut self, by_gtid: bool) -> Result<Dump, Fault> {
+    fn bad_set(&self, text: &str, flavor: &str, error: &dyn std::fmt::Display) -> Fault {
+        self.refused(Code::Config, &format!("mysql_binlogdump_gtidset={text}: this is {flavor}: {error}"))
+    }
+
+    fn at_end(&mut self, way: Way) -> Result<Dump, Fault> {
         let end =
             BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
-        match by_gtid {
-            true => match end.gtid_executed {
-                Some(executed) => self.by_gtid_text(&executed),
-                None => Err(self.refused(Code::Protocol, "the server does not tell its gtid_executed")),
-            },
-            false => {
-                let mut dump = self.by_position(&end.file, end.pos)?;
-                dump.resume.frontier.executed = end.group_id.filter(|id| *id > 0).map(ExecutedGtids::Group);
-                Ok(dump)
+        let gtids = match way {
+            Way::Position | Way::Group => {
+                let mut dump = self.begin_by_position(&end.file, end.pos)?;
+                if let Some(id) = end.group_id.filter(|id| *id > 0) {
+                    dump.resume.frontier.executed = Some(ExecutedGtids::Group(id));
+                }
+                return Ok(dump);
+            }
+            Way::MysqlGtid => end.mysql_gtids(),
+            Way::MariadbGtid => end.mariadb_gtids(),
+        };
+        match gtids {
+            Some(Ok(gtids)) => self.begin_by_gtid(gtids, InOrder::Yes),
+            Some(Err(error)) => {
+                Err(self.refused(Code::Protocol, &format!("the server's GTIDs make no sense: {error}")))
+            }
+            None => Err(self.refused(Code::Protocol, "the server does not tell its GTIDs")),
+        }
+    }
+
+    fn at_beginning(&mut self, way: Way) -> Result<Dump, Fault> {
+        match way {
+            Way::MysqlGtid => {
+                let purged = self.mysql_gtids()?.purged;
+                self.begin_by_gtid(ExecutedGtids::Mysql(purged), InOrder::Yes)
+            }
+            Way::MariadbGtid => {
+                let purged = self.mariadb_gtids()?.purged.ok_or_else(|| {
+                    self.refused(
+                        Code::Protocol,
+                        "the server does not tell with which GTIDs its oldest binlog begins",
+                    )
+                })?;
+                self.begin_by_gtid(ExecutedGtids::Mariadb(purged.position()), InOrder::Yes)
+            }
+            Way::Position | Way::Group => {
+                const FIRST_EVENT: u64 = 4;
+                match first_binlog_file(&mut self.session.connection).map_err(self.source_fault())? {
+                    Some(file) => self.begin_by_position(&file, FIRST_EVENT),
+                    None => Err(self.refused(Code::BinlogOff, "the server has no binlog files")),
+                }
             }
         }
     }
 
-    fn at_beginning(&mut self, by_gtid: bool) -> Result<Dump, Fault> {
-        if by_gtid {
-            let purged = self.gtid_sets()?.purged;
-            return self.by_gtid_text(&purged);
-        }
-        let fault = self.source_fault();
-        const FIRST_EVENT: u64 = 4;
-        match first_binlog_file(&mut self.session.connection).map_err(fault)? {
-            Some(file) => self.by_position(&file, FIRST_EVENT),
-            None => Err(self.refused(Code::BinlogOff, "the server has no binlog files")),
-        }
-    }
-
-    fn by_gtid_text(&mut self, text: &str) -> Result<Dump, Fault> {
-        match text.parse() {
-            Ok(set) => self.by_gtid(set),
-            Err(error) => {
-                Err(self.refused(Code::Protocol, &format!("the server's GTID set makes no sense: {error}")))
-            }
-        }
-    }
-
-    fn by_gtid(&mut self, set: GtidSet) -> Result<Dump, Fault> {
+    fn begin_by_gtid(&mut self, gtids: ExecutedGtids, in_order: InOrder) -> Result<Dump, Fault> {
+        let is_mysql = gtids.mysql().is_some();
         let frontier = Frontier {
             place: no_place_yet(),
             file_created: 0,
-            executed: Some(ExecutedGtids::Mysql(set)),
+            executed: Some(gtids),
+            set_ahead: true,
             ts_ms: 0,
         };
-        self.resume_by_gtid(Resume { identity: self.session.identity(), frontier, inside: None })
+        let resume = Resume { identity: self.session.identity(), frontier, inside: None };
+        let mut dump = match is_mysql {
+            true => self.resume_by_mysql_gtid(resume)?,
+            false => self.resume_by_mariadb_gtid(resume)?,
+        };
+        dump.stream.in_order = in_order == InOrder::Yes;
+        Ok(dump)
     }
 
-    fn by_position(&mut self, file: &str, pos: u64) -> Result<Dump, Fault> {
-        let frontier =
-            Frontier { place: Place { file: file.into(), pos }, file_created: 0, executed: None, ts_ms: 0 };
+    fn begin_by_position(&mut self, file: &str, pos: u64) -> Result<Dump, Fault> {
+        let place = Place { file: file.into(), pos };
+        let frontier = Frontier { place, file_created: 0, executed: None, set_ahead: false, ts_ms: 0 };
         self.resume_by_position(Resume { identity: self.session.identity(), frontier, inside: None })
     }
+}
+
+/// Whether a set was read out of the server's own log, so that all of it lies before what the server sends first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InOrder {
+    Yes,
+    No,
 }
 
 /// A GTID set says nothing about files: the first event tells where its transactions lie on this server.
@@ -366,24 +381,27 @@ fn no_place_yet() -> Place {
     Place { file: "".into(), pos: 0 }
 }
 
-fn is_same_server(one: &ServerIdentity, other: &ServerIdentity) -> bool {
+/// MariaDB makes its `server_uid` of port and network card (`calculate_server_uid` in `plugin/feedback`): containers on
+/// different machines may have the same. Servers of one topology never have the same `server_id`.
+fn is_same_server(flavor: Flavor, one: &ServerIdentity, other: &ServerIdentity) -> bool {
+    let same_id = one.server_id == other.server_id;
     match (&one.server_uuid, &other.server_uuid) {
-        (Some(one), Some(other)) => one == other,
-        _ => one.server_id == other.server_id,
+        (Some(one), Some(other)) => one == other && (same_id || flavor == Flavor::MySql),
+        _ => same_id,
     }
 }
 
 fn identity_text(identity: &ServerIdentity) -> String {
     match &identity.server_uuid {
-        Some(uuid) => format!("server_uuid {uuid}"),
+        Some(uuid) => format!("server_uuid {uuid}, server_id {}", identity.server_id),
         None => format!("server_id {}", identity.server_id),
     }
 }
 
-/// A set as people want to see it: whole when it is short.
-fn shown(set: &GtidSet) -> String {
+/// GTIDs as people want to see them: whole when they are short.
+fn shown(gtids: &dyn std::fmt::Display) -> String {
     const LONGEST: usize = 400;
-    let text = set.to_string();
+    let text = gtids.to_string();
     match text.char_indices().nth(LONGEST) {
         _ if text.is_empty() => "(empty)".to_owned(),
         Some((end, _)) => format!("{}…", text.split_at(end).0),

@@ -51,6 +51,9 @@ pub struct SyncPoint {
     /// What has been read, where it is known in GTIDs: `gtid_set` (MySQL) or `gtid_position` (MariaDB) of the record.
     #[serde(flatten, with = "executed_text")]
     pub executed: Option<ExecutedGtids>,
+    /// The GTIDs may hold transactions that lie behind `file` and `pos`: read on by GTID only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub set_ahead: bool,
     /// Set while the transaction that starts here has been delivered in part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<Inside>,
@@ -73,6 +76,10 @@ pub struct Inside {
     /// CRC-32 over those rows' (op, table), to prove on the second reading that they are the same rows.
     #[serde(with = "hex_crc32")]
     pub crc32: u32,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 fn is_zero(number: &u64) -> bool {

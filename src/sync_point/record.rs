@@ -1,4 +1,5 @@
-//! The text form of a [`PointRecord`]: one sealed JSON line that a person can read.
+//! The text form of a [`PointRecord`]: one sealed JSON line that a person can read. It stands in
+//! `<producer_position>/<shard>.point`, and, as `point`, in each pack's header.
 //!
 //! ```text
 //! {"format":1,"shard":"producer00","epoch":3,"sequence":17,"next_seq":4712,"seq_reserved":100001,
@@ -7,10 +8,30 @@
 //!  "inside":{"gtid":"3e11fa47-…:24","rows":7,"crc32":"0f3a77c1"},"ts_ms":1700000000100},"crc32":"c2b7a5d1"}
 //! ```
 //!
-//! on one line. A point on MariaDB has `"gtid_position":"0-1-42,1-2-7"` instead of `gtid_set`. `server_uuid`, `gtid_set`,
-//! `gtid_position`, `inside` and its `gtid` are absent when there is none, and `steps` of `inside` when it is 0; `point` is `null` when there is none. The last member seals the line ([`crate::sync_point::sealed`]). A
-//! later format keeps `format` first and the seal last, so that this version can say that it does not know it. Members that
-//! this version does not know are ignored.
+//! on one line. What each member says:
+//!
+//! | member | meaning |
+//! |---|---|
+//! | `format` | the form of this line; this version writes and reads 1 |
+//! | `shard` | whose point it is |
+//! | `epoch`, `sequence` | the last pack that the sink had made durable when this was saved: the `sequence`th of the term `epoch` |
+//! | `next_seq`, `seq_reserved` | the `seq` of the next row; no row has one from `seq_reserved` on |
+//! | `saved_ms` | when this was saved, in milliseconds since 1970 |
+//! | `point` | where reading goes on, `null` when nothing is known: |
+//! | `server` | the server to which file and position belong: `server_uuid` (MySQL's, or MariaDB's `server_uid`) and `server_id` |
+//! | `file`, `pos` | the next event to read, 64 bits of position; always between transactions |
+//! | `file_created` | when that file was begun (seconds since 1970): tells it from another of its name. 0: not known |
+//! | `gtid_set` | MySQL: all that is delivered, ends included |
+//! | `gtid_position` | MariaDB: the last GTID delivered of each domain |
+//! | `group_id` | Baidu's MySQL 5.1: the last group delivered |
+//! | `inside` | of the transaction that starts here, a part is delivered already: `rows` of its rows, watched or not, and `steps` statements or savepoints behind them; `crc32` over (op, table) of those rows proves that it is the same one; `gtid` is its name |
+//! | `ts_ms` | commit time of the last delivered transaction, in milliseconds since 1970 |
+//! | `crc32` | seals the line ([`crate::sync_point::sealed`]) |
+//!
+//! At most one of `gtid_set`, `gtid_position` and `group_id` is there: the kind of the point. With one of them it can be
+//! taken to another server, without any it is bound to its own. Absent members: none, or 0 for `steps`. A later format
+//! keeps `format` first and the seal last, so that this version can say that it does not know it; members that this version
+//! does not know are ignored. Points that the original Fountain wrote have no such form: [`crate::sync_point::text`].
 
 use crate::sync_point::PointRecord;
 use crate::sync_point::sealed::seal;
@@ -72,6 +93,7 @@ pub(crate) mod tests {
             executed: Some(ExecutedGtids::Mysql(
                 "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23".parse().unwrap(),
             )),
+            set_ahead: false,
             inside: None,
             ts_ms: 1_700_000_000_100,
         }
@@ -122,6 +144,7 @@ pub(crate) mod tests {
             pos: u64::MAX,
             file_created: 0,
             executed: None,
+            set_ahead: false,
             inside: None,
             ts_ms: 0,
         });

@@ -6,14 +6,19 @@
 
 use super::proof::LONG_NONCE;
 pub use super::proof::caching_sha2_scramble;
+use super::proof::certificate_proof;
 use super::proof::ed25519_signature;
+use super::proof::ed25519_stored;
 use super::proof::encrypted_password;
 pub use super::proof::native_scramble;
+use super::proof::native_stored;
 use super::proof::parsec_answer;
+use super::proof::parsec_stored;
 use super::proof::with_zero;
 use super::response::ERR;
 use super::response::ErrPacket;
 use super::response::OK;
+use super::response::OkPacket;
 use super::response::one_line;
 use crate::codec::CodecError;
 use crate::codec::Reader;
@@ -81,6 +86,11 @@ impl Plugin {
         matches!(self, Self::Native | Self::CachingSha2 | Self::Sha256)
     }
 
+    /// Whether a MariaDB server can prove its certificate by what it stores for this method.
+    fn proves_certificates(self) -> bool {
+        matches!(self, Self::Native | Self::Ed25519 | Self::Parsec)
+    }
+
     fn sends_the_password(self) -> bool {
         matches!(self, Self::Clear | Self::Dialog)
     }
@@ -95,6 +105,10 @@ pub enum AuthError {
     },
     /// The method sends the password as it is, and the connection is not encrypted.
     NeedsTls {
+        plugin: Plugin,
+    },
+    /// The server is to prove its certificate, which this method gives it no means for.
+    CannotProve {
         plugin: Plugin,
     },
     /// The password was right, and the account wants something else besides.
@@ -124,6 +138,9 @@ impl fmt::Display for AuthError {
                     f,
                     "the login method {name} sends the password itself, and the connection is not encrypted"
                 )
+            }
+            Self::CannotProve { plugin } => {
+                write!(f, "by the login method {} no server can prove its certificate", plugin.name())
             }
             Self::SecondFactor { plugin } => {
                 write!(f, "the account asks for a second factor after the password, by the method {plugin}")
@@ -189,9 +206,15 @@ pub struct Authenticator {
     secure: bool,
     plugin: Plugin,
     nonce: Vec<u8>,
+    /// The last one of 20 bytes.
+    short_nonce: Vec<u8>,
     expected: Expected,
     /// A question of `dialog` has had its answer.
     answered: bool,
+    /// Nothing is sent that somebody who poses as the server could use.
+    proving: bool,
+    /// parsec's salt, as the server sent it.
+    ext_salt: Vec<u8>,
 }
 
 impl Authenticator {
@@ -204,9 +227,33 @@ impl Authenticator {
             secure,
             plugin: plugin.unwrap_or(Plugin::Native),
             nonce: nonce.to_vec(),
+            short_nonce: nonce.to_vec(),
             expected: Expected::Word,
             answered: false,
+            proving: false,
+            ext_salt: Vec::new(),
         }
+    }
+
+    /// For a server whose certificate nobody has vouched for, and that shall do so itself: see [`Self::has_proved`].
+    pub fn for_unproven_server(mut self) -> Self {
+        self.proving = true;
+        self.plugin = Plugin::Native;
+        self
+    }
+
+    /// Whether the final OK proves that the server knows what it should store of the password, and that the
+    /// certificate with this SHA-256 is its own. MariaDB's my_auth.c: the nonce is the greeting's, or that of a switch
+    /// to the native method.
+    pub fn has_proved(&self, ok: &[u8], fingerprint: &[u8; 32]) -> Result<bool, AuthError> {
+        let stored = match self.plugin {
+            _ if self.password.is_empty() => return Ok(false),
+            Plugin::Native => native_stored(&self.password),
+            Plugin::Ed25519 => ed25519_stored(&self.password),
+            Plugin::Parsec => parsec_stored(&self.password, &self.ext_salt)?,
+            Plugin::CachingSha2 | Plugin::Sha256 | Plugin::Clear | Plugin::Dialog => return Ok(false),
+        };
+        Ok(OkPacket::info(ok)? == certificate_proof(&stored, &self.short_nonce, fingerprint))
     }
 
     /// The method in use.
@@ -265,6 +312,9 @@ impl Authenticator {
         if plugin.sends_the_password() && !self.secure {
             return Err(AuthError::NeedsTls { plugin });
         }
+        if self.proving && !plugin.proves_certificates() {
+            return Err(AuthError::CannotProve { plugin });
+        }
         self.plugin = plugin;
         self.expected = Expected::Word;
         self.answered = false;
@@ -273,6 +323,7 @@ impl Authenticator {
                 self.nonce = r.rest().to_vec();
                 // 20 bytes and a zero that does not count.
                 self.nonce.truncate(20);
+                self.short_nonce = self.nonce.clone();
             }
             Plugin::Ed25519 | Plugin::Parsec => {
                 self.nonce = r.take(LONG_NONCE, "login switch: nonce")?.to_vec();
@@ -291,6 +342,7 @@ impl Authenticator {
                 return encrypted_password(&self.password, &self.nonce, data).map(AuthStep::Send);
             }
             Expected::ExtSalt => {
+                self.ext_salt = data.to_vec();
                 return parsec_answer(&self.password, data, &self.nonce, &random()?).map(AuthStep::Send);
             }
             Expected::Word => {}

@@ -60,6 +60,11 @@ pub fn parsec_answer(
     nonce: &[u8],
     own: &[u8; LONG_NONCE],
 ) -> Result<Vec<u8>, AuthError> {
+    let signature = parsec_key(password, ext_salt)?.sign(&[nonce, own].concat());
+    Ok([&own[..], &signature.to_bytes()].concat())
+}
+
+fn parsec_key(password: &[u8], ext_salt: &[u8]) -> Result<SigningKey, AuthError> {
     let mut r = Reader::new(ext_salt);
     let derivation = r.u8("parsec: key derivation")?;
     if derivation != b'P' {
@@ -72,8 +77,32 @@ pub fn parsec_answer(
     };
     let mut seed = [0; 32];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, iterations, r.rest(), password, &mut seed);
-    let signature = SigningKey::from_bytes(&seed).sign(&[nonce, own].concat());
-    Ok([&own[..], &signature.to_bytes()].concat())
+    Ok(SigningKey::from_bytes(&seed))
+}
+
+/// What a server stores of a password for `mysql_native_password`.
+pub fn native_stored(password: &[u8]) -> Vec<u8> {
+    Sha1::digest(Sha1::digest(password)).to_vec()
+}
+
+/// What a server stores of a password for `ed25519`: the public key.
+pub fn ed25519_stored(password: &[u8]) -> Vec<u8> {
+    let key = ExpandedSecretKey::from_bytes(&Sha512::digest(password).into());
+    VerifyingKey::from(&key).to_bytes().to_vec()
+}
+
+/// What a server stores of a password for `parsec`: derivation, exponent and salt, then the public key.
+pub fn parsec_stored(password: &[u8], ext_salt: &[u8]) -> Result<Vec<u8>, AuthError> {
+    let public = parsec_key(password, ext_salt)?.verifying_key();
+    Ok([ext_salt, &public.to_bytes()].concat())
+}
+
+/// MariaDB's "zero-configuration TLS" (11.4 and later): what the final OK says when the server knows the password and
+/// its certificate has this SHA-256. `nonce` is the last one of 20 bytes. After a 1, SHA-256 as hexadecimal digits.
+pub fn certificate_proof(stored: &[u8], nonce: &[u8], fingerprint: &[u8; 32]) -> Vec<u8> {
+    let digest = Sha256::new().chain_update(stored).chain_update(nonce).chain_update(fingerprint).finalize();
+    let digits: String = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    [&[1], digits.as_bytes()].concat()
 }
 
 /// The password under the server's RSA key (PEM): OAEP with SHA-1 over the password and a zero, XOR the nonce, which

@@ -50,6 +50,16 @@ impl OkPacket {
         })
     }
 
+    /// What the server says behind the fixed fields, as bytes; empty where it says nothing.
+    pub fn info(payload: &[u8]) -> Result<&[u8], CodecError> {
+        let mut r = Reader::new(payload);
+        r.skip(1, "OK packet: header")?;
+        r.lenenc("OK packet: affected rows")?;
+        r.lenenc("OK packet: last insert id")?;
+        r.skip(4, "OK packet: status and warnings")?;
+        if r.is_empty() { Ok(&[]) } else { r.lenenc_bytes("OK packet: info") }
+    }
+
     /// The server's side.
     pub fn encode(&self) -> Vec<u8> {
         self.encode_as(OK)

@@ -101,6 +101,8 @@ pub enum Act {
     Sleep(Duration),
     /// New keys for TLS 1.3.
     RefreshKeys,
+    /// One after the other.
+    All(Vec<Act>),
     End(End),
 }
 
@@ -391,6 +393,7 @@ impl Session {
             Act::Packet(payload) => self.send_packet(payload),
             Act::Raw(bytes) => self.send(bytes),
             Act::Eof => self.send_packet(&encode_eof(0)),
+            Act::All(acts) => acts.iter().try_for_each(|act| self.act(act)),
             Act::RefreshKeys => {
                 self.stream.refresh_keys();
                 Ok(())

@@ -10,7 +10,7 @@ pub mod delivered;
 mod process;
 mod program;
 pub mod proxy;
-mod scripts;
+pub mod scripts;
 mod server;
 mod session;
 mod slots;
@@ -47,7 +47,7 @@ pub fn wait_until(what: &str, timeout: Duration, mut condition: impl FnMut() -> 
 
 /// Reports that a test cannot run here: a failure under `CI`, elsewhere one line past the test runner's capture, with
 /// the number of such lines since the counter file was last removed.
-fn skip(why: &str) {
+pub fn skip(why: &str) {
     let in_ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false" && value != "0");
     assert!(!in_ci, "{why}");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();

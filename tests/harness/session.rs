@@ -89,9 +89,14 @@ impl Session {
 
     /// Sends a statement without waiting for the answer, for one that another session is to hold up.
     pub fn send(&mut self, sql: &str) {
+        self.send_bytes(sql.as_bytes());
+    }
+
+    /// As `send`, in whatever character set the connection is set to.
+    pub fn send_bytes(&mut self, sql: &[u8]) {
         self.sequence = 0;
         let mut packet = vec![COM_QUERY];
-        packet.extend_from_slice(sql.as_bytes());
+        packet.extend_from_slice(sql);
         self.write_packet(&packet);
     }
 

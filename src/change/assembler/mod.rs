@@ -23,9 +23,11 @@ use crate::binlog::PayloadEvent;
 use crate::binlog::PayloadReader;
 use crate::binlog::Rotate;
 use crate::binlog::mariadb::MariadbGtidEvent;
+use crate::binlog::mariadb::MariadbGtidList;
 use crate::binlog::mariadb::gtid_flags;
 use crate::binlog::position_tracker::EventSpan;
 use crate::change::batch::Batch;
+use crate::change::batch::GtidsBefore;
 use crate::change::batch::Item;
 use crate::change::batch::Outcome;
 use crate::change::batch::Place;
@@ -220,6 +222,8 @@ impl<D: Definitions> Assembler<D> {
                 self.borders.pass(at, batch);
             }
             Event::StatementLoad(load) => self.statement_load(load, at, batch)?,
+            Event::PreviousGtids(set) => self.gtids_before(GtidsBefore::Mysql(set.clone()), at, batch),
+            Event::MariadbGtidList(list) => self.mariadb_gtid_list(list, at, batch),
             Event::Heartbeat(heartbeat) => self.heartbeat(heartbeat, at, batch),
             Event::Incident(incident) => return Err(refusals::incident(incident)),
             Event::Payload(_) | Event::MariadbCompressed(_) => return Err(refusals::payload_in_payload()),
@@ -227,13 +231,11 @@ impl<D: Definitions> Assembler<D> {
             Event::Unknown { event_type, .. } => return Err(refusals::unknown(*event_type)),
             // These say nothing about rows: they move the place only. (The server decrypts for its replicas, and tells of
             // the encryption all the same; encrypted files are refused where they are read.)
-            Event::PreviousGtids(_)
-            | Event::RowsQuery(_)
+            Event::RowsQuery(_)
             | Event::Stop
             | Event::TransactionContext(_)
             | Event::ViewChange(_)
             | Event::Ignorable { .. }
-            | Event::MariadbGtidList(_)
             | Event::MariadbAnnotateRows(_)
             | Event::MariadbStartEncryption(_)
             | Event::MariadbBinlogCheckpoint(_) => self.borders.pass(at, batch),
@@ -297,6 +299,27 @@ impl<D: Definitions> Assembler<D> {
             0 => self.borders.begin(at, batch),
             _ => Ok(()),
         }
+    }
+
+    /// An artificial one comes in a dump by GTID where a domain's start was found. Those with flags are of replicas.
+    fn mariadb_gtid_list(&mut self, list: &MariadbGtidList, at: At<'_>, batch: &mut Batch) {
+        let position = list.state.position();
+        match (list.flags, at.header.is_artificial()) {
+            (0, false) => self.gtids_before(GtidsBefore::Mariadb(position), at, batch),
+            // It stands where the search has come to, which its header tells.
+            (0, true) if self.borders.is_outside() && at.header.next_pos == at.next as u32 => {
+                batch.items.push(Item::GtidsBefore(GtidsBefore::MariadbPassed(position)));
+                self.borders.moved_to(self.borders.place(at.next), batch);
+            }
+            (_, _) => self.borders.pass(at, batch),
+        }
+    }
+
+    fn gtids_before(&mut self, before: GtidsBefore, at: At<'_>, batch: &mut Batch) {
+        if self.borders.is_outside() {
+            batch.items.push(Item::GtidsBefore(before));
+        }
+        self.borders.pass(at, batch);
     }
 
     /// An idle server says how far it is; between transactions that moves us too. The place is the span's: only whoever

@@ -2,8 +2,9 @@
 
 use crate::column::charset::Charset;
 
-/// First id, last id, set: the collations of MySQL 5.6 to 9.7 and MariaDB 10.11 below 1024, as their
-/// `information_schema.COLLATIONS` lists them. No id means different sets on different servers.
+/// First id, last id, set: the collations of MySQL 5.6 to 9.7 and MariaDB 10.11 and 11.8 below 1024, as their
+/// `information_schema.COLLATIONS` lists them. No id means different sets on different servers. From [`MARIADB`] on
+/// they are MariaDB's alone, in blocks of 32, of which each version fills a little more.
 #[rustfmt::skip]
 const COLLATIONS: &[(u16, u16, Charset)] = {
     use Charset::*;
@@ -27,10 +28,13 @@ const COLLATIONS: &[(u16, u16, Charset)] = {
         (101, 124, Utf16), (128, 151, Ucs2), (159, 159, Ucs2), (160, 183, Utf32), (192, 215, Utf8mb3),
         (223, 223, Utf8mb3), (224, 247, Utf8mb4), (248, 250, Gb18030), (255, 271, Utf8mb4),
         (273, 275, Utf8mb4), (277, 294, Utf8mb4), (296, 298, Utf8mb4), (300, 300, Utf8mb4),
-        (303, 323, Utf8mb4), (576, 578, Utf8mb3), (608, 610, Utf8mb4), (640, 642, Ucs2), (672, 674, Utf16),
-        (736, 738, Utf32),
+        (303, 323, Utf8mb4),
+        (576, 607, Utf8mb3), (608, 639, Utf8mb4), (640, 671, Ucs2), (672, 703, Utf16), (704, 735, Utf16le),
+        (736, 767, Utf32),
     ]
 };
+
+const MARIADB: u32 = 576;
 
 /// MariaDB numbers its UCA 14.0.0 collations in blocks of 256 from 2048, one block for each of these.
 const UCA1400_BLOCKS: [Charset; 5] =
@@ -51,9 +55,9 @@ impl Charset {
     }
 
     /// As [`Charset::from_collation_id`] for a source that is known to be MySQL: ids from 1024 on are the
-    /// installation's own and say nothing.
+    /// installation's own and say nothing, and none has been given to those before.
     pub fn from_mysql_collation_id(id: u32) -> Option<Self> {
-        if id < 1024 { Self::from_collation_id(id) } else { None }
+        if id < MARIADB { Self::from_collation_id(id) } else { None }
     }
 
     fn from_base_collation_id(id: u16) -> Option<Self> {
@@ -66,7 +70,7 @@ impl Charset {
 mod tests {
     use super::*;
 
-    /// The character sets and all their collation ids on MySQL 5.6.24, MySQL 9.7 and MariaDB 10.11 together:
+    /// The character sets and all their collation ids on MySQL 5.6.24, MySQL 9.7 and MariaDB 10.11 and 11.8 together:
     /// `SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS` (MariaDB:
     /// COLLATION_CHARACTER_SET_APPLICABILITY).
     const SERVERS: &str = include_str!("../fixtures/collations.tsv");
@@ -83,15 +87,16 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, 1309);
+        assert_eq!(count, 1311);
     }
 
     #[test]
     fn other_collation_ids_are_unknown() {
-        for id in [0, 17, 100, 254, 324, 575, 1023, 1024, 3328, 65535, 65536 + 45, u32::MAX] {
+        for id in [0, 17, 100, 254, 324, 575, 768, 1023, 1024, 3328, 65535, 65536 + 45, u32::MAX] {
             assert_eq!(Charset::from_collation_id(id), None, "{id}");
         }
         assert_eq!(Charset::from_mysql_collation_id(255), Some(Charset::Utf8mb4));
+        assert_eq!(Charset::from_mysql_collation_id(576), None);
         assert_eq!(Charset::from_mysql_collation_id(1069), None);
     }
 }

@@ -100,8 +100,8 @@ group! { TRANSACTIONS "Transactions, DDL and what is told about them"
         "A larger transaction under mini: stop the shard, discard it (what the original did), or stream it \
          in parts.").default("stop");
     STATEMENT_DML = Key::new("statement_dml", Shard, Kind::OneOf(StatementDml::WORDS),
-        "A change of rows that the server logged as a statement: stop the shard, or deliver the statement.")
-        .default("stop");
+        "A change of rows that the server logged as a statement: stop the shard, or deliver the statement (of \
+         LOAD DATA not the file's contents).").default("stop");
     DISPATCH_DDL = Key::new("dispatch_ddl", Shard, Kind::OneOf(DispatchDdl::WORDS),
         "DDL lines: table: those that touch a watched table; none; all.").default("table");
     DISPATCH_TRANSACTION = Key::new("dispatch_transaction", Shard, Kind::Bool,
@@ -113,8 +113,8 @@ group! { TRANSACTIONS "Transactions, DDL and what is told about them"
 
 group! { READING "Reading the binlog"
     BINLOG_DUMP_STRATEGY = Key::new("binlog_dump_strategy", Shard, Kind::OneOf(DumpStrategy::WORDS),
-        "auto: by GTID where the server has GTIDs on, else by file and position; gtid; position; ares: \
-         Baidu's group ids.").default("auto");
+        "auto: by GTID where the server has GTIDs on (MySQL gtid_mode=ON, MariaDB since 10.0), else by file \
+         and position; gtid; position; ares: by the group ids of Baidu's MySQL 5.1.").default("auto");
     START_WITHOUT_POINT = Key::new("start_without_point", Shard, Kind::OneOf(StartWithoutPoint::WORDS),
         "Where to start when no point is stored. auto: the configured point, else the server's end, and \
          only if nothing shows that there was a point before; end; beginning: the oldest binlog; stop: do \
@@ -142,7 +142,8 @@ group! { FOLDERS "Folders and the stop; relative folders are meant from $FOUNTAI
     STATUS_DIR = Key::new("status_dir", Process, Kind::Path, "Folder of the status files.").default("status");
     LOG_DIR = Key::new("log_dir", Process, Kind::Path, "Folder of the log files.").default("logs");
     PRODUCER_POSITION = Key::new("producer_position", Process, Kind::Path,
-        "Folder of the stored points and of what belongs to them.").default("points");
+        "Folder of the stored points and of what belongs to them. Points that the original Fountain left there \
+         (NAME, NAME.binlog, NAME.gtidset) are gone on with when there is none of ours.").default("points");
     STOP_TIMEOUT_MS = Key::new("stop_timeout_ms", Process, Kind::Time(Milliseconds, 0, DAY),
         "How long an orderly stop may take before the process ends with exit code 1, in milliseconds.")
         .default("10000");

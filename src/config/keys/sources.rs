@@ -65,10 +65,10 @@ group! { START "Start point, used when no point is stored (see start_without_poi
     BINLOGDUMP_POSITION = Key::new("mysql_binlogdump_position", Shard, Kind::WholeOrNone,
         "Position to start at, in bytes: where an event begins, 4 for the first of a file. -1 and 0: none.");
     BINLOGDUMP_GTIDSET = Key::new("mysql_binlogdump_gtidset", Shard, Kind::GtidSet,
-        "GTID set that counts as delivered already: reading starts behind it. UUID:1-23, several joined by \
+        "GTID set that counts as delivered already, all of it: reading starts behind it. UUID:1-23, several joined by \
          \",\" or \";\"; for MariaDB 0-1-42.");
     BINLOGDUMP_GTID = Key::new("mysql_binlogdump_gtid", Shard, Kind::WholeOrNone,
-        "Group id to start at, for binlog_dump_strategy=ares. -1: none.").default("-1");
+        "Group id that counts as delivered already, for binlog_dump_strategy=ares. -1: none.").default("-1");
 }
 
 group! { SERVER_ID "Server id of the replica that we are"
@@ -120,8 +120,9 @@ group! { SSL "Encryption"
     SSL_MODE = Key::new("mysql_ssl_mode", Source, Kind::OneOf(SslMode::WORDS),
         "preferred: encrypted where the server can, else plain with a warning; disabled; required: \
          encrypted or not at all, with any certificate; verify_ca: and the certificate is signed by \
-         mysql_ssl_ca; verify_identity: and it names the host. Only the last two keep the password from \
-         somebody who poses as the server. TLS 1.2 and 1.3.")
+         mysql_ssl_ca; verify_identity: and it names the host; verify_password: MariaDB 11.4 and later prove \
+         their certificate by the account's password, no CA is needed. Only the last three keep the \
+         password from somebody who poses as the server. TLS 1.2 and 1.3.")
         .default("preferred");
     SSL_CA = Key::new("mysql_ssl_ca", Source, Kind::Path,
         "File with the certificates (PEM, one or several) that may sign the server's, for verify_ca and \
@@ -138,8 +139,8 @@ group! { LISTS "Servers as lists, instead of all mysql_shard_N_ keys; each list 
         "Main servers as host:port,host:port; IPv6 addresses in brackets.");
     BAK_DB_ARRAY = Key::new("bakDbArray", Process, Kind::Servers, "Backup servers, in the same form.");
     SYNC_POINT_ARRAY = Key::new("syncPointArray", Process, Kind::StartPoints,
-        "Start points: -1 for none, FILE:POS, HOST:PORT#FILE#POS, or a GTID set whose parts are joined by \
-         \";\".");
+        "Start points: -1 for none, FILE:POS, HOST:PORT#FILE#POS, a GTID set whose parts are joined by \";\", or \
+         a group id (ares). Used, like mysql_binlogdump_..., when no point is stored.");
     SLAVE_ID_ARRAY = Key::new("slaveIdArray", Process, Kind::ServerIds,
         "Server ids that we show, to main and backup alike.");
 }

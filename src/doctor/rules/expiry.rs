@@ -137,6 +137,7 @@ mod tests {
             pos: 4,
             file_created: 0,
             executed: None,
+            set_ahead: false,
             inside: None,
             ts_ms: 1_000_000,
         };

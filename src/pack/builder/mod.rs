@@ -22,6 +22,7 @@ mod error;
 mod model_tests;
 mod open;
 mod output;
+mod progress;
 mod savepoints;
 #[cfg(test)]
 mod testing;
@@ -39,6 +40,7 @@ pub use output::FinishedPack;
 pub use output::Frontier;
 pub use output::PackOutput;
 pub use output::Reached;
+pub use progress::StreamKind;
 
 use crate::change::batch::Batch;
 use crate::change::batch::Begin;
@@ -57,6 +59,7 @@ use crate::pack::lines::RowsReader;
 use crate::sync_point::Inside;
 use open::Open;
 use open::RowCounts;
+use progress::Progress;
 use waiting::Border;
 use waiting::LinePlace;
 use waiting::PackLines;
@@ -80,7 +83,7 @@ pub struct PackBuilder {
     lines: LineWriter,
     rules: PackRules,
     waiting: Waiting,
-    frontier: Frontier,
+    progress: Progress,
     open: Option<Open>,
     /// The transaction that comes next went out in part.
     resume: Option<Resumed>,
@@ -102,19 +105,16 @@ impl PackBuilder {
             rules,
             waiting: Waiting::new(next_seq.unwrap_or(0)),
             resume: resume.map(|inside| Resumed { place: frontier.place.clone(), inside }),
-            frontier,
+            progress: Progress::new(frontier),
             open: None,
             counted: next_seq.is_some(),
         }
     }
 
-    /// From now on the lines come from this server. The file in which we stand is known by its age only on the server
-    /// that it came from.
-    pub fn connected_to(&mut self, server: &str, same_server: bool) {
+    /// A stream begins: from now on the lines come from this server.
+    pub fn connected_to(&mut self, server: &str, same_server: bool, stream: StreamKind) {
         self.lines.connected_to(server);
-        if !same_server {
-            self.frontier.file_created = 0;
-        }
+        self.progress.stream_begins(same_server, stream);
     }
 
     /// Lines wait that could go out now.
@@ -134,7 +134,7 @@ impl PackBuilder {
 
     /// Everything before this place has been put into packs or into the buffer.
     pub fn frontier(&self) -> &Frontier {
-        &self.frontier
+        self.progress.frontier()
     }
 
     /// Takes the items of a batch in their order.
@@ -159,8 +159,9 @@ impl PackBuilder {
                 }
                 Item::RollbackTo(target) => self.roll_back_to(target, output)?,
                 Item::End(end) => self.end(end, output)?,
-                Item::File { file, created } => self.frontier.file_begun(file, *created),
-                Item::Moved(place) => self.frontier.move_to(place),
+                Item::File { file, created } => self.progress.file_begins(file, *created),
+                Item::GtidsBefore(before) => self.progress.gtids_before(before),
+                Item::Moved(place) => self.progress.moved(place),
             }
             // Many small transactions fill a pack as well as one large one does.
             if self.overflows() {
@@ -174,7 +175,7 @@ impl PackBuilder {
     pub fn flush<O: PackOutput>(&mut self, output: &mut O) -> Result<(), BuildError<O::Error>> {
         if let Some(lines) = self.waiting.finished_lines() {
             // A transaction that has gone out in part is the first behind all that was sent, so none is open here.
-            let reached = Reached { frontier: &self.frontier, inside: None };
+            let reached = Reached { frontier: self.progress.frontier(), inside: None };
             output.send(lines.reaching(reached)).map_err(BuildError::Output)?;
             self.waiting.finished_sent();
         }
@@ -194,7 +195,7 @@ impl PackBuilder {
             self.waiting.drop_open();
             self.resume = open.resume();
         }
-        (self.frontier.clone(), self.resume.as_ref().map(|resume| resume.inside.clone()))
+        (self.frontier().clone(), self.resume.as_ref().map(|resume| resume.inside.clone()))
     }
 
     /// Behind [`BuildError::Changed`]: what comes next is read anew from the frontier and delivered, nothing left out.
@@ -225,6 +226,7 @@ impl PackBuilder {
         if self.open.is_some() {
             return Err(Refusal::nested().into());
         }
+        self.progress.transaction_begins(&begin.place);
         let resumed = self.resume.take().map(|resumed| resumed.check_name(begin)).transpose()?;
         let is_new = resumed.is_none();
         self.open = Some(Open::new(begin, resumed));
@@ -355,11 +357,9 @@ impl PackBuilder {
             Outcome::Commit => {}
         }
         self.waiting.finish();
-        self.frontier.move_to(&end.next);
         if let Some(open) = self.open.take() {
-            self.frontier.ts_ms = open.begin.ts_ms;
+            self.progress.transaction_ended(end, open.begin.ts_ms);
         }
-        self.frontier.add(end);
         Ok(())
     }
 
@@ -418,7 +418,7 @@ impl PackBuilder {
         let Some(open) = &mut self.open else { return Ok(()) };
         let Some(lines) = self.waiting.open_lines(cut) else { return Ok(()) };
         let last_line = open.last_line();
-        let frontier = Frontier { place: open.begin.place.clone(), ..self.frontier.clone() };
+        let frontier = self.progress.frontier_at(&open.begin.place);
         let reached = Reached { frontier: &frontier, inside: Some(open.inside(last_line)) };
         output.send(lines.reaching(reached)).map_err(BuildError::Output)?;
         open.lines_sent(last_line);

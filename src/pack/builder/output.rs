@@ -1,9 +1,6 @@
 //! The seam between the builder and whoever delivers: packs that are ready to go, and the point that each reaches.
 
-use crate::binlog::AnyGtid;
 use crate::binlog::ExecutedGtids;
-use crate::change::batch::End;
-use crate::change::batch::Outcome;
 use crate::change::batch::Place;
 use crate::pack::header::RowPlace;
 use crate::sync_point::Inside;
@@ -47,6 +44,9 @@ pub struct Frontier {
     pub file_created: u32,
     /// All that has been read, where it is known in GTIDs.
     pub executed: Option<ExecutedGtids>,
+    /// `executed` may hold transactions that lie behind `place`: reading on there would repeat them. Nothing that it does
+    /// not hold lies before.
+    pub set_ahead: bool,
     /// Commit time of the last finished transaction, 0 before the first.
     pub ts_ms: u64,
 }
@@ -58,6 +58,7 @@ impl Frontier {
             place: Place { file: point.file.as_str().into(), pos: point.pos },
             file_created: point.file_created,
             executed: point.executed.clone(),
+            set_ahead: point.set_ahead,
             ts_ms: point.ts_ms,
         }
     }
@@ -70,50 +71,9 @@ impl Frontier {
             pos: self.place.pos,
             file_created: self.file_created,
             executed: self.executed.clone(),
+            set_ahead: self.set_ahead,
             inside,
             ts_ms: self.ts_ms,
-        }
-    }
-
-    /// A transaction has ended. One that committed without a GTID (`gtid_mode=OFF_PERMISSIVE`), or with one of the other
-    /// kind, is in no set: from there on the place alone tells how far we are.
-    pub(super) fn add(&mut self, end: &End) {
-        // A group id says by itself that all before it is read.
-        if let Some(AnyGtid::Group(id)) = &end.gtid {
-            return self.group_ended(*id);
-        }
-        let Some(executed) = &mut self.executed else { return };
-        let known = match &end.gtid {
-            Some(gtid) => executed.add(gtid),
-            None => end.outcome == Outcome::Rollback,
-        };
-        if !known {
-            self.executed = None;
-        }
-    }
-
-    fn group_ended(&mut self, id: u64) {
-        let last = self.executed.as_ref().and_then(ExecutedGtids::group);
-        if let Some(last) = last.filter(|last| id <= *last) {
-            let Place { file, pos } = &self.place;
-            log::warn!(
-                "behind {file}:{pos}: group id {id} follows {last}, and ids should rise; another server may not be found the \
-                 right place by them"
-            );
-        }
-        self.executed = Some(ExecutedGtids::Group(id));
-    }
-
-    pub(super) fn move_to(&mut self, place: &Place) {
-        if self.place.file != place.file {
-            self.file_created = 0;
-        }
-        self.place = place.clone();
-    }
-
-    pub(super) fn file_begun(&mut self, file: &str, created: u32) {
-        if *self.place.file == *file {
-            self.file_created = created;
         }
     }
 }

@@ -117,6 +117,7 @@ impl Log {
                 Naming::Mariadb => Some(ExecutedGtids::Mariadb(MariadbGtidPosition::new())),
                 Naming::None => None,
             },
+            set_ahead: false,
             ts_ms: 0,
         }
     }

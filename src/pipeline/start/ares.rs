@@ -7,7 +7,6 @@
 use super::Dump;
 use super::Planning;
 use super::Resume;
-use super::is_same_server;
 use crate::binlog::ExecutedGtids;
 use crate::change::batch::Place;
 use crate::code::Code;
@@ -15,13 +14,14 @@ use crate::mysql::binlog_index::BinlogEnd;
 use crate::mysql::binlog_index::group_end;
 use crate::mysql::binlog_stream::DumpRequest;
 use crate::pack::builder::Frontier;
+use crate::pack::builder::StreamKind;
 use crate::pipeline::fault::Fault;
 
 impl Planning<'_> {
     /// What a point says, on whichever server of the topology this is.
     pub(super) fn resume_by_group(&mut self, resume: Resume) -> Result<Dump, Fault> {
         self.require_ares()?;
-        let same = is_same_server(&resume.identity, &self.session.identity());
+        let same = self.is_same_server(&resume);
         match &resume.frontier.executed {
             // In the middle of a transaction the place is exact, and proved by the file's creation time.
             _ if same && resume.inside.is_some() => self.resume_by_position(resume),
@@ -42,8 +42,13 @@ impl Planning<'_> {
     pub(super) fn first_by_group(&mut self, id: u64) -> Result<Dump, Fault> {
         self.require_ares()?;
         let place = Place { file: "".into(), pos: 0 };
-        let frontier =
-            Frontier { place, file_created: 0, executed: Some(ExecutedGtids::Group(id)), ts_ms: 0 };
+        let frontier = Frontier {
+            place,
+            file_created: 0,
+            executed: Some(ExecutedGtids::Group(id)),
+            set_ahead: false,
+            ts_ms: 0,
+        };
         let resume = Resume { identity: self.session.identity(), frontier, inside: None };
         self.behind_group(id, resume)
     }
@@ -64,12 +69,13 @@ impl Planning<'_> {
         let told = group_end(&mut self.session.connection, id).map_err(self.source_fault())?;
         let Some((file, pos)) = told else { return Err(self.unknown_group(id)?) };
         let old = &resume.frontier.place;
-        if *old.file != *file || !is_same_server(&resume.identity, &self.session.identity()) {
+        if *old.file != *file || !self.is_same_server(&resume) {
             resume.frontier.file_created = 0;
         }
         resume.frontier.place = Place { file: file.as_str().into(), pos };
         let described = format!("behind group {id}, at {file}:{pos}");
-        Ok(Dump { request: DumpRequest::Position { file, pos }, resume, described })
+        let stream = StreamKind::default();
+        Ok(Dump { request: DumpRequest::Position { file, pos }, resume, stream, described })
     }
 
     /// A group that the server does not find: it lies ahead of it, or is gone.

@@ -1,7 +1,10 @@
 //! The first start behind a point that the original Fountain left. From then on the point is ours.
 
 use super::Dump;
+use super::InOrder;
 use super::Planning;
+use super::Way;
+use crate::binlog::ExecutedGtids;
 use crate::code::Code;
 use crate::config::Choice;
 use crate::config::DumpStrategy;
@@ -17,24 +20,24 @@ impl Planning<'_> {
         let strategy = self.shard.dump_strategy;
         let dump = match (&old.point, strategy) {
             (OldPoint::Gtid(set), DumpStrategy::Auto | DumpStrategy::Gtid) => {
-                self.require_gtids(origin)?;
-                self.check_sets(set)?;
-                self.by_gtid(set.clone())
+                self.require_way(Way::MysqlGtid, origin)?;
+                self.begin_by_gtid(ExecutedGtids::Mysql(set.clone()), InOrder::No)
             }
             (OldPoint::Gtid(_), _) => Err(self.conflict(origin, "a GTID set", "auto or gtid")),
             (OldPoint::Places(places), DumpStrategy::Auto | DumpStrategy::Position | DumpStrategy::Ares) => {
                 let place = self.own_place(origin, places)?;
-                self.by_position(&place.file, place.pos)
+                self.begin_by_position(&place.file, place.pos)
             }
             (OldPoint::Places(_), DumpStrategy::Gtid) => {
                 Err(self.conflict(origin, "a file and position", "auto or position"))
             }
             (OldPoint::Group(id), DumpStrategy::Ares) => self.first_by_group(*id),
             (OldPoint::Group(_), _) => Err(self.conflict(origin, "a group id of Baidu's MySQL", "ares")),
-            (OldPoint::MariadbGtid(_), _) => Err(self.refused(
-                Code::Unsupported,
-                &format!("{origin}: a point of MariaDB's GTIDs cannot be started from in this version"),
-            )),
+            (OldPoint::MariadbGtid(position), DumpStrategy::Auto | DumpStrategy::Gtid) => {
+                self.require_way(Way::MariadbGtid, origin)?;
+                self.begin_by_gtid(ExecutedGtids::Mariadb(position.clone()), InOrder::No)
+            }
+            (OldPoint::MariadbGtid(_), _) => Err(self.conflict(origin, "GTIDs of MariaDB", "auto or gtid")),
         }?;
         log::info!(
             "shard={} source={} no point of our own yet: going on where the original Fountain stopped ({origin})",
@@ -54,13 +57,16 @@ impl Planning<'_> {
     }
 
     /// A set says nothing about files, so there is no other way than by GTID.
-    fn require_gtids(&self, origin: &str) -> Result<(), Fault> {
-        if self.server_has_gtids()? {
+    fn require_way(&self, way: Way, origin: &str) -> Result<(), Fault> {
+        if self.way()? == way {
             return Ok(());
         }
+        let (kind, cure) = match way {
+            Way::MariadbGtid => ("MariaDB's GTIDs", "connect to a MariaDB server"),
+            _ => ("MySQL's GTIDs", "switch gtid_mode=ON, or connect to a server that has it"),
+        };
         let text = format!(
-            "the original Fountain's point is a GTID set ({origin}), and this server is not followed by MySQL's GTIDs; switch \
-             gtid_mode=ON, or connect to a server that has it"
+            "the original Fountain's point is a GTID set ({origin}), and this server is not followed by {kind}; {cure}"
         );
         Err(self.refused(Code::PointForeign, &text))
     }

@@ -1,0 +1,79 @@
+//! Dumps by MySQL GTID sets: what the server must have of ours, and must not have lost of the rest.
+
+use super::Dump;
+use super::Planning;
+use super::Resume;
+use super::no_place_yet;
+use super::shown;
+use crate::binlog::ExecutedGtids;
+use crate::binlog::GtidSet;
+use crate::code::Code;
+use crate::mysql::binlog_index::gtid_sets;
+use crate::mysql::binlog_stream::DumpRequest;
+use crate::pack::builder::StreamKind;
+use crate::pipeline::fault::Fault;
+
+/// A server's sets.
+pub(super) struct MysqlGtids {
+    /// All that it ever executed.
+    pub executed: GtidSet,
+    /// Those of them that its files no longer hold.
+    pub purged: GtidSet,
+}
+
+impl Planning<'_> {
+    pub(super) fn mysql_gtids(&mut self) -> Result<MysqlGtids, Fault> {
+        let sets = gtid_sets(&mut self.session.connection).map_err(self.source_fault())?;
+        let sets = sets.ok_or_else(|| self.refused(Code::Unsupported, "the server keeps no GTID sets"))?;
+        match (sets.executed.parse(), sets.purged.parse()) {
+            (Ok(executed), Ok(purged)) => Ok(MysqlGtids { executed, purged }),
+            (Err(error), _) | (_, Err(error)) => Err(self.refused(
+                Code::Protocol,
+                &format!("the server's gtid_executed or gtid_purged makes no sense: {error}"),
+            )),
+        }
+    }
+
+    pub(super) fn resume_by_mysql_gtid(&mut self, mut resume: Resume) -> Result<Dump, Fault> {
+        let ours =
+            resume.frontier.executed.as_ref().and_then(ExecutedGtids::mysql).cloned().unwrap_or_default();
+        let theirs = self.mysql_gtids()?;
+        self.check_sets(&ours, &theirs)?;
+        if !self.is_same_server(&resume) {
+            // Another server's files say nothing about ours.
+            resume.frontier.place = no_place_yet();
+            resume.frontier.file_created = 0;
+        }
+        let stream = StreamKind { by_gtid: true, in_order: false, purged: Some(theirs.purged) };
+        let described = format!("behind the GTID set {}", shown(&ours));
+        Ok(Dump { request: DumpRequest::Gtid { set: ours.encode() }, resume, stream, described })
+    }
+
+    /// What the server has lost of what we need, and what it lacks of what we have, are refused by name: asked for the
+    /// rest, it would send a stream with a hole.
+    fn check_sets(&self, ours: &GtidSet, theirs: &MysqlGtids) -> Result<(), Fault> {
+        let lacking = ours.subtract(&theirs.executed);
+        if !lacking.is_empty() {
+            return Err(self.refused(
+                Code::PointBeyondEnd,
+                &format!(
+                    "the point holds transactions that this server has never executed: {}; it lags behind, was restored, \
+                     or its binlogs were reset",
+                    shown(&lacking)
+                ),
+            ));
+        }
+        let lost = theirs.purged.subtract(ours);
+        if !lost.is_empty() {
+            return Err(self.refused(
+                Code::Purged,
+                &format!(
+                    "the server has purged transactions that were not read yet: {}; copy the tables anew and start behind \
+                     them, or connect to a server that still has them",
+                    shown(&lost)
+                ),
+            ));
+        }
+        Ok(())
+    }
+}

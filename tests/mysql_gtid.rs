@@ -1,0 +1,112 @@
+//! MySQL's GTID sets of every shape: holes, several sources, tags; read on from exactly.
+
+mod harness;
+
+use harness::Fountain;
+use harness::GTID;
+use harness::Kind;
+use harness::Server;
+use harness::delivered::PATIENCE;
+use harness::delivered::data;
+use harness::delivered::keys;
+use harness::delivered::parse;
+use harness::delivered::run_arguments;
+use harness::delivered::run_until;
+use serde_json::Value;
+use std::collections::HashSet;
+
+const FROM_BEGINNING: &str = "start_without_point=beginning";
+const OTHER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+fn lines(home: &Fountain) -> Vec<Value> {
+    let lines = parse(&data(&home.home().join("data")));
+    lines.into_iter().filter(|line| line["op"] == "insert").collect()
+}
+
+fn ids(home: &Fountain) -> Vec<u64> {
+    lines(home).iter().map(|line| line["after"]["id"].as_u64().expect("id")).collect()
+}
+
+fn stored_set(home: &Fountain) -> String {
+    let text =
+        std::fs::read_to_string(home.home().join("points/producer00.point")).expect("a point is stored");
+    let record: Value = serde_json::from_str(&text).expect("a point is JSON");
+    record["point"]["gtid_set"].as_str().expect("a set").replace('\n', "")
+}
+
+fn create(server: &Server) {
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY) ENGINE=InnoDB");
+}
+
+/// Each row by a GTID as `gtid_next` takes it.
+fn insert(server: &Server, gtid_next: &str, id: u64) {
+    server.sql(&format!(
+        "SET gtid_next='{gtid_next}'; BEGIN; INSERT INTO d.t VALUES ({id}); COMMIT; SET gtid_next='AUTOMATIC'"
+    ));
+}
+
+/// Stopped or killed behind each row, with new files in between: `names` are the GTIDs in the order of the log.
+fn follow(server: &Server, names: &[String]) {
+    let home = Fountain::new();
+    for (id, name) in (1..).zip(names) {
+        insert(server, name, id);
+        if id % 4 == 0 {
+            server.flush_logs();
+        }
+        if id % 3 == 0 {
+            let running = home.spawn(&run_arguments(&home, server, &keys(&[FROM_BEGINNING])));
+            harness::wait_until("the row", PATIENCE, || ids(&home).last() == Some(&id));
+            running.kill9();
+        } else {
+            let output = run_until(&home, server, "end", &keys(&[FROM_BEGINNING]));
+            assert_eq!(output.code, 0, "{name}: {}", output.stderr);
+        }
+        assert_eq!(ids(&home), (1..=id).collect::<Vec<_>>(), "{name}");
+    }
+    let output = run_until(&home, server, "end", &keys(&[FROM_BEGINNING]));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(stored_set(&home), server.gtid_executed());
+    let lines = lines(&home);
+    let named: HashSet<_> = lines.iter().map(|line| line["gtid"].as_str().expect("a GTID")).collect();
+    assert_eq!(named.len(), names.len(), "each has a name of its own");
+
+    // A configured set with holes leaves out just what it holds, wherever that lies in the log.
+    let every_second: Vec<&str> =
+        lines.iter().step_by(2).map(|line| line["gtid"].as_str().expect("a GTID")).collect();
+    let ddl = server.value("SELECT @@GLOBAL.server_uuid");
+    let set = format!("mysql_binlogdump_gtidset={ddl}:1-2,{}", every_second.join(","));
+    let rest = Fountain::new();
+    let output = run_until(&rest, server, "end", &keys(&[&set]));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let expected: Vec<u64> = (1..=names.len() as u64).filter(|id| id % 2 == 0).collect();
+    assert_eq!(ids(&rest), expected);
+}
+
+#[test]
+fn sets_with_holes_and_several_sources() {
+    for kind in [Kind::Mysql56, Kind::Mysql97] {
+        let Some(server) = Server::start_private(kind, GTID) else { continue };
+        create(&server);
+        let other = [7, 3, 9, 1, 4, 100].map(|number| format!("{OTHER}:{number}"));
+        let names: Vec<String> = other.into_iter().flat_map(|name| [name, "AUTOMATIC".to_owned()]).collect();
+        follow(&server, &names);
+    }
+}
+
+#[test]
+fn tagged_transactions() {
+    let Some(server) = Server::start_private(Kind::Mysql97, GTID) else { return };
+    create(&server);
+    let names = [
+        "AUTOMATIC:blue",
+        "AUTOMATIC",
+        "AUTOMATIC:blue",
+        &format!("{OTHER}:red_1:8"),
+        "AUTOMATIC:green",
+        &format!("{OTHER}:red_1:3"),
+        &format!("{OTHER}:5"),
+        "AUTOMATIC:blue",
+        "AUTOMATIC",
+    ];
+    follow(&server, &names.map(str::to_owned));
+}
