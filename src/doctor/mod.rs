@@ -14,6 +14,7 @@ mod report;
 mod rules;
 mod settings;
 mod shard;
+mod zookeeper;
 
 pub use finding::Finding;
 pub use finding::Level;
@@ -30,6 +31,7 @@ pub fn examine<W: Write>(config: &Config, report: &mut Report<W>) {
     report.tell(whole, settings::process(config));
     report.tell(whole, machine::folders(config));
     report.tell(whole, machine::limits(config));
+    report.tell(whole, zookeeper::examine(&config.zookeeper));
     let stop = Stop::new();
     for shard in config.enabled_shards() {
         shard::examine(config, shard, report, &stop);

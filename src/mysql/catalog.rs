@@ -10,6 +10,7 @@ use crate::code::Code;
 use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
 use crate::wire::response::ResultSet;
+use std::collections::HashSet;
 
 /// ER_UNKNOWN_CHARACTER_SET.
 /// ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE.
@@ -42,6 +43,35 @@ pub fn table_definition(
         Err(error) => return Err(advise_select(connection, error, database)),
     };
     Ok(Some(TableDefinition { database: database.to_string(), table: table.to_string(), columns, key }))
+}
+
+/// Those of these tables, as `database.table`, that are not there. Nothing where the account sees none of them: then it
+/// cannot be told from a missing right. Asks nothing when there is nothing to ask.
+pub fn missing_tables(
+    connection: &mut Connection,
+    tables: &[(&str, &str)],
+) -> Result<Vec<String>, SourceError> {
+    if tables.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut databases: Vec<String> =
+        tables.iter().map(|(database, _)| format!("_utf8 {}", hex_literal(database))).collect();
+    databases.sort();
+    databases.dedup();
+    connection.query("SET NAMES utf8mb4")?;
+    let answer = connection.query(&format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
+        databases.join(",")
+    ))?;
+    let seen = (0..answer.rows.len()).filter_map(|row| Some((answer.text(row, 0)?, answer.text(row, 1)?)));
+    let seen: HashSet<(String, String)> = seen.collect();
+    let is_there =
+        |(database, table): &&(&str, &str)| seen.contains(&((*database).to_owned(), (*table).to_owned()));
+    if !tables.iter().any(|table| is_there(&table)) {
+        return Ok(Vec::new());
+    }
+    let missing = tables.iter().filter(|table| !is_there(table));
+    Ok(missing.map(|(database, table)| format!("{database}.{table}")).collect())
 }
 
 fn is_absent(error: &SourceError) -> bool {

@@ -4,6 +4,7 @@
 pub mod definitions;
 pub mod delivery;
 pub mod fault;
+mod first_words;
 pub mod message;
 pub mod packer;
 pub mod patience;

@@ -77,6 +77,8 @@ pub struct Producer {
     pub patience: Patience,
     /// What the original Fountain left, as long as there is no point of ours.
     pub old_point: Option<FoundPoint>,
+    /// What is to be said at the first connect has been said.
+    pub introduced: bool,
 }
 
 /// The producer's ends of the channels.

@@ -3,6 +3,7 @@
 use crate::code::Code;
 use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::first_words;
 use crate::pipeline::patience::Next;
 use crate::pipeline::producer::Producer;
 use crate::pipeline::producer::Ready;
@@ -74,6 +75,9 @@ impl Producer {
         let dump = start::plan(&self.shard, &mut session, resume.cloned(), self.old_point.as_ref())?;
         if let (None, Some(until)) = (&self.target, &self.until) {
             self.target = Some(Target::fix(until, &self.shard.name, &mut session, &dump)?);
+        }
+        if !std::mem::replace(&mut self.introduced, true) {
+            first_words::tell(&self.shard, &mut session);
         }
         Ok(Ready { session, dump })
     }

@@ -97,6 +97,7 @@ fn producer(
         target: None,
         patience,
         old_point: None,
+        introduced: false,
     })
 }
 

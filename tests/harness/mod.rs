@@ -14,6 +14,7 @@ pub mod scripts;
 mod server;
 mod session;
 mod slots;
+mod zookeeper;
 
 pub use program::Fountain;
 pub use program::Output;
@@ -29,6 +30,7 @@ pub use server::Server;
 pub use session::Row;
 pub use session::Session;
 pub use session::SqlError;
+pub use zookeeper::ZooKeeperServer;
 
 use std::io::Write;
 use std::time::Duration;

@@ -35,6 +35,12 @@ pub fn get(kind: Kind) -> Result<(), String> {
     result.clone()
 }
 
+/// Gets what is no SQL server, by its word.
+pub fn get_word(word: &str) -> Result<(), String> {
+    let reason = |told: String| told.lines().last().unwrap_or("scripts/servers.sh failed").to_owned();
+    script(&["get", word]).map(drop).map_err(reason)
+}
+
 /// A program in the servers' cache.
 pub fn program(name: &str) -> PathBuf {
     let folder = script(&["path"]).unwrap_or_else(|why| panic!("{why}"));

@@ -479,7 +479,7 @@ fn greets(port: u16) -> bool {
     stream.read(&mut [0; 64]).is_ok_and(|count| count > 0)
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     // Only has to differ between tests that run at the same moment; the bind below is what decides.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock after 1970");
     let seed = now.subsec_nanos() ^ std::process::id().wrapping_mul(0x9e37_79b9);
