@@ -1,7 +1,7 @@
 //! `fountain check`: looks over the configuration, this machine, every source of every shard and ZooKeeper, and tells
 //! what it finds, one line each, with its cure.
 //!
-//! Facts are asked for first ([`ask`], [`ask_tables`]) and judged by pure rules ([`rules`]); what a run itself refuses is
+//! Facts are asked for first (`ask`, `ask_tables`) and judged by pure rules (`rules`); what a run itself refuses is
 //! judged by the run's own code ([`crate::mysql::preflight`], [`crate::pipeline::start`]). Nothing is changed anywhere,
 //! every question has a deadline, and what fails ends its own part only.
 
