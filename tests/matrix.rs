@@ -72,12 +72,11 @@ mysql56          sha256_password                  auto                ACCESS_DEN
 mysql56          mysql_old_password               auto                AUTH_UNSUPPORTED  AUTH_UNSUPPORTED  TLS               TLS               TLS               TLS
 mysql56-gtid     mysql_native_password            auto,gtid,position  plain             plain             TLS               TLS               TLS               TLS
 
-mariadb          mysql_native_password            auto,position       plain             tls               tls               tls               tls               TLS
-mariadb          mysql_native_password            gtid                UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       TLS
+mariadb          mysql_native_password            auto,gtid,position  plain             tls               tls               tls               tls               TLS
 mariadb          mysql_native_password            ares                UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       UNSUPPORTED       TLS
 mariadb          mysql_native_password+x509       auto                ACCESS_DENIED     tls               tls               tls               tls               TLS
 mariadb          mysql_native_password-x509       auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
-mariadb          ed25519                          auto,position       plain             tls               tls               tls               tls               TLS
+mariadb          ed25519                          auto,gtid,position  plain             tls               tls               tls               tls               TLS
 mariadb          ed25519+unicode                  auto                plain             tls               tls               tls               tls               TLS
 mariadb          ed25519+longer                   auto                plain             tls               tls               tls               tls               TLS
 mariadb          ed25519+wrong                    auto                ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED     ACCESS_DENIED
@@ -88,8 +87,8 @@ mariadb          mysql_old_password               auto                AUTH_UNSUP
 mariadb-tls11    mysql_native_password            auto                plain             plain             TLS               TLS               TLS               TLS
 mariadb-rsa1024  ed25519                          auto                plain             tls               tls               TLS               TLS               TLS
 
-mariadb118       mysql_native_password            auto,position       plain             tls               tls               TLS               TLS               tls
-mariadb118       ed25519                          auto,position       plain             tls               tls               TLS               TLS               tls
+mariadb118       mysql_native_password            auto,gtid,position  plain             tls               tls               TLS               TLS               tls
+mariadb118       ed25519                          auto,gtid,position  plain             tls               tls               TLS               TLS               tls
 mariadb118       ed25519+empty                    auto                plain             tls               tls               TLS               TLS               TLS
 mariadb118       parsec                           auto,position       plain             tls               tls               TLS               TLS               tls
 mariadb118       parsec+empty                     auto                plain             tls               tls               TLS               TLS               TLS
