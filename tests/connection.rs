@@ -130,7 +130,10 @@ fn a_gtid_dump_names_no_file_and_old_servers_have_no_checksums() {
     let heard = server.heard_until("DUMP 4711 ");
     assert!(heard.contains(&"DUMP_GTID 4711 :4 8 bytes".to_string()), "{heard:?}");
     assert!(
-        heard.contains(&"SET @slave_connect_state='0-1-5', @slave_gtid_strict_mode=0".to_string()),
+        heard.contains(
+            &"SET @slave_connect_state='0-1-5', @slave_gtid_strict_mode=1, @slave_gtid_ignore_duplicates=0"
+                .to_string()
+        ),
         "{heard:?}"
     );
     assert!(heard.contains(&"DUMP 4711 :4".to_string()), "{heard:?}");

@@ -135,10 +135,10 @@ fn mysql_97_shows_who_it_is_by_its_certificate() {
     };
     // The server made the certificate for itself: it names no host.
     let text = refusal(&with_tls(&config, TlsMode::VerifyIdentity));
-    assert!(text.contains("does not name this host"), "{text}");
+    assert!(text.contains("names no host: it has no subject alternative names"), "{text}");
     config.tls.ca = Some(server.datadir().join("client-cert.pem"));
     let text = refusal(&config);
-    assert!(text.contains("does not come from the CA of mysql_ssl_ca"), "{text}");
+    assert!(text.contains("does not come from a CA of mysql_ssl_ca"), "{text}");
 }
 
 #[test]
@@ -200,9 +200,9 @@ fn mariadb_and_its_own_login_method() {
         .sql("INSTALL SONAME 'auth_ed25519'; CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('x')");
     let connection = open(&replica(&server)).unwrap();
     assert!(connection.server_version().contains("-MariaDB"), "{}", connection.server_version());
-    let error = open(&account(&server, "ed", "x")).unwrap_err();
-    assert_eq!((error.code(), error.kind()), (Code::AuthUnsupported, ErrorKind::Refused));
-    assert!(error.text().contains("client_ed25519"), "{error}");
+    assert!(open(&account(&server, "ed", "x")).is_ok());
+    let error = open(&account(&server, "ed", "y")).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (Code::AccessDenied, ErrorKind::Refused));
 }
 
 // -------------------------------------------------------------------------------------------- what servers tell

@@ -67,7 +67,7 @@ fn a_stream_that_stalls_is_given_up(kind: Kind, options: &[&str]) {
     }
     let proxy = Proxy::start(server.port());
     // By position there is nothing that the server would have to search for before its first words.
-    let early = if options == GTID { 1500 } else { 20 };
+    let early = if options == GTID || kind == Kind::Mariadb { 1500 } else { 20 };
     proxy.plan([Fault::Stall(early), Fault::Stall(3333)]);
     let home = Fountain::new();
     let pairs = [IMPATIENT, AT_ONCE].concat();

@@ -16,7 +16,7 @@ pub struct Advice {
 
 /// What a run says at its first connect: settings that leave something out of rows.
 pub fn at_connect(facts: &ServerFacts) -> Vec<Advice> {
-    [row_image(facts), partial_json(facts), given_up(facts)].into_iter().flatten().collect()
+    [row_image(facts), partial_json(facts)].into_iter().flatten().collect()
 }
 
 /// The statement that changes a global variable, for good where the server can.

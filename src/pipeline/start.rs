@@ -326,6 +326,8 @@ impl Planning<'_> {
                 self.begin_by_gtid(ExecutedGtids::Mysql(purged), InOrder::Yes)
             }
             Way::MariadbGtid => {
+                // For the sake of its refusal: a dump that begins elsewhere can do without an answer.
+                first_binlog_file(&mut self.session.connection).map_err(self.source_fault())?;
                 let purged = self.mariadb_gtids()?.purged.ok_or_else(|| {
                     self.refused(
                         Code::Protocol,
