@@ -316,8 +316,8 @@ fn what_a_run_refuses_is_named_by_its_line() {
     let home = Home::one_shard();
     home.write("conf/fountain-config.properties", "transaction_policy=mini\noutput_format=canal\n");
     home.run(&["run"]).refused(
-        "UNSUPPORTED HOME/conf/fountain-config.properties:2: output_format=canal is not in this version, which has fountain\n\
-         UNSUPPORTED HOME/conf/fountain-config.properties:1: transaction_policy=mini is not in this version, which has none\n",
+        "UNSUPPORTED HOME/conf/fountain-config.properties:2: output_format=canal is not in this version; possible: fountain\n\
+         UNSUPPORTED HOME/conf/fountain-config.properties:1: transaction_policy=mini is not in this version; possible: none\n",
     );
     let conf = home.run(&["conf"]);
     assert_eq!(conf.row("transaction_policy").0, "mini");

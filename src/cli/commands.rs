@@ -60,8 +60,8 @@ Exit code: 0 stopped in order or done, 1 failed, 2 bad usage or configuration.",
     Command {
         name: "cat",
         usage: "[--schema FILE] FILE…",
-        summary: "decode binlog files to standard output, without a server",
-        help: "Writes the rows of binlog files as JSON lines. Column names and types come from the file \
+        summary: "decode binlog and relay log files to standard output, without a server",
+        help: "Writes the rows of binlog and relay log files (-: standard input) as JSON lines. Column names and types come from the file \
                itself where it was written with binlog_row_metadata=FULL, else from --schema, else from the \
                server that --conf or -D name, else columns are called @1, @2, …
 
@@ -74,7 +74,7 @@ Exit code: 0 done, 1 at the first bad or unfinished event (all rows before it ar
     Command {
         name: "check",
         usage: "[--strict]",
-        summary: "look over configuration, servers, tables, sink and folders",
+        summary: "look over configuration, servers, tables, sink, folders and ZooKeeper",
         help: "Asks every server of every enabled shard once, looks at folders, sink, limits and stored points, and \
                prints a line for each finding: level (ok, warn, error), code, place, what was found, and its \
                cure in the words of the server's SQL or of a key. Nothing is changed anywhere; a run may go on \

@@ -106,7 +106,7 @@ pub fn read_metadata(type_code: u8, block: &mut Reader<'_>) -> Result<u16, Metad
 ///
 /// CHAR, ENUM and SET all travel as STRING. The metadata's first byte is the real type, in which the two bits
 /// 0x30 are turned over when a CHAR is longer than 255 bytes (they carry bits 8 and 9 of the length,
-/// inverted; bug #37426), the second byte is the length (CHAR) or the size of the number (ENUM, SET).
+/// inverted; MySQL bug #37426), the second byte is the length (CHAR) or the size of the number (ENUM, SET).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RealType {
     pub type_code: u8,

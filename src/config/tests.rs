@@ -442,7 +442,7 @@ fn what_is_for_later_is_refused_where_it_is_used() {
     let refused = |lines: &str| Case::with(lines).unsupported();
     assert_eq!(
         refused("transaction_policy=mini\nmysql_shard_1_server=b\n"),
-        ["UNSUPPORTED a.properties:3: transaction_policy=mini is not in this version, which has none"],
+        ["UNSUPPORTED a.properties:3: transaction_policy=mini is not in this version; possible: none"],
         "once, though two shards have it"
     );
     assert!(

@@ -81,5 +81,5 @@ fn refusal(key: &Key, text: &str) -> Option<String> {
         return None;
     }
     let present: Vec<_> = key.words().iter().filter(|word| !word.later).map(|word| word.word).collect();
-    Some(format!("{}={text} is not in this version, which has {}", key.name, present.join(", ")))
+    Some(format!("{}={text} is not in this version; possible: {}", key.name, present.join(", ")))
 }

@@ -9,9 +9,11 @@ use super::connection::quote;
 use super::error::SourceError;
 use super::refusal::When;
 use super::stream::Deadline;
+use crate::binlog::format_description::ServerVersion;
 use crate::code::Code;
 use crate::codec::Reader;
 use crate::wire::command::Command;
+use crate::wire::command::DUMP_FLAGS;
 use crate::wire::packet::FrameError;
 use crate::wire::response::ErrPacket;
 use crate::wire::response::OK;
@@ -101,7 +103,7 @@ impl BinlogStream {
             DumpRequest::Gtid { set } => {
                 Command::BinlogDumpGtid { server_id, file, pos: pos.into(), gtid_set: set }
             }
-            _ => Command::BinlogDump { pos, server_id, file },
+            _ => Command::BinlogDump { pos, flags: dump_flags(connection.server_version()), server_id, file },
         };
         let deadline = Deadline::after(connection.link.config.query_timeout);
         connection.send_command(&dump, "binlog dump", &deadline)?;
@@ -268,6 +270,14 @@ impl BinlogStream {
         let text = format!("an event of {size} bytes or more exceeds max_event_bytes={limit}");
         SourceError::refused(Code::EventTooLarge, self.place(), text)
             .advise("raise max_event_bytes: so much memory is needed for it")
+    }
+}
+
+/// No flag that a server of before 5.5 may take for something else.
+fn dump_flags(server_version: &str) -> u16 {
+    match ServerVersion::parse(server_version) {
+        Some(version) if version < ServerVersion(5, 5, 0) => 0,
+        _ => DUMP_FLAGS,
     }
 }
 

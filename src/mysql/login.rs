@@ -116,7 +116,12 @@ impl Link {
                 "set mysql_ssl_mode=required (verify_identity keeps the password from strangers too), or {cure}"
             )),
             AuthError::CannotProve { .. } => SourceError::refused(Code::Tls, &self.place, error.to_string())
-                .advise(format!("set mysql_ssl_mode=verify_ca or verify_identity, or {cure}")),
+                .advise(match self.greeting.server_version.contains("MariaDB") {
+                    true => format!("set mysql_ssl_mode=verify_ca or verify_identity, or {cure}"),
+                    false => "set mysql_ssl_mode=verify_ca or verify_identity (verify_password is for MariaDB 11.4 and \
+                              later)"
+                        .to_owned(),
+                }),
             AuthError::SecondFactor { .. } | AuthError::Question { .. } => {
                 refused(format!("{error}, which a program cannot give"))
                     .advise(format!("make an account for fountain that needs a password alone, or {cure}"))

@@ -124,7 +124,7 @@ impl Producer {
                 return Ok(Ended::Stopped);
             }
             story.advanced = resume.is_behind(&began);
-            if !sends_heartbeats && fault.code == Code::Stalled {
+            if !sends_heartbeats && fault.code == Code::Stalled && story.served {
                 self.patience.note_idle();
                 log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
             } else if let Some(ended) = self.pause_after(fault, story)? {
@@ -167,8 +167,17 @@ impl Producer {
             identity: session.identity(),
             stream: dump.stream.clone(),
         };
-        if let Some(target) = &mut self.target {
-            target.connected_to(&connected.identity);
+        if let Some(target) = &mut self.target
+            && !target.connected_to(&connected.identity)
+        {
+            return Err(Fault::stop(
+                Code::PointForeign,
+                format!(
+                    "shard={} source={} the end of --until is a place on another server, and means nothing on this one; give \
+                     GTIDs, or start again for this server's own end",
+                    self.shard.name, session.server
+                ),
+            ));
         }
         if channels.messages.send(Message::Connected(connected)).is_err() {
             return Ok(Ended::PackerGone);

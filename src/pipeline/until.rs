@@ -30,7 +30,8 @@ pub enum Until {
 /// A place that can be compared with how far we are.
 #[derive(Debug, Clone)]
 pub enum Target {
-    Position(BinlogPosition),
+    /// A place on this server.
+    Position(BinlogPosition, ServerIdentity),
     Mysql(GtidSet),
     Mariadb(MariadbTarget),
 }
@@ -69,7 +70,7 @@ impl Target {
                 let end = Self::end_of(shard, session)?;
                 // Files of another name are of another log: this one would be waited for in vain.
                 match position.partial_cmp(&BinlogPosition::new(end.file.as_str(), end.pos)) {
-                    Some(_) => Ok(Self::Position(position.clone())),
+                    Some(_) => Ok(Self::Position(position.clone(), session.identity())),
                     None => Err(Fault::stop(
                         Code::Usage,
                         format!(
@@ -105,7 +106,7 @@ impl Target {
         let end = Self::end_of(shard, session)?;
         let position = BinlogPosition { file: end.file.clone(), pos: end.pos };
         let gtids = match &dump.request {
-            DumpRequest::Position { .. } => return Ok(Self::Position(position)),
+            DumpRequest::Position { .. } => return Ok(Self::Position(position, session.identity())),
             DumpRequest::Gtid { .. } => end.mysql_gtids(),
             DumpRequest::MariadbGtid { .. } => end.mariadb_gtids(),
         };
@@ -118,7 +119,7 @@ impl Target {
                 Code::Protocol,
                 format!("shard={shard} source={} its GTIDs make no sense: {error}", session.server),
             )),
-            Some(Ok(ExecutedGtids::Group(_))) | None => Ok(Self::Position(position)),
+            Some(Ok(ExecutedGtids::Group(_))) | None => Ok(Self::Position(position, session.identity())),
         }
     }
 
@@ -127,10 +128,15 @@ impl Target {
         end.map_err(|error| source_fault(shard, &error))
     }
 
-    /// A stream from this server begins.
-    pub fn connected_to(&mut self, identity: &ServerIdentity) {
-        if let Self::Mariadb(target) = self {
-            target.end = target.end.take().filter(|(server, _)| server == identity);
+    /// A stream from this server begins. False: the end is a place on another one and says nothing here.
+    pub fn connected_to(&mut self, identity: &ServerIdentity) -> bool {
+        match self {
+            Self::Position(_, server) => server == identity,
+            Self::Mysql(_) => true,
+            Self::Mariadb(target) => {
+                target.end = target.end.take().filter(|(server, _)| server == identity);
+                true
+            }
         }
     }
 
@@ -144,7 +150,7 @@ impl Target {
     /// Whether everything before the target has been read. `executed` is how far we are in GTIDs, where it is known.
     pub fn reached(&self, rest: &Place, executed: Option<&ExecutedGtids>) -> bool {
         match (self, executed) {
-            (Self::Position(target), _) => position_of(rest) >= *target,
+            (Self::Position(target, _), _) => position_of(rest) >= *target,
             (Self::Mysql(target), Some(ExecutedGtids::Mysql(executed))) => executed.contains_set(target),
             (Self::Mariadb(target), Some(ExecutedGtids::Mariadb(executed))) => target.reached(rest, executed),
             (Self::Mysql(_) | Self::Mariadb(_), _) => false,
@@ -181,7 +187,7 @@ mod tests {
     #[test]
     fn at_a_server_s_own_end_transactions_are_waited_for_by_name() {
         let mut target = target("0-2-5,1-1-1", Some(1));
-        target.connected_to(&server(1));
+        assert!(target.connected_to(&server(1)));
         let reached = |target: &Target, gtids: &str| target.reached(&place("b.2", 500), at(gtids).as_ref());
         assert!(!reached(&target, "0-1-10,1-1-1"));
         assert!(reached(&target, "0-2-5,1-1-1"));
@@ -191,7 +197,7 @@ mod tests {
         // Nothing more comes: the end's place is as good.
         assert!(target.reached(&place("b.2", 900), at("0-1-10").as_ref()));
         // Elsewhere that transaction may be another one.
-        target.connected_to(&server(2));
+        assert!(target.connected_to(&server(2)));
         assert!(reached(&target, "0-1-10,1-1-7"));
         assert!(!target.reached(&place("b.2", 900), at("0-1-4").as_ref()));
     }
@@ -203,5 +209,13 @@ mod tests {
             assert_eq!(target.reached(&place("b.1", 4), at(gtids).as_ref()), reached, "{gtids}");
         }
         assert!(!target.reached(&place("b.1", 4), None));
+    }
+
+    #[test]
+    fn a_place_means_nothing_on_another_server() {
+        let mut target = Target::Position(BinlogPosition::new("b.2", 900), server(1));
+        assert!(target.connected_to(&server(1)));
+        assert!(target.reached(&place("b.2", 900), None) && !target.reached(&place("b.2", 899), None));
+        assert!(!target.connected_to(&server(2)));
     }
 }

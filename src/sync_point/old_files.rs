@@ -15,6 +15,7 @@ use crate::sync_point::StoreError;
 use crate::sync_point::text;
 use crate::sync_point::text::OldKind;
 use crate::sync_point::text::OldPoint;
+use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Read;
@@ -61,7 +62,10 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
         Ok(_) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A link to nowhere, as into a volume that is not mounted, is there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
+            Ok(None)
+        }
         Err(error) => {
             let text = format!("{}: cannot be read: {error}", path.display());
             Err(StoreError::new(Code::PointStore, text))

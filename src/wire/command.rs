@@ -15,9 +15,10 @@ pub const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 ///
 /// MySQL 8.0.26 and later: USE_HEARTBEAT_EVENT_V2, heartbeats that carry 64 bits of position. MariaDB:
 /// BINLOG_SEND_ANNOTATE_ROWS_EVENT; it leaves those events out otherwise, and as its headers tell no positions inside
-/// a transaction (11.4 and later), only a stream without holes lets them be counted. Other servers look at
-/// BINLOG_DUMP_NON_BLOCK (1) alone, which we never set; BINLOG_THROUGH_GTID (4) is implied.
-const DUMP_FLAGS: u16 = 2;
+/// a transaction (11.4 and later), only a stream without holes lets them be counted. MySQL from 5.5 on looks at
+/// BINLOG_DUMP_NON_BLOCK (1) alone, which we never set; BINLOG_THROUGH_GTID (4) is implied. Not for servers before 5.5:
+/// patched ones, of which Baidu's is one, may take the bit for the wish to answer each event (semi-synchronous).
+pub const DUMP_FLAGS: u16 = 2;
 
 /// The server refuses a longer host name in COM_REGISTER_SLAVE (HOSTNAME_LENGTH, 60 until 8.0.17).
 const REPORT_HOST_MAX: usize = 60;
@@ -37,6 +38,8 @@ pub enum Command<'a> {
     /// The stream from a place in a file on. Never with BINLOG_DUMP_NON_BLOCK: the server waits for new events.
     BinlogDump {
         pos: u32,
+        /// [`DUMP_FLAGS`] or none.
+        flags: u16,
         server_id: u32,
         file: &'a [u8],
     },
@@ -72,10 +75,10 @@ impl<'a> Command<'a> {
                 out.extend_from_slice(&port.to_le_bytes());
                 out.extend_from_slice(&[0; 8]); // rank (unused), source id (the server fills in its own)
             }
-            Self::BinlogDump { pos, server_id, file } => {
+            Self::BinlogDump { pos, flags, server_id, file } => {
                 out.push(COM_BINLOG_DUMP);
                 out.extend_from_slice(&pos.to_le_bytes());
-                out.extend_from_slice(&DUMP_FLAGS.to_le_bytes());
+                out.extend_from_slice(&flags.to_le_bytes());
                 out.extend_from_slice(&server_id.to_le_bytes());
                 out.extend_from_slice(file);
             }
@@ -110,9 +113,9 @@ impl<'a> Command<'a> {
             }
             COM_BINLOG_DUMP => {
                 let pos = r.u32("COM_BINLOG_DUMP: position")?;
-                r.skip(2, "COM_BINLOG_DUMP: flags")?;
+                let flags = r.u16("COM_BINLOG_DUMP: flags")?;
                 let server_id = r.u32("COM_BINLOG_DUMP: server id")?;
-                Self::BinlogDump { pos, server_id, file: r.rest() }
+                Self::BinlogDump { pos, flags, server_id, file: r.rest() }
             }
             COM_BINLOG_DUMP_GTID => {
                 r.skip(2, "COM_BINLOG_DUMP_GTID: flags")?;
@@ -138,7 +141,9 @@ impl fmt::Display for Command<'_> {
             Self::RegisterSlave { server_id, host, port } => {
                 write!(f, "REGISTER {server_id} {}:{port}", text(host))
             }
-            Self::BinlogDump { pos, server_id, file } => write!(f, "DUMP {server_id} {}:{pos}", text(file)),
+            Self::BinlogDump { pos, server_id, file, .. } => {
+                write!(f, "DUMP {server_id} {}:{pos}", text(file))
+            }
             Self::BinlogDumpGtid { server_id, file, pos, gtid_set } => {
                 write!(f, "DUMP_GTID {server_id} {}:{pos} {} bytes", text(file), gtid_set.len())
             }
@@ -179,7 +184,7 @@ mod tests {
             Command::Query(b"SELECT 1"),
             Command::Ping,
             Command::RegisterSlave { server_id: 7, host: b"node1", port: 0 },
-            Command::BinlogDump { pos: 4, server_id: 7, file: b"mysql-bin.000001" },
+            Command::BinlogDump { pos: 4, flags: DUMP_FLAGS, server_id: 7, file: b"mysql-bin.000001" },
             Command::BinlogDumpGtid { server_id: 7, file: b"", pos: 4, gtid_set: &[0; 8] },
             Command::Other(0x1f),
         ] {
@@ -189,7 +194,8 @@ mod tests {
 
     #[test]
     fn the_dump_commands_are_laid_out_as_the_manual_says() {
-        let dump = Command::BinlogDump { pos: 0x0102, server_id: 3, file: b"b.1" }.encode();
+        let dump =
+            Command::BinlogDump { pos: 0x0102, flags: DUMP_FLAGS, server_id: 3, file: b"b.1" }.encode();
         assert_eq!(dump, b"\x12\x02\x01\0\0\x02\0\x03\0\0\0b.1");
         let dump = Command::BinlogDumpGtid { server_id: 3, file: b"", pos: 4, gtid_set: b"S" }.encode();
         assert_eq!(dump, b"\x1e\x02\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0S");

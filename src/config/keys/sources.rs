@@ -118,7 +118,7 @@ group! { SOCKET "Sockets"
 
 group! { SSL "Encryption"
     SSL_MODE = Key::new("mysql_ssl_mode", Source, Kind::OneOf(SslMode::WORDS),
-        "preferred: encrypted where the server can, else plain with a warning; disabled; required: \
+        "preferred: encrypted where the server can, else plain (with a warning when the handshake fails); disabled; required: \
          encrypted or not at all, with any certificate; verify_ca: and the certificate is signed by \
          mysql_ssl_ca; verify_identity: and it names the host; verify_password: MariaDB 11.4 and later prove \
          their certificate by the account's password, no CA is needed. Only the last three keep the \

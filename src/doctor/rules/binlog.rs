@@ -19,7 +19,8 @@ pub fn binlog(server: &ServerFacts, end: Option<&BinlogStatus>, shard: &ShardCon
         Err(error) => findings.push(Finding::source(Level::Error, &error)),
     }
     findings.extend(no_server_id(server));
-    findings.extend(advice::at_connect(server).into_iter().map(Finding::from));
+    findings
+        .extend(advice::at_connect(server).into_iter().chain(advice::given_up(server)).map(Finding::from));
     let end = end.and_then(|end| left_out(end, shard));
     findings
         .extend([metadata(server), checksum(server), end, event_limit(server, shard)].into_iter().flatten());

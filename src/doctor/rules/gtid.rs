@@ -73,7 +73,7 @@ fn mariadb(server: &ServerFacts, needed: bool) -> Finding {
     }
     Finding::warn(
         Code::GtidMode,
-        "gtid_strict_mode=OFF: the server may log transactions of one domain out of order, so that a place by GTID is none",
+        "gtid_strict_mode=OFF: the server may log a domain's numbers out of order; fountain then stops instead of guessing",
         set_global(server, "gtid_strict_mode=ON"),
     )
 }

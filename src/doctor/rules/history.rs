@@ -17,11 +17,11 @@ pub fn compare(main: &SourceFacts, backup: &SourceFacts) -> Vec<Finding> {
         return vec![Finding::warn(
             Code::SameServer,
             format!(
-                "this source is the main server itself (server_uuid {})",
+                "this source is the main server itself (it says it is {})",
                 main.server.server_uuid().unwrap_or_default()
             ),
-            "name another server in mysql_shard_N_haK_server and mysql_shard_N_haK_port, or, where a data folder was copied, \
-             remove auto.cnf from the copy and restart it",
+            "name another server in mysql_shard_N_haK_server and mysql_shard_N_haK_port, or, where a data folder of \
+             MySQL was copied, remove auto.cnf from the copy and restart it",
         )];
     }
     if main.server.server_id() == backup.server.server_id() {

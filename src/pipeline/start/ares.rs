@@ -24,7 +24,7 @@ impl Planning<'_> {
         let same = self.is_same_server(&resume);
         match &resume.frontier.executed {
             // In the middle of a transaction the place is exact, and proved by the file's creation time.
-            _ if same && resume.inside.is_some() => self.resume_by_position(resume),
+            _ if same && resume.inside.is_some() && resume.frontier.file_created != 0 => self.resume_by_position(resume),
             Some(ExecutedGtids::Group(id)) => {
                 let id = *id;
                 self.behind_group(id, resume)

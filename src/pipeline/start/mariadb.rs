@@ -69,6 +69,9 @@ impl Planning<'_> {
             return self.explain_silence_at(&place);
         };
         match &resume.frontier.executed {
+            // The first transaction of all lies behind the place; or the file has no GTID_LIST, as those of before MariaDB
+            // 10.0, and then the server says the same of any place. A later file's list will tell.
+            None if there.is_empty() => {}
             None => resume.frontier.executed = Some(ExecutedGtids::Mariadb(there)),
             Some(ExecutedGtids::Mariadb(ours)) if is_that(ours, &there) => {}
             Some(ours) => {
@@ -102,7 +105,7 @@ impl Planning<'_> {
                 Code::PointForeign,
                 &format!(
                     "no event of the server's {} starts at {}, where the point stands: its binlogs were reset or restored \
-                     since; copy the tables anew and start behind them",
+                     since (copy the tables anew and start behind them), or it cannot read that file (its error log tells)",
                     place.file, place.pos
                 ),
             )),

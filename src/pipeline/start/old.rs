@@ -8,6 +8,7 @@ use crate::binlog::ExecutedGtids;
 use crate::code::Code;
 use crate::config::Choice;
 use crate::config::DumpStrategy;
+use crate::mysql::preflight::Flavor;
 use crate::pipeline::fault::Fault;
 use crate::sync_point::old_files::FoundPoint;
 use crate::sync_point::text::OldPoint;
@@ -63,6 +64,12 @@ impl Planning<'_> {
         }
         let (kind, cure) = match way {
             Way::MariadbGtid => ("MariaDB's GTIDs", "connect to a MariaDB server"),
+            _ if self.shard.dump_strategy == DumpStrategy::Position => {
+                ("MySQL's GTIDs", "set binlog_dump_strategy=auto")
+            }
+            _ if self.session.facts.flavor() == Flavor::MariaDb => {
+                ("MySQL's GTIDs", "it is MariaDB: connect to the MySQL server that the point is of")
+            }
             _ => ("MySQL's GTIDs", "switch gtid_mode=ON, or connect to a server that has it"),
         };
         let text = format!(
@@ -84,6 +91,15 @@ impl Planning<'_> {
             );
             return Err(self.refused(Code::PointForeign, &text));
         };
+        let main = self.shard.sources.first();
+        if places.len() > 1 && main.is_some_and(|main| (&main.host, main.port) != (host, port)) {
+            let text = format!(
+                "the original Fountain's point ({origin}) notes by a timer where its servers stood, and this is not the shard's \
+                 main one: its place {place} may lie ahead of what was delivered; start with the main server, or move the file \
+                 away and set mysql_binlogdump_filename and mysql_binlogdump_position"
+            );
+            return Err(self.refused(Code::PointForeign, &text));
+        }
         if places.len() > 1 {
             log::warn!(
                 "shard={} {origin} holds {} places: the original noted by a timer where all servers stood, so that of a server \

@@ -266,7 +266,7 @@ fn last_whole(files: &Both) -> Result<Option<Whole>, SinkError> {
         return Ok(None);
     }
     let text = format!(
-        "the last {tried} of the {} packs that its sidecar tells of are missing or changed: more than a crash can do. Restore it and its sidecar; or move both away and set the point of the last good pack with \"fountain points set\"",
+        "the last {tried} of the {} packs that its sidecar tells of are missing or changed: more than a crash can do. Restore it and its sidecar from a copy",
         scan.headers
     );
     Err(broken(&files.data_path, &text))
