@@ -234,6 +234,7 @@ fn an_idle_server_is_kept() {
     let output = run.terminate(PATIENCE);
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_eq!(told(&home), WHOLE);
+    assert!(!output.stderr.contains("STALLED"), "idleness is no trouble: {}", output.stderr);
 }
 
 #[test]

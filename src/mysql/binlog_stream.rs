@@ -148,6 +148,12 @@ impl BinlogStream {
         self.served
     }
 
+    /// Whether something came and no part of an event is left over: silence may then be idleness, as a server without
+    /// heartbeats has it.
+    pub fn is_between_events(&self) -> bool {
+        self.bytes_received > 0 && !self.connection.link.frames.has_bytes()
+    }
+
     /// Whether another whole event lies in the buffer already, so that the next poll will not wait.
     pub fn has_buffered_event(&self) -> bool {
         self.connection.link.frames.has_packet()

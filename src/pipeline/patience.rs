@@ -26,12 +26,14 @@ const REMINDER: Duration = Duration::from_secs(600);
 const LONG_LIFE: Duration = Duration::from_secs(600);
 
 /// How a stream went that then broke.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Story {
     /// The point moved.
     pub advanced: bool,
     /// At least one event came, be it a heartbeat.
     pub served: bool,
+    /// It broke behind a whole event.
+    pub between_events: bool,
     /// The server ended it without a reason, as it does for another replica with our id, and when it shuts down.
     pub dismissed: bool,
     pub lived: Duration,
@@ -261,8 +263,13 @@ mod tests {
 
     const TRY: Duration = Duration::from_secs(3);
     const REPEAT: Duration = Duration::from_secs(5);
-    const BARREN: Story =
-        Story { advanced: false, served: false, dismissed: false, lived: Duration::from_secs(1) };
+    const BARREN: Story = Story {
+        advanced: false,
+        served: false,
+        between_events: true,
+        dismissed: false,
+        lived: Duration::from_secs(1),
+    };
     const IDLE: Story = Story { served: true, ..BARREN };
     const ADVANCED: Story = Story { advanced: true, ..IDLE };
     const DISMISSED: Story = Story { dismissed: true, ..ADVANCED };

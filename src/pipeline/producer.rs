@@ -113,7 +113,7 @@ impl Producer {
             let began = ready.dump.resume.clone();
             let identity = ready.session.identity();
             let sends_heartbeats = ready.session.facts.sends_heartbeats();
-            let mut story = Story { advanced: false, served: false, dismissed: false, lived: Duration::ZERO };
+            let mut story = Story::default();
             let fault = match self.stream(ready, channels, &mut story) {
                 Ok(ended) => return Ok(ended),
                 Err(fault) if fault.cure == Cure::Stop => return Err(fault),
@@ -124,7 +124,7 @@ impl Producer {
                 return Ok(Ended::Stopped);
             }
             story.advanced = resume.is_behind(&began);
-            if !sends_heartbeats && fault.code == Code::Stalled && story.served {
+            if !sends_heartbeats && fault.code == Code::Stalled && story.between_events {
                 self.patience.note_idle();
                 log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
             } else if let Some(ended) = self.pause_after(fault, story)? {
@@ -226,6 +226,7 @@ impl Producer {
         let outcome = streaming.follow(self);
         story.lived = began.elapsed();
         story.served = streaming.stream.has_served();
+        story.between_events = streaming.stream.is_between_events();
         story.dismissed = streaming.dismissed;
         self.patience.note_rows(streaming.assembler.rows_events() > 0);
         outcome
