@@ -11,6 +11,7 @@
 mod executed_text;
 pub mod file_store;
 pub mod folder;
+pub mod gap;
 pub mod lock;
 pub mod old_files;
 pub mod record;
