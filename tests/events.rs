@@ -5,35 +5,19 @@ mod harness;
 use base64::Engine as _;
 use harness::Fountain;
 use harness::Kind;
-use harness::Output;
 use harness::Server;
+use harness::assert_refused;
 use harness::delivered::Delivered;
+use harness::delivered::as_paths;
 use harness::delivered::cat;
 use harness::delivered::counts;
 use harness::delivered::row_lines;
 use harness::delivered::run_until;
 use serde_json::Value;
 use serde_json::json;
-use std::path::Path;
 use std::path::PathBuf;
 
 const BEGINNING: &[&str] = &["-D", "start_without_point=beginning"];
-
-fn as_paths(files: &[PathBuf]) -> Vec<&Path> {
-    files.iter().map(AsRef::as_ref).collect()
-}
-
-/// One line of stderr has the code, and all the parts.
-#[track_caller]
-fn assert_refused(output: &Output, code: &str, parts: &[&str]) {
-    assert_eq!(output.code, 1, "{}", output.stderr);
-    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
-    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains(code)).collect();
-    assert_eq!(lines.len(), 1, "one line with {code} expected:\n{}", output.stderr);
-    for part in parts {
-        assert!(lines[0].contains(part), "{part:?} expected in: {}", lines[0]);
-    }
-}
 
 /// The kinds of events that the server itself lists in its binlogs.
 fn kinds_of_events(server: &Server) -> Vec<String> {
@@ -183,7 +167,12 @@ fn encrypted(server: &Server, by: &str) {
         let bytes = std::fs::read(file).expect("a binlog");
         assert!(!bytes.windows(6).any(|window| window == b"secret"), "{} is not encrypted", file.display());
         let output = cat(&[file], &[]);
-        assert_refused(&output, "ENCRYPTED", &[by, "read it from the server", file.to_str().expect("UTF-8")]);
+        assert_refused(
+            &output,
+            1,
+            "ENCRYPTED",
+            &[by, "read it from the server", file.to_str().expect("UTF-8")],
+        );
         assert_eq!(output.stdout, "");
     }
 }
@@ -217,6 +206,7 @@ fn statements(kind: Kind) {
     let stopped = run_until(&home, &server, "end", BEGINNING);
     assert_refused(
         &stopped,
+        1,
         "STATEMENT_DML",
         &["binlog_format=ROW", "statement_dml=deliver", "INSERT INTO t (v) VALUES (?)"],
     );
@@ -274,6 +264,7 @@ fn load_data(kind: Kind, load_options: &[&str]) {
     server.sql(&format!("SET SESSION binlog_format=STATEMENT; USE l; {load} u"));
     assert_refused(
         &run_until(&Fountain::new(), &server, "end", BEGINNING),
+        1,
         "STATEMENT_DML",
         &["LOAD DATA", "binlog_format=ROW"],
     );
@@ -392,7 +383,12 @@ fn old_temporals(options: &[&str]) {
         let filter = format!("filter_shard_table_white={filter}");
         let output = cat(&as_paths(&server.binlogs()), &["-D".to_owned(), filter]);
         let column = if output.stderr.contains("o.other") { "o.other: column @2" } else { "o.t: column @2" };
-        assert_refused(&output, "UNSUPPORTED", &[column, "TIME", "--schema", "mysql56_temporal_format=ON"]);
+        assert_refused(
+            &output,
+            1,
+            "UNSUPPORTED",
+            &[column, "TIME", "--schema", "mysql56_temporal_format=ON"],
+        );
     }
 }
 

@@ -13,11 +13,11 @@ use harness::GTID;
 use harness::Kind;
 use harness::Output;
 use harness::Server;
-use harness::delivered::PATIENCE;
 use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
+use harness::delivered::run_at;
 use serde_json::Value;
 use std::io::Read;
 use std::io::Seek;
@@ -27,21 +27,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const FOUR_GIB: u64 = 1 << 32;
-
-fn run_at(home: &Fountain, port: u16, pairs: &[&str]) -> Output {
-    let password = home.write("password", fake_server::PASSWORD);
-    let always = [
-        "mysql_shard_0_server=127.0.0.1".to_owned(),
-        format!("mysql_shard_0_port={port}"),
-        format!("mysql_password_file={}", password.display()),
-        "mysql_username=repl".to_owned(),
-        "sink=file".to_owned(),
-        "dispatch_ddl=none".to_owned(),
-    ];
-    let always: Vec<&str> = always.iter().map(String::as_str).collect();
-    let arguments = [&["run", "--until", "end"][..], &keys(&[&always, pairs].concat())].concat();
-    home.run(&arguments, PATIENCE)
-}
 
 fn rows(home: &Fountain) -> Vec<Value> {
     parse(&data(&home.home().join("data")))
@@ -83,7 +68,7 @@ fn a_far_place_is_reached_from_the_files_beginning() {
     let server = AresServer::start(log);
     let start = [format!("mysql_binlogdump_filename={file}"), format!("mysql_binlogdump_position={far}")];
     let home = Fountain::new();
-    let output = run_at(&home, server.port(), &[&start[0], &start[1]]);
+    let output = run_at(&home, "127.0.0.1", server.port(), &[&start[0], &start[1]]);
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_eq!(ids(&home), [5], "what lies before the place is not delivered: {}", output.stderr);
     assert!(rows(&home)[0]["pos"].as_u64().unwrap() > far);
@@ -97,7 +82,7 @@ fn a_far_place_is_reached_from_the_files_beginning() {
         log.rotate();
         log.log(9, &inserts[5]);
     });
-    let output = run_at(&home, server.port(), &[]);
+    let output = run_at(&home, "127.0.0.1", server.port(), &[]);
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_eq!(ids(&home), [5, 6]);
     assert_eq!(point(&home)["file"], "bin.000002");
@@ -106,7 +91,7 @@ fn a_far_place_is_reached_from_the_files_beginning() {
     for pos in [far - 1, far + 1] {
         let home = Fountain::new();
         let place = format!("mysql_binlogdump_position={pos}");
-        let output = run_at(&home, server.port(), &[&start[0], &place]);
+        let output = run_at(&home, "127.0.0.1", server.port(), &[&start[0], &place]);
         assert_eq!(output.code, 1, "{}", output.stderr);
         assert!(
             output.stderr.contains("POINT_FOREIGN") && output.stderr.contains("no event begins at"),

@@ -4,10 +4,11 @@ mod harness;
 
 use harness::Fountain;
 use harness::Kind;
-use harness::Output;
 use harness::Server;
+use harness::assert_refused;
 use harness::delivered::Delivered;
 use harness::delivered::PATIENCE;
+use harness::delivered::as_paths;
 use harness::delivered::cat;
 use harness::delivered::counts;
 use harness::delivered::parse;
@@ -21,22 +22,6 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 const BEGINNING: &[&str] = &["-D", "start_without_point=beginning"];
-
-fn as_paths(files: &[PathBuf]) -> Vec<&Path> {
-    files.iter().map(AsRef::as_ref).collect()
-}
-
-/// One line of stderr has the code, and all the parts.
-#[track_caller]
-fn assert_refused(output: &Output, code: &str, parts: &[&str]) {
-    assert_eq!(output.code, 1, "{}", output.stderr);
-    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
-    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains(code)).collect();
-    assert_eq!(lines.len(), 1, "one line with {code} expected:\n{}", output.stderr);
-    for part in parts {
-        assert!(lines[0].contains(part), "{part:?} expected in: {}", lines[0]);
-    }
-}
 
 /// The algorithm changes from file to file, while a stream goes on and in one `cat` over all files.
 #[test]
@@ -190,7 +175,7 @@ fn a_relay_log_that_goes_on_inside_of_a_transaction() {
     let told = Delivered::cat(&[&first, &anew], &[]);
     assert_eq!(without_place(&told.lines), without_place(&whole.lines));
     // Alone, its beginning is missing: rows without a table are never guessed at.
-    assert_refused(&cat(&[&goes_on], &[]), "TABLE_MAP_MISSING", &["relay.000002"]);
+    assert_refused(&cat(&[&goes_on], &[]), 1, "TABLE_MAP_MISSING", &["relay.000002"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use harness::Kind;
 use harness::Output;
 use harness::Running;
 use harness::Server;
+use harness::assert_refused;
 use harness::delivered::PATIENCE;
 use harness::delivered::data;
 use harness::delivered::keys;
@@ -51,12 +52,6 @@ fn ran(home: &Fountain, server: &Server, pairs: &[&str]) -> String {
     let output = run(home, server, pairs);
     assert_eq!(output.code, 0, "{}", output.stderr);
     output.stderr
-}
-
-fn assert_refused(output: &Output, code: &str, parts: &[&str]) {
-    assert_eq!(output.code, 1, "{}", output.stderr);
-    let line = output.stderr.lines().find(|line| line.contains(code)).unwrap_or_default();
-    assert!(parts.iter().all(|part| line.contains(part)), "{code} {parts:?}: {}", output.stderr);
 }
 
 fn create(server: &Server) {
@@ -192,11 +187,11 @@ fn what_a_server_lacks_is_named() {
     let home = Fountain::new();
     ran(&home, &server, &[]);
     let refusal = || run(&home, &other, &[]);
-    assert_refused(&refusal(), "POINT_BEYOND_END", &["0-1-4", "nothing of these domains"]);
+    assert_refused(&refusal(), 1, "POINT_BEYOND_END", &["0-1-4", "nothing of these domains"]);
     create(&other);
-    assert_refused(&refusal(), "POINT_BEYOND_END", &["0-1-4 (it is at 0-2-3)"]);
+    assert_refused(&refusal(), 1, "POINT_BEYOND_END", &["0-1-4 (it is at 0-2-3)"]);
     other.sql("INSERT INTO d.t VALUES (1); INSERT INTO d.t VALUES (2)");
-    assert_refused(&refusal(), "POINT_BEYOND_END", &["0-1-4 (it has 0-2-5 instead)"]);
+    assert_refused(&refusal(), 1, "POINT_BEYOND_END", &["0-1-4 (it has 0-2-5 instead)"]);
     // It has ours and went on.
     other.sql(
         "SET SESSION server_id=1, gtid_seq_no=4; INSERT INTO d.t VALUES (4); INSERT INTO d.t VALUES (5)",
@@ -213,7 +208,7 @@ fn a_hole_in_the_log_is_the_server_s_refusal() {
         create(&server);
         server.sql("INSERT INTO d.t VALUES (1); SET SESSION gtid_seq_no=9; INSERT INTO d.t VALUES (2)");
         let output = run_until(&Fountain::new(), &server, "end", &keys(&["mysql_binlogdump_gtidset=0-1-7"]));
-        assert_refused(&output, "POINT_BEYOND_END", &["missing the GTID 0-1-7", "(error 1236"]);
+        assert_refused(&output, 1, "POINT_BEYOND_END", &["missing the GTID 0-1-7", "(error 1236"]);
         let home = Fountain::new();
         let output = run_until(&home, &server, "end", &keys(&["mysql_binlogdump_gtidset=0-1-4"]));
         assert_eq!(output.code, 0, "{}", output.stderr);
@@ -240,7 +235,7 @@ fn purged_transactions_are_named_by_domain() {
             "those behind 1-1-3 up to 1-1-5, those behind 2-1-3 up to 2-1-5, all of domain 7 up to 7-1-1",
             "connect to a server that still has them",
         ];
-        assert_refused(&run(&home, &server, &[]), "PURGED", &parts);
+        assert_refused(&run(&home, &server, &[]), 1, "PURGED", &parts);
         // From the beginning that is left.
         let anew = Fountain::new();
         ran(&anew, &server, &[]);
@@ -260,11 +255,11 @@ fn a_reset_is_noticed_also_when_the_numbers_have_caught_up() {
         ran(&home, &server, &[]);
         assert_eq!(point(&home)["gtid_position"], "0-1-5");
         server.sql("RESET MASTER");
-        assert_refused(&run(&home, &server, &[]), "POINT_BEYOND_END", &["0-1-5"]);
+        assert_refused(&run(&home, &server, &[]), 1, "POINT_BEYOND_END", &["0-1-5"]);
         for id in 3..7 {
             server.sql(&format!("INSERT INTO d.t VALUES ({id})"));
         }
-        assert_refused(&run(&home, &server, &[]), "POINT_BEYOND_END", &["0-1-5 (it is at 0-1-4)"]);
+        assert_refused(&run(&home, &server, &[]), 1, "POINT_BEYOND_END", &["0-1-5 (it is at 0-1-4)"]);
         server.flush_logs();
         server.flush_logs();
         server.flush_logs();
@@ -272,8 +267,8 @@ fn a_reset_is_noticed_also_when_the_numbers_have_caught_up() {
             server.sql(&format!("INSERT INTO d.t VALUES ({id})"));
         }
         // The number is there, in a later file than ours.
-        assert_refused(&run(&home, &server, &[]), "POINT_FOREIGN", &["reset or restored"]);
-        assert_refused(&run(&home, &server, &["binlog_dump_strategy=position"]), "POINT_", &["reset"]);
+        assert_refused(&run(&home, &server, &[]), 1, "POINT_FOREIGN", &["reset or restored"]);
+        assert_refused(&run(&home, &server, &["binlog_dump_strategy=position"]), 1, "POINT_", &["reset"]);
         assert_eq!(ids(&lines(&home), "t"), [1, 2]);
     }
 }
@@ -298,7 +293,7 @@ fn a_run_ends_at_gtids() {
         assert_eq!((ids(&lines(&home), "t").len(), ids(&lines(&home), "u").len()), (9, 9));
         let foreign = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1";
         let output = run_until(&home, &server, foreign, &[]);
-        assert_refused(&output, "USAGE", &["of the other kind"]);
+        assert_refused(&output, 1, "USAGE", &["of the other kind"]);
     }
 }
 
@@ -340,7 +335,7 @@ fn domains_come_and_go() {
     assert_eq!(ids(&lines(&home), "t"), [0, 1, 10, 11]);
     // The domain is back and counts from 1: the server has no transaction of ours.
     server.sql("SET SESSION gtid_domain_id=2; INSERT INTO d.u VALUES (12)");
-    assert_refused(&run(&home, &server, &[]), "POINT_BEYOND_END", &["2-1-2 (it is at 2-1-1)"]);
+    assert_refused(&run(&home, &server, &[]), 1, "POINT_BEYOND_END", &["2-1-2 (it is at 2-1-1)"]);
 }
 
 /// A position learns its GTIDs from the server, and goes on by them; back by position works where both agree.

@@ -18,6 +18,7 @@ use harness::delivered::PATIENCE;
 use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::parse;
+use harness::delivered::run_at;
 
 const OTHER: &str = "f1e2d3c4-b5a6-9788-ffff-00807f018001";
 
@@ -26,22 +27,6 @@ fn home_with(ending: &str, text: &str) -> Fountain {
     let home = Fountain::new();
     home.write(&format!("points/producer00{ending}"), text);
     home
-}
-
-/// `run --until end` against a port under a host name.
-fn run_at(home: &Fountain, host: &str, port: u16, pairs: &[&str]) -> Output {
-    let password = home.write("password", fake_server::PASSWORD);
-    let always = [
-        format!("mysql_shard_0_server={host}"),
-        format!("mysql_shard_0_port={port}"),
-        format!("mysql_password_file={}", password.display()),
-        "mysql_username=repl".to_owned(),
-        "sink=file".to_owned(),
-        "dispatch_ddl=none".to_owned(),
-    ];
-    let always: Vec<&str> = always.iter().map(String::as_str).collect();
-    let arguments = [&["run", "--until", "end"][..], &keys(&[&always, pairs].concat())].concat();
-    home.run(&arguments, PATIENCE)
 }
 
 fn run(home: &Fountain, server: &Server, pairs: &[&str]) -> Output {

@@ -7,6 +7,7 @@ use harness::GTID;
 use harness::Kind;
 use harness::Output;
 use harness::Server;
+use harness::assert_refused;
 use harness::delivered::PATIENCE;
 use harness::delivered::cat;
 use harness::delivered::counts;
@@ -18,22 +19,6 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
-
-/// Exactly one line of stderr names the code, nothing panics, and the exit code is the expected one.
-#[track_caller]
-fn assert_refused(output: &Output, exit: i32, code: &str, parts: &[&str]) {
-    assert_eq!(output.code, exit, "{}", output.stderr);
-    assert!(
-        !output.stderr.contains("panicked") && !output.stderr.contains("RUST_BACKTRACE"),
-        "{}",
-        output.stderr
-    );
-    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains(code)).collect();
-    assert_eq!(lines.len(), 1, "one line with {code} expected:\n{}", output.stderr);
-    for part in parts {
-        assert!(lines[0].contains(part), "{part:?} expected in: {}", lines[0]);
-    }
-}
 
 fn keys(pairs: &[&str]) -> Vec<String> {
     pairs.iter().flat_map(|pair| ["-D".to_owned(), (*pair).to_owned()]).collect()

@@ -9,6 +9,7 @@ use harness::Kind;
 use harness::Output;
 use harness::Running;
 use harness::Server;
+use harness::assert_refused_for;
 use harness::delivered::PATIENCE;
 use harness::delivered::keys;
 use harness::delivered::parse;
@@ -43,17 +44,6 @@ fn until_end(home: &Fountain, server: &Server, pairs: &[&str]) -> Output {
     };
     let pairs = keys(&[QUICK, &[start, "sink=stdout"], pairs].concat());
     home.run(&run_arguments(home, server, &[&["--until", "end"], &pairs[..]].concat()), PATIENCE)
-}
-
-/// One line holds the code and all the parts, and the run ended with 1.
-#[track_caller]
-fn assert_told(what: &str, output: &Output, code: &str, parts: &[&str]) {
-    assert_eq!(output.code, 1, "{what}: {}", output.stderr);
-    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains(code)).collect();
-    assert_eq!(lines.len(), 1, "{what}: one line with {code} expected:\n{}", output.stderr);
-    for part in parts {
-        assert!(lines[0].contains(part), "{what}: {part:?} expected in: {}", lines[0]);
-    }
 }
 
 fn ids(stdout: &str) -> Vec<u64> {
@@ -232,9 +222,10 @@ fn doors(kind: Kind, closed: &[Closed]) {
             }
         }
         let output = until_end(&Fountain::new(), &server, &[]);
-        assert_told(
+        assert_refused_for(
             &what,
             &output,
+            1,
             door.code,
             &[door.parts, &["producer00", &server.port().to_string()]].concat(),
         );
@@ -536,11 +527,11 @@ fn damages(kind: Kind) {
             _ => (damage.code, damage.parts),
         };
         let output = until_end(&home, &server, &pairs);
-        assert_told(&what, &output, code, parts);
+        assert_refused_for(&what, &output, 1, code, parts);
         assert_eq!(ids(&output.stdout), damage.before, "{what}: {}", output.stderr);
         // Told again, and no row passed over, however often it is tried.
         let output = until_end(&home, &server, &pairs);
-        assert_told(&what, &output, code, parts);
+        assert_refused_for(&what, &output, 1, code, parts);
         assert_eq!(ids(&output.stdout), [0u64; 0], "{what}: {}", output.stderr);
     }
 }
@@ -578,9 +569,9 @@ fn places_and_settings_without_a_dump() {
             Kind::Mariadb => ("POINT_FOREIGN", ["no event", "starts at"]),
             _ => ("BAD_EVENT", ["1236", "start of an event"]),
         };
-        assert_told(&format!("{kind}: in mid-event"), &output, code, &parts);
+        assert_refused_for(&format!("{kind}: in mid-event"), &output, 1, code, &parts);
         let output = start(999_999);
-        assert_told(&format!("{kind}: beyond the end"), &output, "POINT_BEYOND_END", &[name]);
+        assert_refused_for(&format!("{kind}: beyond the end"), &output, 1, "POINT_BEYOND_END", &[name]);
         // Rows larger than max_allowed_packet are sent all the same, or refused with the cure.
         server.sql(&format!("INSERT INTO d.t VALUES (5,{BIG})"));
         server.sql("SET GLOBAL max_allowed_packet=1024");
@@ -590,11 +581,17 @@ fn places_and_settings_without_a_dump() {
         if kind == Kind::Mysql97 {
             server.sql("SET GLOBAL server_id=0");
             let output = until_end(&Fountain::new(), &server, &[]);
-            assert_told(&format!("{kind}: server_id=0"), &output, "CONFIG", &["1236", "set server_id in"]);
+            assert_refused_for(
+                &format!("{kind}: server_id=0"),
+                &output,
+                1,
+                "CONFIG",
+                &["1236", "set server_id in"],
+            );
         }
         server.restart_with(&[FOREIGN, &["--skip-log-bin"]].concat());
         let output = until_end(&Fountain::new(), &server, &[]);
-        assert_told(&format!("{kind}: no binlog"), &output, "BINLOG_OFF", &["log_bin"]);
+        assert_refused_for(&format!("{kind}: no binlog"), &output, 1, "BINLOG_OFF", &["log_bin"]);
     }
 }
 

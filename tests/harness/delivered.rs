@@ -3,8 +3,10 @@
 use super::Fountain;
 use super::Output;
 use super::Server;
+use super::server::REPLICA;
 use serde_json::Value;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Long enough for every run in the suite on a loaded machine; a run that hangs fails here.
@@ -57,6 +59,27 @@ pub fn run_arguments_through(home: &Fountain, server: &Server, port: u16, extra:
 /// Keys as `-D` arguments.
 pub fn keys<'a>(pairs: &[&'a str]) -> Vec<&'a str> {
     pairs.iter().flat_map(|pair| ["-D", *pair]).collect()
+}
+
+/// Files as `cat` takes them.
+pub fn as_paths(files: &[PathBuf]) -> Vec<&Path> {
+    files.iter().map(AsRef::as_ref).collect()
+}
+
+/// `run --until end` into files against a port of a host, for servers that are none of the harness; `pairs` are its keys.
+pub fn run_at(home: &Fountain, host: &str, port: u16, pairs: &[&str]) -> Output {
+    let password = home.write("password", REPLICA.1);
+    let always = [
+        format!("mysql_shard_0_server={host}"),
+        format!("mysql_shard_0_port={port}"),
+        format!("mysql_password_file={}", password.display()),
+        format!("mysql_username={}", REPLICA.0),
+        "sink=file".to_owned(),
+        "dispatch_ddl=none".to_owned(),
+    ];
+    let always: Vec<&str> = always.iter().map(String::as_str).collect();
+    let arguments = [&["run", "--until", "end"][..], &keys(&[&always, pairs].concat())].concat();
+    home.run(&arguments, PATIENCE)
 }
 
 /// `fountain cat`, whatever it comes to.

@@ -37,7 +37,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// Below the ports that the kernel hands out by itself, so that a server finds its port free again after a restart.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// The account for replication that every server has: user and password.
-const REPLICA: (&str, &str) = ("repl", "replpw");
+pub(super) const REPLICA: (&str, &str) = ("repl", "replpw");
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
