@@ -57,6 +57,7 @@ codes! {
     Truncated "TRUNCATED" "A binlog file ends in the middle of an event."
     NotABinlog "NOT_A_BINLOG" "A file is no binlog."
     Incident "INCIDENT" "The server logged that events were lost."
+    XaHold "XA_HOLD_LIMIT" "XA transactions that are not decided on have more changes than may be kept."
     Statement "STATEMENT_DML" "A change of rows was logged as a statement."
     Decompress "DECOMPRESS" "A compressed transaction cannot be unpacked."
     Encrypted "ENCRYPTED" "The binlog is encrypted in a way that fountain cannot read."
@@ -182,6 +183,9 @@ impl Code {
             Self::EventTooLarge => "Raise max_event_bytes: so much memory is needed for it.",
             Self::Incident => {
                 "Rows are missing in the server's binlog: copy the tables anew and start behind it."
+            }
+            Self::XaHold => {
+                "Raise xa_hold_max_bytes: so much memory is needed for it. Or leave the tables out by filter."
             }
             Self::Statement => {
                 "Set binlog_format=ROW for that session or server; statement_dml=deliver hands the statement on as it is."

@@ -117,6 +117,7 @@ pub fn assembler_options(transactions: &TransactionConfig) -> AssemblerOptions {
             config::StatementDml::Deliver => StatementDml::Deliver,
         },
         max_event_bytes: 0,
+        xa_hold_max_bytes: transactions.xa_hold_max_bytes,
     }
 }
 

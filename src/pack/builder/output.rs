@@ -6,6 +6,7 @@ use crate::pack::header::RowPlace;
 use crate::sync_point::Inside;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::pending_xa::PendingXa;
 
 /// Where packs go.
 pub trait PackOutput {
@@ -47,6 +48,9 @@ pub struct Frontier {
     /// `executed` may hold transactions that lie behind `place`: reading on there would repeat them. Nothing that it does
     /// not hold lies before.
     pub set_ahead: bool,
+    /// XA transactions that were prepared before `place` and are not decided on: they have to be read again. A MySQL set in
+    /// `executed` leaves them out.
+    pub pending_xa: Vec<PendingXa>,
     /// Commit time of the last finished transaction, 0 before the first.
     pub ts_ms: u64,
 }
@@ -59,6 +63,7 @@ impl Frontier {
             file_created: point.file_created,
             executed: point.executed.clone(),
             set_ahead: point.set_ahead,
+            pending_xa: point.pending_xa.clone(),
             ts_ms: point.ts_ms,
         }
     }
@@ -72,6 +77,7 @@ impl Frontier {
             file_created: self.file_created,
             executed: self.executed.clone(),
             set_ahead: self.set_ahead,
+            pending_xa: self.pending_xa.clone(),
             inside,
             ts_ms: self.ts_ms,
         }
