@@ -16,6 +16,8 @@ use crate::stop::Stop;
 use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::gap::GapLog;
+use crate::sync_point::gap::GapRecord;
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
@@ -40,6 +42,7 @@ pub struct Delivery {
     pub identity: ServerIdentity,
     pub sink: Box<dyn Sink>,
     pub saver: Saver,
+    pub gaps: Box<dyn GapLog>,
     pub stop: Stop,
     /// With `--until` a sink that cannot take a pack ends the run.
     pub give_up: bool,
@@ -142,6 +145,38 @@ impl Delivery {
                     }
                 }
                 Err(error) => return Err(self.sink_fault(&error)),
+            }
+        }
+    }
+
+    /// Returns once the gap is recorded: before the pack or the point that passes it. A disk that is full is waited out as
+    /// for a pack.
+    pub fn record_gap(&mut self, record: &GapRecord) -> Result<(), Fault> {
+        let mut waiting = false;
+        loop {
+            match self.gaps.append(record) {
+                Ok(()) => {
+                    if waiting {
+                        log::info!("shard={} gaps are recorded again", self.shard);
+                    }
+                    return Ok(());
+                }
+                Err(error) if self.give_up => {
+                    return Err(Fault::stop(error.code, format!("shard={} {error}", self.shard)));
+                }
+                Err(error) => {
+                    if !waiting {
+                        log::error!(
+                            "{}: shard={} {error}; a gap must be recorded before delivery goes on, trying again every second",
+                            error.code,
+                            self.shard
+                        );
+                    }
+                    waiting = true;
+                    if self.stop.wait(SINK_RETRY_PAUSE) {
+                        return Err(self.stopped());
+                    }
+                }
             }
         }
     }

@@ -42,6 +42,7 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
+use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::bounded;
 use std::path::Path;
@@ -298,6 +299,7 @@ impl Started {
                 identity: ready.session.identity(),
                 sink: self.sink,
                 saver,
+                gaps: Box::new(FileGapLog::new(&config.point_dir, name)),
                 stop: stop.clone(),
                 give_up: producer.until.is_some(),
                 offered: self.record.point,

@@ -12,6 +12,8 @@ mod executed_text;
 pub mod file_store;
 pub mod folder;
 pub mod gap;
+pub mod gap_log;
+pub mod line_log;
 pub mod lock;
 pub mod old_files;
 pub mod record;
