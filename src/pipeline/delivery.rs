@@ -100,6 +100,7 @@ impl Delivery {
             seq_reserved: self.saver.seq_reserved().max(next_seq + SEQ_RESERVE),
             saved_ms: now_ms(),
             point: Some(point),
+            moved: None,
         });
     }
 
@@ -113,10 +114,12 @@ impl Delivery {
                     format!("shard={} no point could be saved for {RESERVATION_PATIENCE:?}", self.shard);
                 return Err(Fault::stop(Code::PointStore, text));
             }
-            if !told {
+            // The asynchronous saver may just be in its pause; that is no news.
+            if !told && begun.elapsed() >= Duration::from_secs(1) {
                 log::warn!("shard={} waiting until a point is saved: line numbers have run out", self.shard);
+                told = true;
             }
-            told = true;
+            self.saver.hurry();
             if self.stop.wait(Duration::from_millis(100)) {
                 return Err(self.stopped());
             }

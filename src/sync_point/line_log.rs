@@ -15,6 +15,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The member that seals each line.
@@ -69,6 +70,11 @@ impl LineLog {
     /// Returns once all lines are durable.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    /// Whether the file still has a name: one that was taken away swallows what is written.
+    pub fn is_linked(&self) -> io::Result<bool> {
+        self.file.metadata().map(|metadata| metadata.nlink() > 0)
     }
 
     /// In bytes.

@@ -25,6 +25,7 @@ use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap::GapRecord;
+use crate::sync_point::history::PointHistory;
 use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::bounded;
 use std::sync::Mutex;
@@ -74,6 +75,12 @@ impl SyncPointStore for Out {
     }
 }
 
+impl PointHistory for Out {
+    fn note(&mut self, _record: &PointRecord) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 impl GapLog for Out {
     fn append(&mut self, _record: &GapRecord) -> Result<(), StoreError> {
         Ok(())
@@ -104,7 +111,8 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
             previous_crc32: 0,
             identity: ServerIdentity { server_uuid: None, server_id: 1 },
             sink: Box::new(out.clone()),
-            saver: Saver::start("s", Box::new(out.clone()), SaveRhythm::Sync, 1 << 40).unwrap(),
+            saver: Saver::start("s", Box::new(out.clone()), Box::new(out.clone()), SaveRhythm::Sync, 1 << 40)
+                .unwrap(),
             gaps: Box::new(out.clone()),
             stop: Stop::new(),
             give_up: false,
