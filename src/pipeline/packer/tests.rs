@@ -92,7 +92,13 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
     let (spare, _) = bounded(1);
     let place = Place { file: "b.1".into(), pos: 4 };
     let frontier = Frontier { place, file_created: 0, executed: None, set_ahead: false, ts_ms: 0 };
-    let limits = PackRules { max_bytes: 1 << 20, max_lines: 1000, transaction_lines: false, gap_lines: true };
+    let limits = PackRules {
+        max_bytes: 1 << 20,
+        max_lines: 1000,
+        transaction_lines: false,
+        gap_lines: true,
+        hold: None,
+    };
     let packer = Packer {
         shard: "s".into(),
         messages: inbox,
