@@ -92,8 +92,8 @@ pub enum Item {
     End(End),
     /// A transaction ended with XA PREPARE: its changes come later, with its XA COMMIT, or never.
     XaPrepared(XaPrepared),
-    /// Of the open transaction, an XA COMMIT: what it commits was prepared before reading began and is not known.
-    XaUnknown(XaUnknown),
+    /// The open transaction is the XA COMMIT of this name, which was prepared before reading began: its rows are not known.
+    XaUnknown(Arc<str>),
     /// A file's format description: the file that is read from here on, and when it was begun (seconds since 1970).
     File {
         file: Arc<str>,
@@ -244,17 +244,6 @@ pub struct XaPrepared {
     /// Where the next event starts.
     pub next: Place,
     pub gtid: Option<AnyGtid>,
-}
-
-/// An XA COMMIT whose rows are not known.
-#[derive(Debug, Clone)]
-pub struct XaUnknown {
-    /// As the server logs it: `X'6162',X'',1`.
-    pub xid: Arc<str>,
-    /// Where its event starts.
-    pub place: Place,
-    pub server_id: u32,
-    pub timestamp: u32,
 }
 
 /// How a transaction ended.

@@ -87,6 +87,22 @@ pub struct Inside {
     /// CRC-32 over those rows' (op, table), to prove on the second reading that they are the same rows.
     #[serde(with = "hex_crc32")]
     pub crc32: u32,
+    /// What a policy has decided about it; none when it goes out as it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
+}
+
+/// A transaction that was held before its first line went out (`transaction_policy` `mini` or `discard_huge_table`). So
+/// that the rest of it comes the same way behind a break, also under another configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// It was held up to here, rows and steps as in [`Inside`]: what was rolled back before does not come out.
+    pub rows: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub steps: u64,
+    /// Tables that were left out of it because it is too large: database and table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<(String, String)>,
 }
 
 fn is_false(flag: &bool) -> bool {

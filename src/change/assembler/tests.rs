@@ -140,7 +140,7 @@ impl Stream {
                 let gtid = gtid.map_or(String::new(), |gtid| format!(" {gtid}"));
                 format!("prepared {xid} {} {}{gtid}", self.number(place), self.number(next))
             }
-            Item::XaUnknown(unknown) => format!("unknown {} {}", unknown.xid, self.number(&unknown.place)),
+            Item::XaUnknown(xid) => format!("unknown {xid}"),
             Item::File { file, created } => format!("file {file} {created}"),
             Item::GtidsBefore(GtidsBefore::Mysql(set)) => format!("before {set}"),
             Item::GtidsBefore(GtidsBefore::Mariadb(position)) => format!("before {position}"),

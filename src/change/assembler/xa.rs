@@ -21,7 +21,6 @@ use crate::change::batch::Item;
 use crate::change::batch::Outcome;
 use crate::change::batch::Passed;
 use crate::change::batch::XaPrepared;
-use crate::change::batch::XaUnknown;
 use crate::change::error::ChangeError;
 use crate::change::sql;
 use crate::change::tables::Definitions;
@@ -242,12 +241,7 @@ impl<D: Definitions> Assembler<D> {
             at.pos
         );
         self.borders.ensure_begun(at, batch);
-        batch.items.push(Item::XaUnknown(XaUnknown {
-            xid,
-            place: self.borders.place(at.pos),
-            server_id: at.header.server_id,
-            timestamp: at.header.timestamp,
-        }));
+        batch.items.push(Item::XaUnknown(xid));
     }
 }
 

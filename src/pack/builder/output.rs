@@ -6,6 +6,10 @@ use crate::pack::header::RowPlace;
 use crate::sync_point::Inside;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::gap::GapEdge;
+use crate::sync_point::gap::GapKind;
+use crate::sync_point::gap::GapRecord;
+use crate::sync_point::gap::GapTable;
 use crate::sync_point::pending_xa::PendingXa;
 
 /// Where packs go.
@@ -15,6 +19,27 @@ pub trait PackOutput {
 
     /// Takes one pack; returns when it is delivered.
     fn send(&mut self, pack: FinishedPack<'_>) -> Result<(), Self::Error>;
+
+    /// Keeps a gap for people who ask later; returns when that is durable. Behind a break it may come again.
+    fn record_gap(&mut self, gap: &GapReport) -> Result<(), Self::Error>;
+}
+
+/// What the builder knows of a gap; the members are those of [`GapRecord`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GapReport {
+    pub kind: GapKind,
+    pub from: GapEdge,
+    pub to: GapEdge,
+    pub tables: Vec<GapTable>,
+    pub reason: String,
+}
+
+impl GapReport {
+    /// The record of it.
+    pub fn record(&self, shard: &str, at_ms: u64) -> GapRecord {
+        let Self { kind, from, to, tables, reason } = self.clone();
+        GapRecord { shard: shard.to_owned(), at_ms, kind, from, to, tables, reason }
+    }
 }
 
 /// A pack that is ready to go.

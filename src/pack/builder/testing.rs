@@ -285,6 +285,8 @@ pub struct Sink {
     pub packs: Vec<Sent>,
     /// Packs that it takes before it fails.
     pub room: Option<usize>,
+    /// Gaps, and how many packs had gone out before each.
+    pub gaps: Vec<(usize, GapReport)>,
 }
 
 impl Sink {
@@ -311,10 +313,20 @@ impl PackOutput for Sink {
         });
         Ok(())
     }
+
+    fn record_gap(&mut self, gap: &GapReport) -> Result<(), ()> {
+        self.gaps.push((self.packs.len(), gap.clone()));
+        Ok(())
+    }
 }
 
-pub const RULES: PackRules =
-    PackRules { max_bytes: 1 << 20, max_lines: u64::MAX, transaction_lines: false, gap_lines: true };
+pub const RULES: PackRules = PackRules {
+    max_bytes: 1 << 20,
+    max_lines: u64::MAX,
+    transaction_lines: false,
+    gap_lines: true,
+    hold: None,
+};
 
 pub fn line_writer() -> LineWriter {
     let live = LiveFields { shard: "s".to_owned(), server: "h:1".to_owned() };

@@ -1,41 +1,34 @@
 //! An XA COMMIT whose rows are not known, because its XA PREPARE lies before the place where reading once began.
 
-use crate::change::batch::XaUnknown;
 use crate::pack::builder::BuildError;
+use crate::pack::builder::GapReport;
 use crate::pack::builder::PackBuilder;
-use crate::pack::builder::output::PackOutput;
+use crate::pack::builder::PackOutput;
+use crate::pack::builder::gaps::edge;
 use crate::pack::builder::required;
-use crate::pack::builder::waiting::LinePlace;
-use crate::pack::lines::Gap;
-use crate::pack::lines::GapPlace;
-
-/// What is told of it, in the log of the program, in the gap line and in the gap record.
-pub fn reason(unknown: &XaUnknown) -> String {
-    format!(
-        "XA COMMIT {}: its XA PREPARE lies before the place where reading began, so its rows are not known and are left out",
-        unknown.xid
-    )
-}
+use crate::sync_point::gap::GapKind;
 
 impl PackBuilder {
-    /// A `gap` line in the place of the rows, which counts as a step of the transaction.
+    /// A gap in the place of the rows.
     pub(super) fn unknown_xa<O: PackOutput>(
         &mut self,
-        unknown: &XaUnknown,
+        xid: &str,
         output: &mut O,
     ) -> Result<(), BuildError<O::Error>> {
         let open = required(&mut self.open, "XA COMMIT")?;
-        let left_out = open.leaves_out_step() || !self.rules.gap_lines;
-        if !left_out {
-            let (row, seq) = (open.row(), self.waiting.next_seq());
-            let gtid = open.begin.gtid.as_ref().map(|gtid| &*gtid.text);
-            let at = GapPlace { gtid, place: &unknown.place, row };
-            let gap = Gap { from: at, to: at, reason: &reason(unknown) };
-            let line = LinePlace::new(&open.begin, &unknown.place, row, seq);
-            self.lines.write_gap(self.waiting.text(), &gap, self.counted.then_some(seq));
-            self.line_written(&line, output)?;
-        }
-        self.step(!left_out);
-        Ok(())
+        let gtid = open.begin.gtid.as_ref().map(|gtid| &*gtid.text);
+        let at = edge(gtid, &open.begin.place, open.row());
+        let gap = GapReport {
+            kind: GapKind::Skip,
+            from: at.clone(),
+            to: at,
+            tables: Vec::new(),
+            reason: format!(
+                "XA COMMIT {xid}: its XA PREPARE lies before the place where reading began, so its rows are not known and are left \
+                 out"
+            ),
+        };
+        output.record_gap(&gap).map_err(BuildError::Output)?;
+        self.gap_step(&gap, output)
     }
 }

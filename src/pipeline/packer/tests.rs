@@ -99,7 +99,13 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
         pending_xa: Vec::new(),
         ts_ms: 0,
     };
-    let limits = PackRules { max_bytes: 1 << 20, max_lines: 1000, transaction_lines: false, gap_lines: true };
+    let limits = PackRules {
+        max_bytes: 1 << 20,
+        max_lines: 1000,
+        transaction_lines: false,
+        gap_lines: true,
+        hold: None,
+    };
     let packer = Packer {
         shard: "s".into(),
         messages: inbox,

@@ -85,7 +85,7 @@ fn what_was_prepared_before_is_a_gap() {
         options(),
         &[gtid(2), query(COMMIT), gtid(3), query(ROLLBACK)],
         &format!(
-            "begin #0 {NAME}:2, unknown X'78',X'',1 #1, Commit #2 {NAME}:2, begin #2 {NAME}:3, Rollback #4 {NAME}:3"
+            "begin #0 {NAME}:2, unknown X'78',X'',1, Commit #2 {NAME}:2, begin #2 {NAME}:3, Rollback #4 {NAME}:3"
         ),
     );
 }

@@ -164,7 +164,7 @@ fn a_changed_transaction_is_delivered_whole_behind_a_gap_line() {
             panic!("not seen");
         };
         assert!(sink.packs.is_empty());
-        builder.deliver_anew(&changed);
+        builder.deliver_anew(&changed, &mut sink).unwrap();
         assert!(!builder.is_streaming());
         let (frontier, inside) = builder.interrupted();
         assert_eq!((now.index_of(&frontier.place), inside), (from, None));
@@ -206,7 +206,7 @@ fn a_gap_line_survives_a_break_and_is_told_again_only_when_it_was_lost() {
         let Err(BuildError::Changed(changed)) = feed(&mut builder, &now, 0, &mut sink) else {
             panic!("not seen");
         };
-        builder.deliver_anew(&changed);
+        builder.deliver_anew(&changed, &mut sink).unwrap();
         if sent {
             builder.flush(&mut sink).unwrap();
         }
