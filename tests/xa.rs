@@ -173,6 +173,7 @@ fn tell(kind: Kind, options: &[&str], ways: &[&str]) {
     for (home, way, killed) in &followers {
         until_end(home, &server, &[way]);
         assert!(data(&home.home().join("data")) == data(&whole.home().join("data")), "{kind} {way} {killed}");
+        verified(home, kind);
         assert_eq!(pending(home), ["X'6c656674',X'6f766572',1"], "{kind} {way} {killed}");
     }
     tell_names(&lines, kind);
@@ -183,6 +184,13 @@ fn tell(kind: Kind, options: &[&str], ways: &[&str]) {
     assert!(output.stderr.contains("neither committed nor rolled back"), "{kind}: {}", output.stderr);
     let cut: Vec<Value> = lines.iter().map(harness::delivered::without_live_fields).collect();
     assert!(parse(&output.stdout) == cut, "{kind}: {}", output.stdout);
+}
+
+/// Their places lie before those of rows that came earlier, and `fountain verify` knows why.
+fn verified(home: &Fountain, kind: Kind) {
+    let folder = home.home().join("data");
+    let output = home.run(&["verify", folder.to_str().expect("a path in UTF-8")], PATIENCE);
+    assert_eq!(output.code, 0, "{kind}: {}{}", output.stdout, output.stderr);
 }
 
 /// Rows of one XA transaction are named by its PREPARE, and count from 0 there.

@@ -188,7 +188,9 @@ impl<D: Definitions> Assembler<D> {
         hand_over: &mut dyn HandOver,
     ) -> Result<(), ChangeError> {
         // An XA transaction that was not prepared.
-        if let Some(held) = self.xa.open.take().filter(|_| self.borders.is_aside()) {
+        if self.borders.is_aside()
+            && let Some(held) = self.xa.open.take()
+        {
             batch.items.push(Item::Begin(held.begin));
             if outcome == Outcome::Commit {
                 release(held.changes, batch, hand_over)?;
