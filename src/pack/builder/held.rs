@@ -130,6 +130,12 @@ impl Held {
         with_text.map(|(run, end)| (run, self.text.get(run.start..end).unwrap_or(&[])))
     }
 
+    /// Bytes allocated.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        self.text.capacity() + self.runs.capacity() * size_of::<HeldRun>()
+    }
+
     /// Drops everything, and the memory of what was large.
     pub fn clear(&mut self) {
         self.text.clear();

@@ -1,5 +1,6 @@
 //! One test for each rule, and for each thing that once went wrong.
 
+mod policies;
 mod resumed;
 
 use super::testing::*;
