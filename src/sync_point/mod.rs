@@ -15,6 +15,7 @@ pub mod gap;
 pub mod lock;
 pub mod old_files;
 pub mod record;
+pub mod schema_store;
 pub mod sealed;
 pub mod text;
 pub mod trace;

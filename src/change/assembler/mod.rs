@@ -11,6 +11,7 @@ mod session;
 mod statements;
 #[cfg(test)]
 mod tests;
+pub mod touching;
 
 use crate::binlog::AnyGtid;
 use crate::binlog::Decoder;
@@ -34,6 +35,7 @@ use crate::change::batch::Place;
 use crate::change::batch::TransactionGtid;
 use crate::change::error::ChangeError;
 use crate::change::tables::Definitions;
+use crate::change::tables::LogPlace;
 use crate::change::tables::Tables;
 use crate::schema::filter::Filter;
 use borders::Borders;
@@ -96,6 +98,12 @@ struct At<'a> {
     next: u64,
     /// The group id in its header, in logs of Baidu's MySQL.
     group: Option<u64>,
+}
+
+impl At<'_> {
+    fn log_place<'a>(&self, file: &'a str) -> LogPlace<'a> {
+        LogPlace { file, pos: self.pos }
+    }
 }
 
 impl<D: Definitions> Assembler<D> {
@@ -212,7 +220,7 @@ impl<D: Definitions> Assembler<D> {
             Event::TableMap(map) => {
                 // Logs without BEGIN: the transaction begins here.
                 self.borders.ensure_begun(at, batch);
-                self.tables.map(map, &self.options.filter)?;
+                self.tables.map(map, at.log_place(self.borders.file()), &self.options.filter)?;
             }
             Event::Rows(rows) => self.rows(rows, at, batch)?,
             Event::StatementContext(context) => {
