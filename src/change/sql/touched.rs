@@ -20,8 +20,8 @@ pub enum Touched {
 }
 
 /// What a statement touches. Left out is what leaves columns and keys as they are: TRUNCATE, ALTER DATABASE (it changes
-/// what tables to come are like), an index that is not unique, and CREATE … IF NOT EXISTS: who has seen rows of a table
-/// knows that it exists, and to make it anew somebody must drop it first.
+/// what tables to come are like), an index that is not unique, CREATE DATABASE and CREATE … IF NOT EXISTS: who has seen rows
+/// of a table knows that it exists, and to make it anew somebody must drop it first.
 pub fn touched(sql: Sql<'_>) -> Touched {
     match classify(sql) {
         Statement::Ddl(Ddl::Other) => Touched::Nothing,
@@ -71,8 +71,8 @@ fn keeps_columns(sql: Sql<'_>) -> bool {
             match tokens.keyword().as_deref() {
                 // CREATE OR REPLACE drops what was there. A unique key may become the one that rows are told apart by.
                 None | Some("OR" | "UNIQUE") => return false,
-                Some("INDEX") => return true,
-                Some("TABLE" | "SEQUENCE" | "DATABASE" | "SCHEMA") => return tokens.accept("IF"),
+                Some("INDEX" | "DATABASE" | "SCHEMA") => return true,
+                Some("TABLE" | "SEQUENCE") => return tokens.accept("IF"),
                 Some(_) => {}
             }
         },
@@ -176,6 +176,7 @@ mod tests {
             "CREATE INDEX i ON t (a)",
             "CREATE FULLTEXT INDEX i ON t (a)",
             "CREATE TABLE IF NOT EXISTS t (a int)",
+            "CREATE DATABASE d",
             "CREATE DATABASE IF NOT EXISTS d",
             "ALTER DATABASE d CHARACTER SET utf8mb4",
             "ANALYZE TABLE t",
