@@ -158,12 +158,9 @@ impl Ledger {
         self.followed = None;
     }
 
-    /// The shard's point was moved by a person. Forward, DDL may have been passed over; back, what was read is known.
-    pub fn point_moved(&mut self, from: Option<&BinlogPosition>, to: Option<&BinlogPosition>) {
-        match from.zip(to) {
-            Some((from, to)) if to <= from => self.keep(|version| version.from.is_some()),
-            _ => self.forget_open(),
-        }
+    /// Takes out what holds "since the stream began": it may begin elsewhere now.
+    pub fn forget_unplaced(&mut self) {
+        self.keep(|version| version.from.is_some());
     }
 
     /// Takes out the version that rows at a place were to be read by, because it does not fit them.
@@ -373,6 +370,8 @@ mod tests {
         let mut at_a = ledger.clone();
         at_a.moved_to_another_server(&place(150), LedgerServer::default());
         assert_eq!(column(&at_a, 999).as_deref(), Some("a"));
+        at_a.forget_unplaced();
+        assert!(at_a.is_empty());
         ledger.moved_to_another_server(&place(220), LedgerServer::default());
         assert!(ledger.is_empty());
     }
@@ -383,6 +382,15 @@ mod tests {
         assert_eq!(column(&ledger, 100).as_deref(), Some("b"));
         ledger.reject(&place(100), "d", "t");
         assert_eq!(column(&ledger, 100).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn what_may_lie_behind_unread_ddl_is_forgotten() {
+        let mut ledger = of([version("t", "a", Some(100))]);
+        ledger.close(&place(200), |_, _| true);
+        ledger.add(version("t", "b", Some(250)));
+        ledger.forget_open();
+        assert_eq!((column(&ledger, 150).as_deref(), column(&ledger, 260)), (Some("a"), None));
     }
 
     #[test]

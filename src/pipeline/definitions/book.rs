@@ -69,16 +69,36 @@ pub fn save(store: &mut dyn SchemaStore, shard: &str, ledger: &Ledger) -> Result
     store.save(&object)
 }
 
-/// What of a ledger holds for whoever resumes at that stand. A point that was moved, or that was saved without the ledger,
-/// may lie behind DDL that nobody read.
+/// What of a ledger holds for whoever resumes at that stand. A point that was moved has an epoch of its own: forward, it may
+/// lie behind DDL that nobody read; back, what was read is known.
 fn resume(ledger: &mut Ledger, stand: Option<&LastStand>) {
     let Some(stand) = stand.filter(|stand| ledger_server(&stand.server) == ledger.server) else {
         return ledger.forget_all();
     };
     let read_through = ledger.epoch == stand.epoch;
     let not_behind = ledger.followed.as_ref().is_some_and(|followed| stand.place <= *followed);
-    if !read_through && !not_behind {
-        ledger.forget_open();
+    match (read_through, not_behind) {
+        (true, _) => {}
+        (false, true) => ledger.forget_unplaced(),
+        (false, false) => ledger.forget_open(),
+    }
+}
+
+/// Puts definitions in that a person vouches for, for rows from that stand on.
+pub fn set_by_hand(ledger: &mut Ledger, definitions: &SchemaFile, stand: &LastStand, reason: &str) {
+    resume(ledger, Some(stand));
+    (ledger.epoch, ledger.server) = (stand.epoch, ledger_server(&stand.server));
+    for (definition, _) in definitions.entries() {
+        ledger.add(Version {
+            definition: definition.clone(),
+            // A point that is GTIDs alone has no place: then it is from the next stream's beginning on.
+            from: (!stand.place.file.is_empty()).then(|| stand.place.clone()),
+            to: None,
+            proof: Proof::ByHand,
+            entry: None,
+            reason: Some(reason.to_owned()),
+            at_ms: now_ms(),
+        });
     }
 }
 
@@ -238,5 +258,56 @@ impl Book {
         }
         (self.unsaved, self.must_save) = (None, false);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stand(epoch: u64, pos: u64) -> LastStand {
+        let server = ServerIdentity { server_uuid: None, server_id: 1 };
+        LastStand { epoch, server, place: BinlogPosition::new("b.1", pos) }
+    }
+
+    /// A ledger of epoch 3, followed to 1000, in which d.t is known from 100 on.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger { epoch: 3, ..Ledger::default() };
+        ledger.server.server_id = 1;
+        let line = r#"{"database":"d","table":"t","columns":[{"name":"a","type":"int"}]}"#;
+        set_by_hand(&mut ledger, &SchemaFile::parse(line).unwrap(), &stand(3, 100), "test");
+        ledger.followed = Some(BinlogPosition::new("b.1", 1000));
+        ledger
+    }
+
+    fn knows(ledger: &Ledger) -> bool {
+        ledger.covering(&BinlogPosition::new("b.1", 500), "d", "t").is_some()
+    }
+
+    #[test]
+    fn a_point_that_was_moved_forward_leaves_nothing_open() {
+        let other = LastStand { server: ServerIdentity { server_uuid: None, server_id: 2 }, ..stand(3, 500) };
+        for (stand, expected) in [
+            // Saved by the run that kept the ledger, wherever it is.
+            (Some(stand(3, 2000)), true),
+            // Moved, or a run without the ledger: back is known, forward is not.
+            (Some(stand(4, 400)), true),
+            (Some(stand(4, 1000)), true),
+            (Some(stand(4, 1001)), false),
+            // Another server's place, or begun anew.
+            (Some(other), false),
+            (None, false),
+        ] {
+            let mut ledger = ledger();
+            resume(&mut ledger, stand.as_ref());
+            assert_eq!(knows(&ledger), expected, "{stand:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_holds_from_the_point_on() {
+        let ledger = ledger();
+        assert!(ledger.covering(&BinlogPosition::new("b.1", 99), "d", "t").is_none());
+        assert!(ledger.versions().all(|version| version.reason.as_deref() == Some("test")));
     }
 }
