@@ -272,7 +272,8 @@ mod tests {
 
     /// A ledger of epoch 3, followed to 1000, in which d.t is known from 100 on.
     fn ledger() -> Ledger {
-        let mut ledger = Ledger { epoch: 3, ..Ledger::default() };
+        let mut ledger = Ledger::default();
+        ledger.epoch = 3;
         ledger.server.server_id = 1;
         let line = r#"{"database":"d","table":"t","columns":[{"name":"a","type":"int"}]}"#;
         set_by_hand(&mut ledger, &SchemaFile::parse(line).unwrap(), &stand(3, 100), "test");
