@@ -199,7 +199,8 @@ impl Code {
                 "Look at the server's keyring; files are read only where the server decrypts them."
             }
             Self::SchemaDiff => {
-                "Supply the definition of that time by schema_file, and set binlog_row_metadata=FULL on the server."
+                "Supply the definition of that time by schema_file or \"fountain schema set\", and set binlog_row_metadata=FULL on \
+                 the server."
             }
             Self::FileError => "Check the path, its rights and the disk.",
             Self::Locked => "One process a folder: stop the one whose pid the message holds.",

@@ -21,7 +21,12 @@ struct OneDefinition {
 }
 
 impl Definitions for OneDefinition {
-    fn definition(&mut self, database: &str, table: &str) -> Result<Option<TableDefinition>, ChangeError> {
+    fn definition(
+        &mut self,
+        _: LogPlace<'_>,
+        database: &str,
+        table: &str,
+    ) -> Result<Option<TableDefinition>, ChangeError> {
         self.asked += 1;
         let column = |name: &str, column_type: &str, charset: Option<&str>| ColumnDefinition {
             name: name.to_owned(),
