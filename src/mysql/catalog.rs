@@ -1,11 +1,11 @@
 //! What a table looks like now, according to the server's catalog.
 //!
 //! Without a right on a table the catalog is silently empty, so "no such table" and "no right" are asked apart.
-//! MariaDB leaves its own invisible columns out (`row_start` and `row_end` of `WITH SYSTEM VERSIONING` without a
-//! period of its own, the hash of a long unique key), though rows log them.
+//! MariaDB's own columns, which it shows nobody, are added by [`super::own_columns`].
 
 use super::connection::Connection;
 use super::error::SourceError;
+use super::own_columns;
 use crate::code::Code;
 use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
@@ -36,13 +36,18 @@ pub fn table_definition(
         return absent_or_hidden(connection, database, table);
     }
     let keys = format!("SHOW KEYS FROM {} FROM {}", quote_name(table), quote_name(database));
-    let key = match connection.query(&keys) {
-        Ok(answer) => best_key(&answer),
+    let keys = match connection.query(&keys) {
+        Ok(answer) => answer,
         // Dropped in between.
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(advise_select(connection, error, database)),
     };
-    Ok(Some(TableDefinition { database: database.to_string(), table: table.to_string(), columns, key }))
+    let (database, table) = (database.to_owned(), table.to_owned());
+    let mut definition = TableDefinition { database, table, columns, key: best_key(&keys), row_end: None };
+    if connection.is_mariadb() {
+        own_columns::add(connection, &mut definition, &keys)?;
+    }
+    Ok(Some(definition))
 }
 
 /// Those of these tables, as `database.table`, that are not there. Nothing where the account sees none of them: then it
@@ -136,7 +141,7 @@ fn is_one_table(answer: &ResultSet) -> bool {
 fn column(answer: &ResultSet, row: usize) -> Option<ColumnDefinition> {
     let (name, column_type, charset) = (answer.text(row, 2)?, answer.text(row, 3)?, answer.text(row, 4));
     let column_type = without_unknown_labels(&name, column_type, charset.as_deref());
-    Some(ColumnDefinition { name, column_type, charset })
+    Some(ColumnDefinition { name, column_type, charset, hidden: false })
 }
 
 /// The catalog's own character set is utf8mb3: in labels it shows whatever that lacks as `?`. A label with such a mark is
