@@ -15,6 +15,7 @@ mod rounds;
 pub mod saver;
 pub mod session;
 pub mod shard;
+pub mod standing;
 pub mod start;
 pub mod unproven;
 pub mod until;
