@@ -304,3 +304,57 @@ fn full_metadata_does_not_say_whether_a_table_is_versioned() {
     assert_eq!(of_t[0]["after"]["row_end"], "2038-01-19 03:14:07.999999");
     assert!(of_t[0]["after"].get("DB_ROW_HASH_1").is_none(), "{}", of_t[0]);
 }
+
+const MYSQL_TABLES: &str = "
+SET SESSION sql_generate_invisible_primary_key=ON;
+CREATE TABLE made_up (a int, b varchar(9), UNIQUE KEY (b));
+SET SESSION sql_generate_invisible_primary_key=OFF;
+CREATE TABLE by_expression (id int PRIMARY KEY, a varchar(20), t text, j json, KEY ((lower(a))), UNIQUE KEY ((id*2)),
+  KEY ((CAST(j AS UNSIGNED ARRAY))));
+CREATE TABLE expression_alone (a int NOT NULL, UNIQUE KEY ((a+1)));
+CREATE TABLE unseen (id int PRIMARY KEY INVISIBLE, a int, b int INVISIBLE DEFAULT 7, v int AS (a+1) VIRTUAL, s int AS (a+2) STORED);
+INSERT INTO made_up VALUES (1,'x'),(1,NULL),(1,NULL),(2,'y'); UPDATE made_up SET b='z' WHERE a=2; DELETE FROM made_up WHERE b='x';
+UPDATE made_up SET a=7 WHERE b IS NULL LIMIT 1; REPLACE INTO made_up VALUES (3,'z');
+INSERT INTO by_expression VALUES (1,'AA','t','5'),(2,'BB',NULL,NULL),(3,'CC','u','7');
+UPDATE by_expression SET a='DD',j='6' WHERE id=1; UPDATE by_expression SET t='v' WHERE id=3; DELETE FROM by_expression WHERE id=2;
+INSERT INTO expression_alone VALUES (1),(2),(3); UPDATE expression_alone SET a=9 WHERE a=1; DELETE FROM expression_alone WHERE a=2;
+INSERT INTO unseen (id,a) VALUES (1,1),(2,2); UPDATE unseen SET a=5 WHERE id=1; UPDATE unseen SET b=8; DELETE FROM unseen WHERE id=2;
+";
+
+/// What MySQL makes for indexes over expressions is not logged; the primary keys that it makes up are, also where it has
+/// been set not to show them.
+#[test]
+fn mysql_rows_are_those_of_select() {
+    let options = ["--show-gipk-in-create-table-and-information-schema=OFF"];
+    let Some(server) = Server::start_private(Kind::Mysql97, &options) else { return };
+    let mut databases = Vec::new();
+    for metadata in ["MINIMAL", "FULL"] {
+        for image in IMAGES {
+            let database = format!("{metadata}_{image}").to_lowercase();
+            server.sql(&format!(
+                "SET GLOBAL binlog_row_metadata={metadata}; SET SESSION binlog_row_image={image}; CREATE DATABASE {database};
+                 USE {database}; {MYSQL_TABLES}"
+            ));
+            databases.push((database, image));
+        }
+    }
+    let delivered = Delivered::run_until_end(&server, &keys(&[FROM_THE_BEGINNING, "dispatch_ddl=none"]));
+    server.sql("SET GLOBAL show_gipk_in_create_table_and_information_schema=ON");
+    let keys: [(&str, &[&str]); 4] = [
+        ("made_up", &["my_row_id"]),
+        ("by_expression", &["id"]),
+        ("expression_alone", &[]),
+        ("unseen", &["id"]),
+    ];
+    for (database, image) in databases {
+        for (table, key) in keys {
+            let rows = row_lines(&delivered.lines, &database, table);
+            assert!(
+                rows.len() > 4 && rows.iter().all(|line| line["key"] == json!(key)),
+                "{database}: {rows:?}"
+            );
+            let replay = Replay::of(&delivered.lines, &database, table);
+            replay.assert_is(&server, &database, table, image == "FULL");
+        }
+    }
+}

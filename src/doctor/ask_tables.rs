@@ -12,6 +12,7 @@ use crate::doctor::facts::UnreadableColumn;
 use crate::doctor::facts::WatchedTable;
 use crate::mysql::catalog::hex_literal;
 use crate::mysql::catalog::quote_name;
+use crate::mysql::catalog::show_made_up_keys;
 use crate::mysql::catalog::table_definition;
 use crate::mysql::connection::Connection;
 use crate::mysql::error::SourceError;
@@ -61,6 +62,7 @@ struct Survey<'a> {
 impl Survey<'_> {
     fn run(mut self) -> Told<TableFacts> {
         self.connection.query("SET NAMES utf8mb4")?;
+        show_made_up_keys(self.connection)?;
         let mut facts = self.names()?;
         let keys = self.keys()?;
         for table in &mut facts.watched {

@@ -6,13 +6,15 @@
 use super::connection::Connection;
 use super::error::SourceError;
 use super::own_columns;
+use crate::binlog::format_description::ServerVersion;
 use crate::code::Code;
 use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
 use crate::wire::response::ResultSet;
 use std::collections::HashSet;
 
-/// ER_UNKNOWN_CHARACTER_SET.
+/// ER_UNKNOWN_SYSTEM_VARIABLE.
+const UNKNOWN_VARIABLE: u16 = 1193;
 /// ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE.
 const ABSENT: [u16; 2] = [1049, 1146];
 
@@ -30,6 +32,7 @@ pub fn table_definition(
 ) -> Result<Option<TableDefinition>, SourceError> {
     // The session may have been set to anything; names and labels have to come as they are.
     connection.set_names("utf8mb4")?;
+    show_made_up_keys(connection)?;
     let answer = connection.query(&columns_sql(database, table))?;
     let columns = columns(&answer, database, table);
     if columns.is_empty() {
@@ -48,6 +51,19 @@ pub fn table_definition(
         own_columns::add(connection, &mut definition, &keys)?;
     }
     Ok(Some(definition))
+}
+
+/// MySQL can be set not to show the primary keys that it makes up (`sql_generate_invisible_primary_key`), which rows log.
+pub fn show_made_up_keys(connection: &mut Connection) -> Result<(), SourceError> {
+    let version = ServerVersion::parse(connection.server_version());
+    if connection.is_mariadb() || version.is_none_or(|version| version < ServerVersion(8, 0, 30)) {
+        return Ok(());
+    }
+    match connection.query("SET SESSION show_gipk_in_create_table_and_information_schema = ON") {
+        // What calls itself MySQL and has none of this.
+        Err(error) if error.server_errno() == Some(UNKNOWN_VARIABLE) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// Those of these tables, as `database.table`, that are not there. Nothing where the account sees none of them: then it
