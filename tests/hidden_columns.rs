@@ -121,6 +121,7 @@ UPDATE both_periods FOR PORTION OF p FROM '2020-02-01' TO '2020-03-01' SET n=2; 
 INSERT INTO archive SELECT id,n,t,row_start,row_end FROM implicit FOR SYSTEM_TIME ALL; UPDATE archive SET n=0 WHERE id=1; DELETE FROM archive WHERE id=2;
 CREATE TABLE copied AS SELECT n,row_start,row_end FROM implicit FOR SYSTEM_TIME ALL; DELETE FROM copied WHERE n=7;
 INSERT INTO ordinary VALUES (1,1);
+CREATE SEQUENCE numbers CACHE 3; SELECT NEXTVAL(numbers), NEXTVAL(numbers), NEXTVAL(numbers), NEXTVAL(numbers); SELECT SETVAL(numbers,100);
 ";
 
 /// One database for each metadata and row image, all in one binlog.
@@ -163,6 +164,14 @@ fn mariadb_rows_are_those_of_select(kind: Kind) {
                 _ => replay.assert_is(&server, database, table, *image == "FULL"),
             }
         }
+        let sequence = row_lines(&lines, database, "numbers");
+        let state = server.value(&format!("SELECT next_not_cached_value FROM {database}.numbers"));
+        let last = sequence.last().expect("a line of the sequence");
+        assert!(
+            sequence.iter().all(|line| line["op"] == "insert" && line["key"] == json!([])),
+            "{sequence:?}"
+        );
+        assert_eq!(last["after"]["next_not_cached_value"].to_string(), state, "{last}");
         let names = ["row_start", "row_end", "DB_ROW_HASH"];
         let users = ["users_names", "archive", "copied"];
         for line in lines.iter().filter(|line| line["database"] == **database) {
