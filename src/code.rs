@@ -94,7 +94,6 @@ codes! {
     FilterUnmatched "FILTER_UNMATCHED" "An entry of a filter matches no table of the server."
     NoKey "NO_KEY" "A watched table has no key that tells its rows apart."
     FkCascade "FK_CASCADE" "The server does not log the rows that a foreign key changes by itself."
-    HiddenColumns "HIDDEN_COLUMNS" "A watched table has columns that only the server sees."
     TableEngine "TABLE_ENGINE" "A watched table's engine logs less than all changes, or cannot roll back."
     FileMode "FILE_MODE" "Others may read a password, or write where only fountain should."
     DiskSpace "DISK_SPACE" "The disk has less room than the configuration asks for."

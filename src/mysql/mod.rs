@@ -12,6 +12,7 @@ pub mod connection;
 pub mod error;
 mod link;
 mod login;
+mod own_columns;
 pub mod preflight;
 mod refusal;
 mod stream;
