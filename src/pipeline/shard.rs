@@ -160,7 +160,14 @@ impl Opened {
             gaps: FileGapLog::new(&config.point_dir, &shard.name),
             history: FileHistory::new(&config.point_dir, &shard.name, config.points.history_days),
             sink,
-            standing: Standing { record, former, old_point, pack, packs_cut_off },
+            standing: Standing {
+                record,
+                former,
+                old_point,
+                pack,
+                keeps_packs: matches!(shard.sink, SinkConfig::File(_)),
+                packs_cut_off,
+            },
         })
     }
 
@@ -330,7 +337,8 @@ fn open_sink(shard: &ShardConfig) -> Result<Box<dyn Sink>, Fault> {
     }
 }
 
-fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
+/// The file sink's own view of its keys.
+pub fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
     FileSinkConfig {
         dir: file.dir.clone(),
         rotate_bytes: file.rotate_bytes,
