@@ -94,7 +94,7 @@
 //! | [`sink`] | where packs go: files, standard output, nowhere | |
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
-//! | [`daemon`], [`cat`], [`doctor`], [`points`] | the commands `run`, `cat`, `check`, `points` and `gaps` | |
+//! | [`daemon`], [`cat`], [`doctor`], [`points`], [`verify`] | the commands `run`, `cat`, `check`, `points`, `gaps` and `verify` | |
 //! | [`cli`], [`logging`] | the command line and the log | |
 //!
 //! # Where to read first
@@ -122,4 +122,5 @@ pub mod secret;
 pub mod sink;
 pub mod stop;
 pub mod sync_point;
+pub mod verify;
 pub mod wire;

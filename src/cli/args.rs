@@ -11,6 +11,8 @@ use crate::cli::points_args::PointsCommand;
 use crate::cli::until::Until;
 use crate::config::near;
 use crate::config::properties;
+use crate::verify::VerifyOptions;
+use crate::verify::report::Form;
 use lexopt::Arg;
 use std::ffi::OsString;
 use std::fmt;
@@ -29,6 +31,8 @@ pub enum Invocation {
     Cat(ConfArgs, CatOptions),
     /// Look everything over; strictly: a warning counts as an error.
     Check(ConfArgs, Strictness),
+    /// Prove files of the file sink.
+    Verify(ConfArgs, VerifyOptions),
     /// Show the configuration.
     Conf(ConfArgs),
     /// Say which rule decides on a table.
@@ -101,6 +105,8 @@ struct Typed {
     strictness: Strictness,
     /// Options with a value that only one command has, each given once.
     values: Vec<(&'static str, String)>,
+    shard: Option<String>,
+    form: Form,
     words: Vec<OsString>,
     options: Vec<&'static str>,
     help: bool,
@@ -148,11 +154,22 @@ fn not_here(command: &Command, parser: &mut lexopt::Parser) -> Result<Invocation
     Err(Failure::unsupported(format!("\"fountain {}\" is not in this version", command.name)))
 }
 
-const OPTIONS: [&str; 9] =
-    ["--conf", "-D", "--until", "--schema", "--strict", "--help", "-h", "--version", "-V"];
+const OPTIONS: [&str; 11] = [
+    "--conf",
+    "-D",
+    "--until",
+    "--schema",
+    "--strict",
+    "--shard",
+    "--json",
+    "--help",
+    "-h",
+    "--version",
+    "-V",
+];
 
 /// Those without a value, and those with one.
-const FLAGS: [&str; 4] = ["--json", "--yes", "--no-server", "--from-local"];
+const FLAGS: [&str; 3] = ["--yes", "--no-server", "--from-local"];
 const VALUES: [&str; 11] = [
     "--limit",
     "--time",
@@ -211,6 +228,11 @@ impl Typed {
                 once(self.values.iter().any(|(given, _)| *given == name))?;
                 self.values.push((name, text(name, value()?)?));
             }
+            "--shard" => {
+                once(self.shard.is_some())?;
+                self.shard = Some(text(option, value()?)?);
+            }
+            "--json" => self.form = Form::Json,
             "--help" | "-h" => self.help = true,
             _ => self.version = true,
         }
@@ -272,6 +294,16 @@ impl Typed {
                     return Err(Failure::usage("\"fountain cat\" needs at least one binlog file"));
                 }
                 Ok(Invocation::Cat(self.conf, CatOptions { schema: self.schema, files }))
+            }
+            Action::Verify => {
+                let folders: Vec<PathBuf> = self.words.into_iter().map(PathBuf::from).collect();
+                if folders.is_empty() {
+                    return Err(Failure::usage(
+                        "\"fountain verify\" needs at least one folder of the file sink",
+                    ));
+                }
+                let options = VerifyOptions { folders, shard: self.shard, form: self.form };
+                Ok(Invocation::Verify(self.conf, options))
             }
             Action::Filter => {
                 let table = filter_test(&self.words)?;

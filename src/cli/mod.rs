@@ -14,6 +14,7 @@ mod help;
 mod points;
 pub mod points_args;
 pub mod until;
+mod verify;
 
 pub use args::CatOptions;
 pub use args::RunOptions;
@@ -56,6 +57,7 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         Invocation::Run(conf, options) => run(&conf, options),
         Invocation::Cat(conf, options) => cat(&conf, options),
         Invocation::Check(conf, strictness) => check::check(&conf, strictness),
+        Invocation::Verify(_, options) => verify::verify(&options),
         Invocation::Conf(conf) => {
             let config = load(&conf)?;
             config.need_shards()?;
