@@ -72,6 +72,14 @@ fn assert_seq_without_holes(lines: &[Value]) {
     assert!(numbers.eq(1..=lines.len() as u64), "{lines:?}");
 }
 
+/// `fountain verify` of the files: nothing missing, repeated or changed, and so many gaps told.
+fn assert_verified(home: &Fountain, gaps: &str) {
+    let folder = home.home().join("data");
+    let output = home.run(&["verify", folder.to_str().expect("UTF-8")], PATIENCE);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains(&format!(", {gaps} gaps, 0 faults")), "{}", output.stdout);
+}
+
 /// Waits until the server's clock has left the second in which it is: 5.6 and MariaDB log commits by the second.
 fn next_second(server: &Server) {
     let now = || server.value("SELECT UNIX_TIMESTAMP()");
@@ -124,6 +132,7 @@ fn found_by_time_set_and_run_all_that_was_committed_later_comes_again() {
         assert_eq!(ids(again), expected, "{kind}");
         // The files go on: numbers without holes, and the line that tells of the jump in front.
         assert_seq_without_holes(&all);
+        assert_verified(&home, "1");
         assert_eq!(
             (&again[0]["op"], &again[0]["reason"]),
             (&Value::from("gap"), &Value::from("a consumer lost its data"))
@@ -186,6 +195,7 @@ fn set_ahead_leaves_out_what_lies_between_and_says_so() {
         run(&home, &server, &[]);
         assert_eq!(ids(&lines(&home))[15..], (0..25).collect::<Vec<_>>(), "{kind}");
         assert_eq!(done(&home, &server, &["gaps"]).lines().count(), 3);
+        assert_verified(&home, "2");
     }
 }
 

@@ -23,6 +23,8 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
+use crate::sync_point::gap::GapEdge;
+use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap::GapRecord;
 use crate::sync_point::history::PointHistory;
@@ -35,6 +37,8 @@ use std::sync::Mutex;
 struct Out {
     packs: Arc<Mutex<Vec<u64>>>,
     points: Arc<Mutex<Vec<u64>>>,
+    /// One more than gap records that cannot be written.
+    gap_failures: Arc<Mutex<u64>>,
 }
 
 impl Sink for Out {
@@ -83,7 +87,12 @@ impl PointHistory for Out {
 
 impl GapLog for Out {
     fn append(&mut self, _record: &GapRecord) -> Result<(), StoreError> {
-        Ok(())
+        let mut failures = self.gap_failures.lock().unwrap();
+        *failures = failures.saturating_sub(1);
+        match *failures {
+            0 => Ok(()),
+            _ => Err(StoreError::new(Code::PointStore, "the disk is full")),
+        }
     }
 }
 
@@ -207,4 +216,23 @@ fn the_point_moves_without_lines() {
         }
         assert!(out.packs.lock().unwrap().is_empty());
     }
+}
+
+#[test]
+fn a_gap_is_recorded_before_anything_goes_on_however_long_the_disk_is_full() {
+    let edge = GapEdge { gtid: None, file: "b.1".into(), pos: 4, row: 0 };
+    let (from, to, tables) = (edge.clone(), edge, Vec::new());
+    let gap =
+        GapRecord { shard: "s".into(), at_ms: 1, kind: GapKind::Skip, from, to, tables, reason: "r".into() };
+    let out = Out::default();
+    let (mut packer, _messages) = packer(&out, PackRhythm { timeout: HOUR, eager: true });
+    *out.gap_failures.lock().unwrap() = 3;
+    assert_eq!(packer.delivery.record_gap(&gap), Ok(()));
+    assert_eq!(*out.gap_failures.lock().unwrap(), 0);
+    // With an end in sight nobody waits, and neither does who is asked to stop.
+    *out.gap_failures.lock().unwrap() = u64::MAX;
+    packer.delivery.stop.request();
+    assert_eq!(packer.delivery.record_gap(&gap).unwrap_err().code, Code::Stopped);
+    packer.delivery.give_up = true;
+    assert_eq!(packer.delivery.record_gap(&gap).unwrap_err().code, Code::PointStore);
 }
