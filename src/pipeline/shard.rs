@@ -225,7 +225,7 @@ impl Started {
             |error: std::io::Error| Fault::stop(Code::Internal, format!("shard={name} no thread: {error}"));
         let rhythm = save_rhythm(config);
         let (store, history) = (Box::new(self.store), Box::new(self.history));
-        let saver = Saver::start(name, store, history, rhythm, self.record.seq_reserved).map_err(internal)?;
+        let saver = Saver::start(name, store, history, rhythm, self.record.clone()).map_err(internal)?;
         let mut builder = builder(shard, &ready, self.record.next_seq);
         if let Some(moved) = &self.record.moved {
             builder.tell_jump(moved.from.as_ref(), &moved.reason);

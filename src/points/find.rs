@@ -2,24 +2,37 @@
 
 use crate::sync_point::history::Kept;
 
-/// The latest time at which something before the point may have been committed, in milliseconds since 1970.
-///
-/// Where the server logs commit times by the second, the point's time is the beginning of that second. A point behind
-/// which nothing is known to have been committed stands where it did when it was saved.
-fn latest_commit(kept: &Kept) -> Option<u64> {
+/// What a point says of when the last transaction before it was committed.
+enum Commit {
+    /// At this time at the latest, in milliseconds since 1970.
+    By(u64),
+    /// Nothing is known to have been committed; whatever was, it was before the point was saved.
+    Unknown { saved_ms: u64 },
+}
+
+fn commit(kept: &Kept) -> Option<Commit> {
     let ts_ms = kept.record.point.as_ref()?.ts_ms;
     Some(match ts_ms {
-        0 => kept.record.saved_ms,
-        whole if whole % 1000 == 0 => whole.saturating_add(999),
-        ts_ms => ts_ms,
+        0 => Commit::Unknown { saved_ms: kept.record.saved_ms },
+        // By the second: the point's time is the beginning of it.
+        whole if whole % 1000 == 0 => Commit::By(whole.saturating_add(999)),
+        ts_ms => Commit::By(ts_ms),
     })
 }
 
 /// Which of the points, given the oldest first, is the newest one before that time: neither it nor one before it may lie
 /// behind something that was committed later. (Commit times do not always rise in a log.)
 pub fn before(points: &[Kept], time_ms: u64) -> Option<&Kept> {
-    let known = points.iter().filter_map(|kept| Some((kept, latest_commit(kept)?)));
-    known.take_while(|(_, latest)| *latest <= time_ms).map(|(kept, _)| kept).last()
+    let mut found = None;
+    for kept in points {
+        match commit(kept) {
+            Some(Commit::By(latest)) if latest > time_ms => break,
+            Some(Commit::Unknown { saved_ms }) if saved_ms > time_ms => {}
+            Some(_) => found = Some(kept),
+            None => {}
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -54,6 +67,8 @@ mod tests {
     fn a_second_ends_late_and_what_was_never_told_counts_from_the_saving() {
         assert_eq!((found(&[2_000], 2_500), found(&[2_000], 2_999)), (None, Some(1)));
         assert_eq!((found(&[0, 60_001], 49_999), found(&[0, 60_001], 50_000)), (None, Some(1)));
+        // A start far back in the log, saved today, hides nothing behind it.
+        assert_eq!(found(&[0, 1_001, 0, 2_002], 1_500), Some(2));
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap::GapRecord;
 use crate::sync_point::history::PointHistory;
 use crate::sync_point::old_files::FoundPoint;
+use crate::sync_point::record::tests::record;
 use crossbeam_channel::bounded;
 use std::sync::Mutex;
 
@@ -102,6 +103,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
     let place = Place { file: "b.1".into(), pos: 4 };
     let frontier = Frontier { place, file_created: 0, executed: None, set_ahead: false, ts_ms: 0 };
     let limits = PackRules { max_bytes: 1 << 20, max_lines: 1000, transaction_lines: false, gap_lines: true };
+    let saved = PointRecord { seq_reserved: 1 << 40, ..record(1, 0) };
     let packer = Packer {
         shard: "s".into(),
         messages: inbox,
@@ -120,7 +122,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
             previous_crc32: 0,
             identity: ServerIdentity { server_uuid: None, server_id: 1 },
             sink: Box::new(out.clone()),
-            saver: Saver::start("s", Box::new(out.clone()), Box::new(out.clone()), SaveRhythm::Sync, 1 << 40)
+            saver: Saver::start("s", Box::new(out.clone()), Box::new(out.clone()), SaveRhythm::Sync, saved)
                 .unwrap(),
             gaps: Box::new(out.clone()),
             stop: Stop::new(),
