@@ -7,8 +7,10 @@ mod definitions;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod xid;
 
 pub use tokens::Quoting;
+pub use xid::logged_xid;
 
 use definitions::definition;
 use definitions::one_table;

@@ -22,7 +22,11 @@ pub fn in_words(point: &SyncPoint) -> String {
     };
     let inside =
         point.inside.as_ref().map(|inside| format!(", {} rows into the next transaction", inside.rows));
-    format!("{place}{gtids}{}", inside.unwrap_or_default())
+    let prepared = match point.pending_xa.len() {
+        0 => String::new(),
+        count => format!(", {count} prepared XA transactions"),
+    };
+    format!("{place}{gtids}{}{prepared}", inside.unwrap_or_default())
 }
 
 /// The same of an edge of a gap.

@@ -101,8 +101,21 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
     let (messages, inbox) = bounded(100);
     let (spare, _) = bounded(1);
     let place = Place { file: "b.1".into(), pos: 4 };
-    let frontier = Frontier { place, file_created: 0, executed: None, set_ahead: false, ts_ms: 0 };
-    let limits = PackRules { max_bytes: 1 << 20, max_lines: 1000, transaction_lines: false, gap_lines: true };
+    let frontier = Frontier {
+        place,
+        file_created: 0,
+        executed: None,
+        set_ahead: false,
+        pending_xa: Vec::new(),
+        ts_ms: 0,
+    };
+    let limits = PackRules {
+        max_bytes: 1 << 20,
+        max_lines: 1000,
+        transaction_lines: false,
+        gap_lines: true,
+        hold: None,
+    };
     let saved = PointRecord { seq_reserved: 1 << 40, ..record(1, 0) };
     let packer = Packer {
         shard: "s".into(),
@@ -150,6 +163,7 @@ fn transaction(pos: u64, line: bool, drained: bool) -> Message {
         server_id,
         timestamp,
         ts_from_gtid: false,
+        committed_at: None,
     })];
     if line {
         let (place, database) = (place.clone(), String::new());
@@ -164,7 +178,7 @@ fn transaction(pos: u64, line: bool, drained: bool) -> Message {
         }));
     }
     let (outcome, next) = (Outcome::Commit, place.clone());
-    items.push(Item::End(End { outcome, place, next, gtid: None, server_id, timestamp }));
+    items.push(Item::End(End { outcome, place, next, gtid: None, server_id, timestamp, decided: None }));
     Message::Batch(Batch { bytes: Vec::new(), items, drained })
 }
 
@@ -229,12 +243,12 @@ fn a_gap_is_recorded_before_anything_goes_on_however_long_the_disk_is_full() {
     let out = Out::default();
     let (mut packer, _messages) = packer(&out, PackRhythm { timeout: HOUR, eager: true });
     *out.gap_failures.lock().unwrap() = 3;
-    assert_eq!(packer.delivery.record_gap(&gap), Ok(()));
+    assert_eq!(packer.delivery.append_gap(&gap), Ok(()));
     assert_eq!(*out.gap_failures.lock().unwrap(), 0);
     // With an end in sight nobody waits, and neither does who is asked to stop.
     *out.gap_failures.lock().unwrap() = u64::MAX;
     packer.delivery.stop.request();
-    assert_eq!(packer.delivery.record_gap(&gap).unwrap_err().code, Code::Stopped);
+    assert_eq!(packer.delivery.append_gap(&gap).unwrap_err().code, Code::Stopped);
     packer.delivery.give_up = true;
-    assert_eq!(packer.delivery.record_gap(&gap).unwrap_err().code, Code::PointStore);
+    assert_eq!(packer.delivery.append_gap(&gap).unwrap_err().code, Code::PointStore);
 }
