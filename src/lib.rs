@@ -82,6 +82,7 @@
 //! |---|---|---|
 //! | [`code`] | the stable codes of messages | yes |
 //! | [`codec`] | checked reading of bytes from outside | yes |
+//! | [`fail_point`] | crashes and full disks on order, in debug builds only | |
 //! | [`secret`], [`stop`] | texts that must not be seen; the wish to stop | |
 //! | [`wire`] | MySQL's client/server protocol, both sides of it | yes |
 //! | [`mod@column`] | column types: from a column's bytes to a value | yes |
@@ -112,6 +113,7 @@ pub mod column;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
+pub mod fail_point;
 pub mod logging;
 pub mod mysql;
 pub mod pack;

@@ -5,6 +5,7 @@
 //! from one that never was; `<shard>.lock` keeps a second process out.
 
 use crate::code::Code;
+use crate::fail_point;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
@@ -206,11 +207,15 @@ impl Place {
         })?;
         let temporary = self.folder.join(format!(".{}.point.tmp", self.shard));
         let replace = || -> io::Result<()> {
+            fail_point::reach("point.create")?;
             let mut file = File::create(&temporary)?;
-            file.write_all(line.as_bytes())?;
+            fail_point::write("point.write", line.as_bytes(), |bytes| file.write_all(bytes))?;
             file.write_all(b"\n")?;
+            fail_point::reach("point.flush")?;
             file.sync_all()?;
+            fail_point::reach("point.rename")?;
             fs::rename(&temporary, &path)?;
+            fail_point::reach("point.flush_names")?;
             sync_folder(&self.folder)
         };
         replace().map_err(|e| self.failed(&path, "cannot be written", e))?;
