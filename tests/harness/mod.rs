@@ -15,6 +15,7 @@ mod replay;
 pub mod scripts;
 mod server;
 mod session;
+pub mod shapes;
 mod slots;
 mod zookeeper;
 
