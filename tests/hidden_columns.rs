@@ -108,7 +108,7 @@ INSERT INTO by_unique VALUES (1,1),(2,2); UPDATE by_unique SET n=3; UPDATE by_un
 INSERT INTO by_start (id,n) VALUES (1,1),(2,2); UPDATE by_start SET n=3 WHERE id=1; DELETE FROM by_start WHERE id=2;
 INSERT INTO without_key VALUES (1,1),(1,1),(2,2),(3,3); UPDATE without_key SET n=7 WHERE a=1 LIMIT 1; DELETE FROM without_key WHERE a=2;
 INSERT INTO in_part VALUES (1,1,1),(2,2,2); UPDATE in_part SET n=2; UPDATE in_part SET m=5; UPDATE in_part SET n=4,m=4 WHERE id=1; DELETE FROM in_part WHERE id=2;
-DELETE HISTORY FROM partitioned; ALTER TABLE partitioned ADD PARTITION PARTITIONS 1; UPDATE partitioned SET n=1; ALTER TABLE partitioned DROP PARTITION p0;
+DELETE HISTORY FROM partitioned; UPDATE partitioned SET n=1;
 SET system_versioning_insert_history=ON;
 INSERT INTO own_times (id,n,row_start,row_end) VALUES (1000,1,'2020-01-01','2021-01-01'),(1000,2,'2021-01-01','2022-01-01');
 SET system_versioning_insert_history=OFF;
@@ -181,6 +181,13 @@ fn mariadb_rows_are_those_of_select(kind: Kind) {
         }
     }
     commit_lines_count_what_was_delivered(&lines);
+
+    let held = Fountain::new();
+    let pairs = [&pairs[..], &["transaction_policy=mini"]].concat();
+    let output = run_until(&held, &server, "end", &keys(&pairs));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let held = parse(&data(&held.home().join("data")));
+    assert!(held == lines, "{kind}: transactions that are held to their end have the same lines");
 }
 
 /// Each `commit` line's counts are the lines of its transaction.

@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 /// Templates kept at most; beyond that the table is new anyway in a server with so many.
 const MAX_TEMPLATES: usize = 20_000;
+/// Bytes of these templates at most.
+const MAX_TEMPLATE_BYTES: usize = 32 << 20;
 
 /// What the lines of a running shard say besides the change itself. `fountain cat` has none of it.
 #[derive(Debug, Clone)]
@@ -39,6 +41,7 @@ pub struct LineWriter {
     options: JsonOptions,
     live: Option<LiveFields>,
     templates: HashMap<u64, Arc<Template>>,
+    template_bytes: usize,
     /// The template of the event's table.
     template: Arc<Template>,
     /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
@@ -231,6 +234,7 @@ impl LineWriter {
             options,
             live,
             templates: HashMap::new(),
+            template_bytes: 0,
             template: Arc::default(),
             event_tail: Vec::new(),
             mark_tail: Vec::new(),
@@ -246,12 +250,22 @@ impl LineWriter {
 
     /// Prepares what all rows of an event share.
     pub fn begin_rows(&mut self, rows: &Rows, transaction: &Begin) {
-        if self.templates.len() >= MAX_TEMPLATES {
-            self.templates.clear();
-        }
-        let template = self.templates.entry(rows.plan.id);
-        self.template = Arc::clone(template.or_insert_with(|| Arc::new(Template::new(&rows.plan))));
+        self.template = match self.templates.get(&rows.plan.id) {
+            Some(known) => Arc::clone(known),
+            None => self.new_template(rows),
+        };
         self.begin_event(transaction, &rows.place, rows.server_id, rows.timestamp);
+    }
+
+    fn new_template(&mut self, rows: &Rows) -> Arc<Template> {
+        let template = Arc::new(Template::new(&rows.plan));
+        if self.templates.len() >= MAX_TEMPLATES || self.template_bytes >= MAX_TEMPLATE_BYTES {
+            self.templates.clear();
+            self.template_bytes = 0;
+        }
+        self.template_bytes += template.bytes();
+        self.templates.insert(rows.plan.id, Arc::clone(&template));
+        template
     }
 
     fn begin_event(&mut self, transaction: &Begin, place: &Place, server_id: u32, timestamp: u32) {

@@ -38,6 +38,12 @@ impl Template {
         }
     }
 
+    /// Memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        let texts = self.heads.iter().chain(&self.columns);
+        texts.map(|text| size_of_val(text) + text.capacity()).sum::<usize>() + self.key.len()
+    }
+
     pub fn head(&self, kind: RowsKind) -> &[u8] {
         let [insert, update, delete] = &self.heads;
         match kind {

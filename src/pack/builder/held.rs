@@ -45,10 +45,9 @@ pub(super) struct HeldRun {
 
 #[derive(Debug)]
 enum Body {
+    /// Logged as `kind`, written as `op`.
     Rows {
-        /// What was logged.
         kind: RowsKind,
-        /// What the lines say.
         op: RowsKind,
         plan: Arc<TablePlan>,
         table: TableNumber,
@@ -161,11 +160,11 @@ impl Held {
 }
 
 impl HeldRun {
-    fn goes_on_with(&self, rows: &Rows, op: RowsKind, position: Position) -> bool {
-        let Body::Rows { kind, op: of, plan, .. } = &self.body else { return false };
+    fn goes_on_with(&self, rows: &Rows, as_op: RowsKind, position: Position) -> bool {
+        let Body::Rows { kind, op, plan, .. } = &self.body else { return false };
         // Events of one compressed payload share their place.
         self.place.pos == rows.place.pos
-            && (*kind, *of) == (rows.kind, op)
+            && (*kind, *op) == (rows.kind, as_op)
             && Arc::ptr_eq(plan, &rows.plan)
             && position == (Position { rows: self.position.rows + self.lines, steps: 0 })
     }
