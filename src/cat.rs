@@ -56,6 +56,7 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
         file_created: 0,
         executed: None,
         set_ahead: false,
+        pending_xa: Vec::new(),
         ts_ms: 0,
     };
     let mut cat = Cat {
@@ -77,7 +78,15 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
     // Whatever went wrong, the rows before it are printed.
     let unfinished = cat.finish();
     outcome?;
-    if unfinished? {
+    let unfinished = unfinished?;
+    let prepared = cat.assembler.prepared_xa();
+    if !prepared.is_empty() {
+        log::warn!(
+            "XA transactions are prepared in these files, and neither committed nor rolled back; their rows are not printed: {}",
+            prepared.join(", ")
+        );
+    }
+    if unfinished {
         log::warn!(
             "{}: the last transaction has no end in this file; its rows are printed",
             files.last().map_or(Path::new("").display(), |path| path.display())

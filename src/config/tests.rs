@@ -340,7 +340,6 @@ fn what_is_for_later_is_refused_where_it_is_used() {
         "position_failover=timestamp\n",
         "sink=exec\nexec_command=x\n",
         "output_format=maxwell\n",
-        "xa_hold_max_bytes=1g\n",
         "ha_scope=shard\n",
     ] {
         assert_eq!(refused(lines).len(), 1, "{lines}");
@@ -351,7 +350,7 @@ fn what_is_for_later_is_refused_where_it_is_used() {
         "sync_point_saver=async\nha_guard=none\nsync_point_store=file\n",
         "start_without_point=beginning\nbinlog_dump_strategy=position\nmysql_ssl_mode=disabled\n",
         "binlog_dump_strategy=ares\nmysql_binlogdump_gtid=42\n",
-        "xa_hold_max_bytes=64MiB\nmysql_binlogdump_gtid=-1\ntrans_oversize=discard\n",
+        "xa_hold_max_bytes=1g\nmysql_binlogdump_gtid=-1\ntrans_oversize=discard\n",
         "transaction_policy=discard_huge_table\ntrans_max_size=1\ntrans_max_bytes=1k\nsparate_packsize=5\n",
     ] {
         assert_eq!(refused(lines), Vec::<String>::new(), "{lines}");

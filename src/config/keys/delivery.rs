@@ -140,9 +140,10 @@ group! { READING "Reading the binlog"
         "Largest binlog event that is accepted, in bytes.")
         .default("1GiB");
     XA_HOLD_MAX_BYTES = Key::new("xa_hold_max_bytes", Shard, Kind::Size(MIB, TIB),
-        "Most bytes of prepared XA transactions that are held until they commit.").default("64MiB").later();
+        "Most bytes of prepared XA transactions that are held until they commit.").default("64MiB");
     SCHEMA_FILE = Key::new("schema_file", Shard, Kind::Path,
-        "Table definitions, one table a line as JSON, for rows that neither the binlog nor the server can explain.");
+        "Table definitions, one table a line as JSON, for rows that neither the binlog nor the server can explain. \
+         Each holds until the first DDL of its table is read; edit its line to use it again.");
 }
 
 group! { FOLDERS "Folders and the stop; relative folders are meant from $FOUNTAIN_HOME"

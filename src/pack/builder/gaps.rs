@@ -116,9 +116,9 @@ impl PackBuilder {
         Ok(())
     }
 
-    /// The `gap` line of the open transaction: its last one, but for `commit`. It is a step of the transaction, so that a
+    /// A `gap` line of the open transaction. It is a step of the transaction, so that a
     /// point behind it differs from one before it.
-    pub(super) fn discard_line<O: PackOutput>(
+    pub(super) fn gap_step<O: PackOutput>(
         &mut self,
         gap: &GapReport,
         output: &mut O,
@@ -135,6 +135,6 @@ impl PackBuilder {
     }
 }
 
-fn edge(gtid: Option<&str>, place: &Place, row: u64) -> GapEdge {
+pub(super) fn edge(gtid: Option<&str>, place: &Place, row: u64) -> GapEdge {
     GapEdge { gtid: gtid.map(str::to_owned), file: place.file.to_string(), pos: place.pos, row }
 }

@@ -156,7 +156,7 @@ impl PackBuilder {
         }
         let framed = self.rules.transaction_lines && self.has_lines();
         if let Some(gap) = gap_line {
-            self.discard_line(gap, output)?;
+            self.gap_step(gap, output)?;
         }
         match framed {
             true => self.commit_line(event, output),

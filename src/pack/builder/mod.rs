@@ -40,6 +40,7 @@ mod tables;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod unknown_xa;
 mod waiting;
 
 pub use error::BadRow;
@@ -185,6 +186,8 @@ impl PackBuilder {
                 }
                 Item::RollbackTo(target) => self.roll_back_to(target, output)?,
                 Item::End(end) => self.end(end, output)?,
+                Item::XaPrepared(prepared) => self.progress.xa_prepared(prepared),
+                Item::XaUnknown(xid) => self.unknown_xa(xid, output)?,
                 Item::File { file, created } => self.progress.file_begins(file, *created),
                 Item::GtidsBefore(before) => self.progress.gtids_before(before),
                 Item::Moved(place) => self.progress.moved(place),
@@ -229,7 +232,7 @@ impl PackBuilder {
         if self.open.is_some() {
             return Err(Refusal::nested().into());
         }
-        self.progress.transaction_begins(&begin.place);
+        self.progress.transaction_begins(begin.border());
         let resumed = self.resume.take().map(|resumed| resumed.check_name(begin)).transpose()?;
         let mut open = Open::new(begin, resumed, self.rules.hold.is_some());
         open.set_start(self.waiting.kept());
@@ -428,7 +431,7 @@ impl PackBuilder {
         let Some(open) = &mut self.open else { return Ok(()) };
         let Some(lines) = self.waiting.open_lines(cut) else { return Ok(()) };
         let last_line = open.last_line();
-        let frontier = self.progress.frontier_at(&open.begin.place);
+        let frontier = self.progress.frontier_at(open.begin.border());
         let reached = Reached { frontier: &frontier, inside: Some(open.inside(last_line)) };
         output.send(lines.reaching(reached)).map_err(BuildError::Output)?;
         open.lines_sent(last_line);

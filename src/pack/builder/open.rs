@@ -354,7 +354,7 @@ impl Open {
 
     /// How far into it delivery is, for reading it once more; none when nothing of it has gone out.
     pub fn resume(&self) -> Option<Resumed> {
-        self.sent.map(|sent| Resumed { place: self.begin.place.clone(), inside: self.inside(sent) })
+        self.sent.map(|sent| Resumed { place: self.begin.border().clone(), inside: self.inside(sent) })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::sync_point::gap::GapEdge;
 use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapRecord;
 use crate::sync_point::gap::GapTable;
+use crate::sync_point::pending_xa::PendingXa;
 
 /// Where packs go.
 pub trait PackOutput {
@@ -72,6 +73,9 @@ pub struct Frontier {
     /// `executed` may hold transactions that lie behind `place`: reading on there would repeat them. Nothing that it does
     /// not hold lies before.
     pub set_ahead: bool,
+    /// XA transactions that were prepared before `place` and are not decided on: they have to be read again. A MySQL set in
+    /// `executed` leaves them out.
+    pub pending_xa: Vec<PendingXa>,
     /// Commit time of the last finished transaction, 0 before the first.
     pub ts_ms: u64,
 }
@@ -84,6 +88,7 @@ impl Frontier {
             file_created: point.file_created,
             executed: point.executed.clone(),
             set_ahead: point.set_ahead,
+            pending_xa: point.pending_xa.clone(),
             ts_ms: point.ts_ms,
         }
     }
@@ -97,6 +102,7 @@ impl Frontier {
             file_created: self.file_created,
             executed: self.executed.clone(),
             set_ahead: self.set_ahead,
+            pending_xa: self.pending_xa.clone(),
             inside,
             ts_ms: self.ts_ms,
         }

@@ -118,6 +118,7 @@ impl Log {
                 Naming::None => None,
             },
             set_ahead: false,
+            pending_xa: Vec::new(),
             ts_ms: 0,
         }
     }
@@ -167,6 +168,7 @@ impl Log {
                 server_id,
                 timestamp,
                 ts_from_gtid: self.naming != Naming::None,
+                committed_at: None,
             }),
             Change::Rows { table, kind, rows } => {
                 let images = rows.iter().flat_map(|row| row_bytes(*kind, row)).collect::<Vec<_>>();
@@ -196,7 +198,7 @@ impl Log {
             }
             Change::End(outcome) => {
                 let gtid = self.gtid(event.transaction).map(|gtid| gtid.gtid);
-                Item::End(End { outcome: *outcome, place, next, gtid, server_id, timestamp })
+                Item::End(End { outcome: *outcome, place, next, gtid, server_id, timestamp, decided: None })
             }
             Change::Moved => Item::Moved(next),
             Change::Rotated => Item::Moved(Place { file: next_file(&event.file), pos: 4 }),
