@@ -174,6 +174,20 @@ fn begin_and_commit_stand_around_changes_only() {
     assert!(text.lines().last().unwrap().contains("\"inserts\":1,\"updates\":0,\"deletes\":0"), "{text}");
 }
 
+/// A commit without a begin stood behind the gap.
+#[test]
+fn an_xa_commit_without_its_rows_is_a_gap_alone() {
+    let log = log("begin commit begin b commit");
+    for rules in [LINES, PackRules { hold: Some(MINI), ..LINES }] {
+        let (mut builder, mut sink) = (builder(&log, rules), Sink::default());
+        let mut batch = log.batch(0..log.events.len());
+        batch.items.insert(1, Item::XaUnknown("X'78',X'',1".into()));
+        builder.accept(&batch, &mut sink).unwrap();
+        builder.flush(&mut sink).unwrap();
+        assert_eq!(joined(&sink.packs), "gap begin b0 commit");
+    }
+}
+
 #[test]
 fn a_point_keeps_what_was_decided() {
     let judged = |pack: &Sent| pack.inside.as_ref().and_then(|inside| inside.judged.clone());
