@@ -345,9 +345,12 @@ impl PackBuilder {
             }
             Course::Streamed => savepoint.held.as_ref().is_some_and(|(lines, last_line)| {
                 // The `begin` line may have gone out alone: what was before it comes to the same.
-                let is_first = open.begun().filter(|begun| lines.is_before(begun));
-                let cut = self.waiting.cut_back(lines)
-                    || is_first.is_some_and(|begun| self.waiting.cut_back(begun));
+                let is_first = open.begun().filter(|begun| lines.is_before(begun)).cloned();
+                let all = self.waiting.cut_back(lines);
+                if all && is_first.is_some() {
+                    open.forget_begun();
+                }
+                let cut = all || is_first.is_some_and(|begun| self.waiting.cut_back(&begun));
                 if cut {
                     open.cut_back_to(*last_line);
                 }

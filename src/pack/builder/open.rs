@@ -324,6 +324,16 @@ impl Open {
         self.begun = Some(lines);
     }
 
+    /// Its `begin` line has been written, in this run or before the break.
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_some() || self.is_resumed()
+    }
+
+    /// Its `begin` line has been dropped.
+    pub fn forget_begun(&mut self) {
+        self.begun = None;
+    }
+
     /// The lines up to its `begin` line, if it has one.
     pub fn begun(&self) -> Option<&Kept> {
         self.begun.as_ref()
