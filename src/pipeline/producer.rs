@@ -127,6 +127,7 @@ impl Producer {
             if self.stop.requested() {
                 return Ok(Ended::Stopped);
             }
+            self.book.stands_at(&resume.identity, &resume.frontier);
             story.advanced = resume.is_behind(&began);
             if !sends_heartbeats && fault.code == Code::Stalled && story.between_events {
                 self.patience.note_idle();
@@ -187,7 +188,7 @@ impl Producer {
             return Ok(Ended::PackerGone);
         }
         let identity = session.identity();
-        self.book.connected(&identity, &dump.resume.identity, &dump.resume.frontier);
+        self.book.connected(&identity);
         let definitions = KnownDefinitions::for_stream(
             std::mem::take(&mut self.book),
             session.config.clone(),
