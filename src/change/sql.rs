@@ -7,9 +7,12 @@ mod definitions;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod touched;
+mod xid;
 
 pub use tokens::Quoting;
+pub use xid::logged_xid;
+mod touched;
+
 pub use touched::Touched;
 pub use touched::touched;
 

@@ -16,6 +16,8 @@ use crate::schema::row::HeldColumns;
 use crate::schema::row::NullBits;
 use crate::schema::row::RowError;
 use crate::schema::row::RowImages;
+use crate::sync_point::gap::GapEdge;
+use crate::sync_point::gap::GapTable;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -40,6 +42,8 @@ pub struct LineWriter {
     template: Arc<Template>,
     /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
     event_tail: Vec<u8>,
+    /// The same of a line about the transaction.
+    mark_tail: Vec<u8>,
 }
 
 /// The numbers at the end of a line.
@@ -210,7 +214,14 @@ fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
 
 impl LineWriter {
     pub fn new(options: JsonOptions, live: Option<LiveFields>) -> Self {
-        Self { options, live, templates: HashMap::new(), template: Arc::default(), event_tail: Vec::new() }
+        Self {
+            options,
+            live,
+            templates: HashMap::new(),
+            template: Arc::default(),
+            event_tail: Vec::new(),
+            mark_tail: Vec::new(),
+        }
     }
 
     /// From now on the lines come from another server of the shard.
@@ -314,6 +325,17 @@ impl LineWriter {
         self.end_line(out, numbers);
     }
 
+    /// Adds a line that was written without a number, with it.
+    pub fn number_line(out: &mut Vec<u8>, line: &[u8], seq: Option<u64>) {
+        let end = b"}\n";
+        out.extend_from_slice(line.strip_suffix(end).unwrap_or(line));
+        if let Some(seq) = seq {
+            out.extend_from_slice(b",\"seq\":");
+            put_number(out, seq);
+        }
+        out.extend_from_slice(end);
+    }
+
     /// A line about the transaction itself: `begin`, `commit`, `rollback`. `extra` is its own members, each with a
     /// comma behind it.
     pub fn write_mark(
@@ -329,16 +351,20 @@ impl LineWriter {
         out.extend_from_slice(op.as_bytes());
         out.extend_from_slice(b"\",");
         out.extend_from_slice(extra.as_bytes());
+        // It may come between two rows of one event.
+        std::mem::swap(&mut self.event_tail, &mut self.mark_tail);
         self.begin_event(transaction, event.place, event.server_id, event.timestamp);
         self.end_line(out, numbers);
+        std::mem::swap(&mut self.event_tail, &mut self.mark_tail);
     }
 
     /// A line about delivery itself, which stands for no event.
     pub fn write_gap(&self, out: &mut Vec<u8>, gap: &Gap<'_>, seq: Option<u64>) {
         out.extend_from_slice(b"{\"op\":\"gap\",\"from\":");
-        gap.from.write(out);
+        write_edge(out, gap.from);
         out.extend_from_slice(b",\"to\":");
-        gap.to.write(out);
+        write_edge(out, gap.to);
+        write_tables(out, gap.tables);
         out.extend_from_slice(b",\"reason\":");
         json::write_string(out, gap.reason);
         if let Some(live) = &self.live {
@@ -355,39 +381,45 @@ impl LineWriter {
     }
 }
 
+fn write_edge(out: &mut Vec<u8>, edge: &GapEdge) {
+    out.push(b'{');
+    if let Some(gtid) = &edge.gtid {
+        out.extend_from_slice(b"\"gtid\":");
+        json::write_string(out, gtid);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"file\":");
+    json::write_string(out, &edge.file);
+    out.extend_from_slice(b",\"pos\":");
+    put_number(out, edge.pos);
+    out.extend_from_slice(b",\"row\":");
+    put_number(out, edge.row);
+    out.push(b'}');
+}
+
+/// Rows that were left out, by table; nothing when none are known.
+fn write_tables(out: &mut Vec<u8>, tables: &[GapTable]) {
+    for (index, GapTable { table, rows }) in tables.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { &b",\"tables\":["[..] } else { b"," });
+        out.extend_from_slice(b"{\"table\":");
+        json::write_string(out, table);
+        out.extend_from_slice(b",\"rows\":");
+        put_number(out, *rows);
+        out.push(b'}');
+    }
+    if !tables.is_empty() {
+        out.push(b']');
+    }
+}
+
 /// What a `gap` line says: behind `from` delivery goes on at `to`.
 #[derive(Debug, Clone, Copy)]
 pub struct Gap<'a> {
-    pub from: GapPlace<'a>,
-    pub to: GapPlace<'a>,
+    pub from: &'a GapEdge,
+    pub to: &'a GapEdge,
+    /// Rows that were left out.
+    pub tables: &'a [GapTable],
     pub reason: &'a str,
-}
-
-/// A place in front of a row of a transaction.
-#[derive(Debug, Clone, Copy)]
-pub struct GapPlace<'a> {
-    pub gtid: Option<&'a str>,
-    /// Where the transaction starts.
-    pub place: &'a Place,
-    pub row: u64,
-}
-
-impl GapPlace<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        if let Some(gtid) = self.gtid {
-            out.extend_from_slice(b"\"gtid\":");
-            json::write_string(out, gtid);
-            out.push(b',');
-        }
-        out.extend_from_slice(b"\"file\":");
-        json::write_string(out, &self.place.file);
-        out.extend_from_slice(b",\"pos\":");
-        put_number(out, self.place.pos);
-        out.extend_from_slice(b",\"row\":");
-        put_number(out, self.row);
-        out.push(b'}');
-    }
 }
 
 /// The event that a `begin`, `commit` or `rollback` line stands for.

@@ -202,7 +202,7 @@ impl Producer {
         };
         let stream = BinlogStream::start(session.connection, &dump.request)
             .map_err(|error| source_fault(&self.shard.name, &error))?;
-        let place = &dump.resume.frontier.place;
+        let (place, created) = dump.resume.begins();
         let reread = match &dump.request {
             DumpRequest::Position { file, pos } => Reread::up_to(file, *pos),
             DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => None,
@@ -215,15 +215,19 @@ impl Producer {
                 place.pos
             );
         }
+        let mut assembler = Assembler::new(self.options.clone(), definitions, &place.file);
+        if let Some(known) = dump.known() {
+            assembler.know(known);
+        }
         let mut streaming = Streaming {
             decoder: Decoder::new(announced(&stream)),
-            assembler: Assembler::new(self.options.clone(), definitions, &place.file),
+            assembler,
             tracker: PositionTracker::new(place.pos, holes),
             reread,
             executed: dump.resume.frontier.executed.clone(),
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
-                created: dump.resume.frontier.file_created,
+                created,
                 by_gtid: holes == Holes::Transactions,
             }),
             stream,

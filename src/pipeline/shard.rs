@@ -7,6 +7,8 @@ use crate::config::Config;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::TransactionConfig;
+use crate::pack::builder::HoldRules;
+use crate::pack::builder::Oversize;
 use crate::pack::builder::PackBuilder;
 use crate::pack::builder::PackRules;
 use crate::pack::json::JsonOptions;
@@ -135,6 +137,7 @@ pub fn assembler_options(transactions: &TransactionConfig) -> AssemblerOptions {
             config::StatementDml::Deliver => StatementDml::Deliver,
         },
         max_event_bytes: 0,
+        xa_hold_max_bytes: transactions.xa_hold_max_bytes,
     }
 }
 
@@ -310,11 +313,31 @@ fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
         max_lines: shard.packs.max_rows.unwrap_or(u64::MAX).min(shard.memq_limit),
         transaction_lines: shard.transactions.dispatch_transaction,
         gap_lines: shard.transactions.dispatch_gap,
+        hold: hold_rules(&shard.transactions),
     };
     let resume = &ready.dump.resume;
     let json = JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String };
     let lines = LineWriter::new(json, Some(live));
     PackBuilder::new(lines, rules, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
+}
+
+/// None: the policy `none`.
+fn hold_rules(transactions: &config::TransactionConfig) -> Option<HoldRules> {
+    let discard_tables = match transactions.policy {
+        config::TransactionPolicy::None => return None,
+        config::TransactionPolicy::Mini => false,
+        config::TransactionPolicy::DiscardHugeTable => true,
+    };
+    Some(HoldRules {
+        max_rows: transactions.max_rows,
+        max_bytes: usize::try_from(transactions.max_bytes).unwrap_or(usize::MAX),
+        discard_tables,
+        oversize: match transactions.oversize {
+            config::Oversize::Stop => Oversize::Stop,
+            config::Oversize::Discard => Oversize::Discard,
+            config::Oversize::Stream => Oversize::Stream,
+        },
+    })
 }
 
 fn save_rhythm(config: &Config) -> SaveRhythm {
