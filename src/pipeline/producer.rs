@@ -5,7 +5,6 @@
 //! where to read on.
 
 use crate::binlog::AnyGtid;
-use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
 use crate::binlog::ExecutedGtids;
@@ -220,7 +219,7 @@ impl Producer {
             assembler.know(known);
         }
         let mut streaming = Streaming {
-            decoder: Decoder::new(announced(&stream)),
+            decoder: Decoder::new(stream.announced_algorithm()),
             assembler,
             tracker: PositionTracker::new(place.pos, holes),
             reread,
@@ -255,14 +254,6 @@ fn ask_packer(channels: &Channels, identity: ServerIdentity) -> Option<Resume> {
     channels.messages.send(Message::Interrupted { answer }).ok()?;
     let ReadOn { frontier, inside } = reply.recv().ok()?;
     Some(Resume { identity, frontier, inside })
-}
-
-/// The form of what comes before the first format description follows what we have announced.
-fn announced(stream: &BinlogStream) -> ChecksumAlgorithm {
-    match stream.announced_checksum() {
-        Some(name) if name.eq_ignore_ascii_case("CRC32") => ChecksumAlgorithm::Crc32,
-        _ => ChecksumAlgorithm::Off,
-    }
 }
 
 /// One stream being followed.
