@@ -1,6 +1,5 @@
 //! One shard from start to end: folders locked, point and sink compared, first connect, threads, orderly end.
 
-use crate::binlog::BinlogPosition;
 use crate::change::assembler::AssemblerOptions;
 use crate::code::Code;
 use crate::config;
@@ -17,6 +16,7 @@ use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
 use crate::pipeline::definitions::book::Book;
 use crate::pipeline::definitions::book::LastStand;
+use crate::pipeline::definitions::book::certain_place;
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
@@ -89,10 +89,10 @@ fn open_book(
     resume: Option<&Resume>,
 ) -> Result<Book, Fault> {
     let file = shard.schema_file.as_deref().map(read_schema_file).transpose()?;
-    let stand = resume.map(|resume| LastStand {
+    let stand = resume.map(|Resume { identity, frontier, .. }| LastStand {
         epoch,
-        server: resume.identity.clone(),
-        place: BinlogPosition::new(&*resume.frontier.place.file, resume.frontier.place.pos),
+        server: identity.clone(),
+        place: certain_place(&frontier.place.file, frontier.place.pos, frontier.set_ahead),
     });
     let opened = FileSchemaStore::new(&config.point_dir, &shard.name)
         .and_then(|store| Book::open(&shard.name, Box::new(store), file, stand.as_ref()));
