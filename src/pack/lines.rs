@@ -16,6 +16,7 @@ use crate::schema::row::HeldColumns;
 use crate::schema::row::NullBits;
 use crate::schema::row::RowError;
 use crate::schema::row::RowImages;
+use crate::schema::versioned;
 use crate::sync_point::gap::GapEdge;
 use crate::sync_point::gap::GapTable;
 use std::collections::HashMap;
@@ -75,46 +76,55 @@ impl<'a> RowsReader<'a> {
         self.bytes.is_empty()
     }
 
+    /// What the next row is to be delivered as; none when it is not: it only was current once (MariaDB's system versioning).
+    #[inline]
+    pub fn op(&self) -> Result<Option<RowsKind>, RowError> {
+        match self.images.plan.row_end {
+            None => Ok(Some(self.images.kind)),
+            Some(row_end) => versioned::effect(&self.images, row_end, &self.bytes),
+        }
+    }
+
     /// Walks over one row.
     pub fn skip(&mut self) -> Result<(), RowError> {
         self.images.skip(&mut self.bytes)
     }
 
+    /// An image that the row has and the line has not is walked over.
     fn write_images(
         &mut self,
+        op: RowsKind,
         out: &mut Vec<u8>,
         names: &[Vec<u8>],
         options: JsonOptions,
     ) -> Result<(), RowError> {
         let Self { images, bytes } = self;
-        let base = match images.kind {
-            RowsKind::Insert => Vec::new(),
-            RowsKind::Update | RowsKind::Delete => {
-                out.extend_from_slice(b"\"before\":{");
-                let base = match images.partial_json {
-                    true => write_base_image(images, bytes, out, names, options)?,
-                    false => {
-                        write_image(images, &images.before, bytes, out, names, options)?;
-                        Vec::new()
-                    }
-                };
-                out.extend_from_slice(b"},");
-                base
+        let mut base = Vec::new();
+        if op != RowsKind::Insert {
+            out.extend_from_slice(b"\"before\":{");
+            match images.partial_json {
+                true => base = write_base_image(images, bytes, out, names, options)?,
+                false => write_image(images, &images.before, bytes, out, names, options)?,
             }
-        };
-        if images.kind != RowsKind::Delete {
+            out.extend_from_slice(b"},");
+        } else if images.kind != RowsKind::Insert {
+            images.skip_image(&images.before, bytes)?;
+        }
+        if op != RowsKind::Delete {
             out.extend_from_slice(b"\"after\":{");
             match images.partial_json {
                 true => write_partial_image(images, bytes, out, names, options, &base)?,
                 false => write_image(images, &images.after, bytes, out, names, options)?,
             }
             out.extend_from_slice(b"},");
+        } else if images.kind != RowsKind::Delete {
+            images.skip_image(&images.after, bytes)?;
         }
         Ok(())
     }
 }
 
-/// Writes the members of one image.
+/// Writes the members of one image. Columns behind those that have names here are walked over.
 #[inline]
 fn write_image<'a>(
     images: &RowImages<'a>,
@@ -140,7 +150,10 @@ fn write_image<'a>(
             .and_then(|value| json::write_value(out, &value, options))
             .map_err(|error| RowError::at(&column.name, error))?;
     }
-    Ok(())
+    match images.plan.visible == images.plan.columns.len() {
+        true => Ok(()),
+        false => images.skip_columns(images.plan.visible, held, &mut nulls, bytes),
+    }
 }
 
 /// Writes a before image, and keeps its values as the base of differences.
@@ -270,18 +283,20 @@ impl LineWriter {
         out.extend_from_slice(b",\"row\":");
     }
 
-    /// Writes the next row of the event that [`Self::begin_rows`] prepared. On an error `out` is as it was.
+    /// Writes the next row of the event that [`Self::begin_rows`] prepared, as what [`RowsReader::op`] said. On an error
+    /// `out` is as it was.
     #[inline]
     pub fn write_row(
         &self,
         out: &mut Vec<u8>,
         rows: &mut RowsReader<'_>,
+        op: RowsKind,
         numbers: LineNumbers,
     ) -> Result<(), RowError> {
         let template = &self.template;
         let start = out.len();
-        out.extend_from_slice(template.head(rows.images.kind));
-        if let Err(error) = rows.write_images(out, &template.columns, self.options) {
+        out.extend_from_slice(template.head(op));
+        if let Err(error) = rows.write_images(op, out, &template.columns, self.options) {
             out.truncate(start);
             return Err(error);
         }

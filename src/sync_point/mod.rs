@@ -19,6 +19,7 @@ pub mod lock;
 pub mod old_files;
 pub mod pending_xa;
 pub mod record;
+pub mod schema_store;
 pub mod sealed;
 pub mod text;
 pub mod trace;

@@ -12,6 +12,7 @@ mod session;
 mod statements;
 #[cfg(test)]
 mod tests;
+pub mod touching;
 mod xa;
 
 use crate::binlog::AnyGtid;
@@ -36,6 +37,7 @@ use crate::change::batch::Place;
 use crate::change::batch::TransactionGtid;
 use crate::change::error::ChangeError;
 use crate::change::tables::Definitions;
+use crate::change::tables::LogPlace;
 use crate::change::tables::Tables;
 use crate::schema::filter::Filter;
 use borders::Borders;
@@ -106,6 +108,12 @@ struct At<'a> {
     next: u64,
     /// The group id in its header, in logs of Baidu's MySQL.
     group: Option<u64>,
+}
+
+impl At<'_> {
+    fn log_place<'a>(&self, file: &'a str) -> LogPlace<'a> {
+        LogPlace { file, pos: self.pos }
+    }
 }
 
 impl<D: Definitions> Assembler<D> {
@@ -238,7 +246,7 @@ impl<D: Definitions> Assembler<D> {
             Event::TableMap(map) => {
                 // Logs without BEGIN: the transaction begins here.
                 self.borders.ensure_begun(at, batch);
-                self.tables.map(map, &self.options.filter)?;
+                self.tables.map(map, at.log_place(self.borders.file()), &self.options.filter)?;
             }
             Event::Rows(rows) => self.rows(rows, at, batch)?,
             Event::StatementContext(context) => {

@@ -9,6 +9,9 @@ use crate::change::assembler::DispatchDdl;
 use crate::change::assembler::HandOver;
 use crate::change::assembler::StatementDml;
 use crate::change::assembler::readings::Readings;
+use crate::change::assembler::touching::ROLLBACK_ALTER;
+use crate::change::assembler::touching::START_ALTER;
+use crate::change::assembler::touching::touching;
 use crate::change::assembler::xa::logged_xid;
 use crate::change::batch::Batch;
 use crate::change::batch::Item;
@@ -24,12 +27,6 @@ use crate::change::sql::Sql;
 use crate::change::sql::Statement;
 use crate::change::tables::Definitions;
 use crate::code::Code;
-
-/// Bits of [`crate::binlog::query::QueryStatus::mariadb_gtid_flags`]: with `binlog_alter_two_phase` an ALTER is logged
-/// when it starts and again, whole, when it commits or is rolled back (`Gtid_log_event::FL_START_ALTER_E1` and
-/// `FL_ROLLBACK_ALTER_E1` in MariaDB's log_event.h).
-const START_ALTER: u8 = 2;
-const ROLLBACK_ALTER: u8 = 8;
 
 impl<D: Definitions> Assembler<D> {
     pub(super) fn query(
@@ -49,6 +46,11 @@ impl<D: Definitions> Assembler<D> {
             (Statement::Unknown, Some(other)) => sql::classify(other),
             (statement, _) => statement,
         };
+        if matches!(statement, Statement::Ddl(_) | Statement::Dml | Statement::Unknown)
+            && let Some(touching) = touching(query, self.flavor)
+        {
+            self.tables.touched(&touching, at.log_place(self.borders.file()), &self.options.filter)?;
+        }
         match statement {
             Statement::Begin => self.borders.begin(at, batch)?,
             Statement::Commit => self.end(Outcome::Commit, at, batch, hand_over)?,

@@ -21,12 +21,18 @@ struct OneDefinition {
 }
 
 impl Definitions for OneDefinition {
-    fn definition(&mut self, database: &str, table: &str) -> Result<Option<TableDefinition>, ChangeError> {
+    fn definition(
+        &mut self,
+        _: LogPlace<'_>,
+        database: &str,
+        table: &str,
+    ) -> Result<Option<TableDefinition>, ChangeError> {
         self.asked += 1;
         let column = |name: &str, column_type: &str, charset: Option<&str>| ColumnDefinition {
             name: name.to_owned(),
             column_type: column_type.to_owned(),
             charset: charset.map(str::to_owned),
+            hidden: false,
         };
         let columns = vec![column("id", "int", None), column("v", "varchar(400)", Some("latin1"))];
         Ok(Some(TableDefinition {
@@ -34,6 +40,7 @@ impl Definitions for OneDefinition {
             table: table.into(),
             columns,
             key: vec!["id".into()],
+            row_end: None,
         }))
     }
 

@@ -143,7 +143,8 @@ group! { READING "Reading the binlog"
         "Most bytes of XA transactions that are held until they are committed or rolled back; on MySQL those of one \
          phase count while they are read.").default("64MiB");
     SCHEMA_FILE = Key::new("schema_file", Shard, Kind::Path,
-        "Table definitions, one table a line as JSON, for rows that neither the binlog nor the server can explain.");
+        "Table definitions, one table a line as JSON, for rows that neither the binlog nor the server can explain. \
+         Each holds until the first DDL of its table is read; edit its line to use it again.");
 }
 
 group! { FOLDERS "Folders and the stop; relative folders are meant from $FOUNTAIN_HOME"
