@@ -160,7 +160,7 @@ fn tell(kind: Kind, options: &[&str], ways: &[&str]) {
         part(&mut server);
         for (home, way, killed) in &followers {
             match killed {
-                true => until_row_and_killed(home, &server, last, &[way]),
+                true => until_row_and_killed(home, &server, last, &[way, "transaction_policy=mini"]),
                 false => until_end(home, &server, &[way]),
             }
         }

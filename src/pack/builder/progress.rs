@@ -7,6 +7,9 @@
 //! What XA PREPARE has put off is read and not delivered. The place goes on past it, a MySQL set leaves it out, a MariaDB
 //! position cannot: so it is listed, with where it is to be read again ([`Frontier::pending_xa`]), until it is decided on.
 
+#[cfg(test)]
+mod tests;
+
 use crate::binlog::AnyGtid;
 use crate::binlog::ExecutedGtids;
 use crate::binlog::GtidSet;
@@ -272,146 +275,5 @@ impl Progress {
             _ if self.frontier.place.file == *file => self.frontier.file_created,
             _ => 0,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
-
-    fn place(file: &str, pos: u64) -> Place {
-        Place { file: file.into(), pos }
-    }
-
-    fn mysql(numbers: &str) -> GtidSet {
-        format!("{UUID}:{numbers}").parse().unwrap()
-    }
-
-    fn progress(executed: Option<ExecutedGtids>) -> Progress {
-        let place = place("b.1", 500);
-        Progress::new(Frontier {
-            place,
-            file_created: 7,
-            executed,
-            set_ahead: false,
-            pending_xa: Vec::new(),
-            ts_ms: 0,
-        })
-    }
-
-    fn mariadb(position: &str) -> Progress {
-        progress(Some(ExecutedGtids::Mariadb(position.parse().unwrap())))
-    }
-
-    fn by_gtid() -> StreamKind {
-        StreamKind { by_gtid: true, ..StreamKind::default() }
-    }
-
-    fn end(gtid: Option<AnyGtid>, pos: u64) -> End {
-        let outcome = Outcome::Commit;
-        End {
-            outcome,
-            place: place("b.2", pos - 31),
-            next: place("b.2", pos),
-            gtid,
-            server_id: 1,
-            timestamp: 0,
-            decided: None,
-        }
-    }
-
-    fn stand(progress: &Progress) -> (String, u64, u32, bool) {
-        let Frontier { place, file_created, set_ahead, .. } = progress.frontier();
-        (place.file.to_string(), place.pos, *file_created, *set_ahead)
-    }
-
-    /// The server begins at the start of the file; what it leaves out up to our place must not look unread.
-    #[test]
-    fn on_the_same_server_the_place_stays_until_a_transaction_comes() {
-        let mut progress = mariadb("0-1-5");
-        progress.stream_begins(true, by_gtid());
-        progress.moved(&place("b.1", 4));
-        progress.file_begins(&"b.1".into(), 7);
-        progress.moved(&place("b.1", 256));
-        assert_eq!(stand(&progress), ("b.1".into(), 500, 7, false));
-        progress.moved(&place("b.2", 4));
-        progress.file_begins(&"b.2".into(), 8);
-        progress.transaction_begins(&place("b.2", 300));
-        assert_eq!(progress.frontier_at(&place("b.2", 300)).file_created, 8);
-        progress.transaction_ended(&end(Some(AnyGtid::Mariadb("0-1-6".parse().unwrap())), 400), 1);
-        assert_eq!(stand(&progress), ("b.2".into(), 400, 8, false));
-        progress.moved(&place("b.3", 4));
-        assert_eq!(stand(&progress), ("b.3".into(), 4, 0, false));
-    }
-
-    /// It stands still in both domains only when both have been passed.
-    #[test]
-    fn on_another_server_the_set_is_ahead_until_all_of_it_lies_behind() {
-        let list = |position: &str| GtidsBefore::Mariadb(position.parse().unwrap());
-        let passed = |position: &str| GtidsBefore::MariadbPassed(position.parse().unwrap());
-        let mut progress = mariadb("0-1-5,1-1-7");
-        progress.stream_begins(false, by_gtid());
-        assert_eq!(stand(&progress), (String::new(), 0, 0, true));
-        progress.gtids_before(&list("0-1-3"));
-        progress.moved(&place("b.2", 256));
-        assert_eq!(stand(&progress), ("b.2".into(), 256, 0, true));
-        progress.gtids_before(&passed("1-1-7"));
-        progress.transaction_begins(&place("b.2", 300));
-        progress.transaction_ended(&end(Some(AnyGtid::Mariadb("1-1-8".parse().unwrap())), 400), 1);
-        assert!(progress.frontier().set_ahead);
-        progress.gtids_before(&passed("0-1-5,1-1-8"));
-        assert!(!progress.frontier().set_ahead);
-
-        let mut progress = self::progress(Some(ExecutedGtids::Mysql(mysql("1-9"))));
-        progress.stream_begins(false, StreamKind { purged: Some(mysql("1-2")), ..by_gtid() });
-        progress.gtids_before(&GtidsBefore::Mysql(mysql("3-8")));
-        assert!(progress.frontier().set_ahead);
-        progress.gtids_before(&GtidsBefore::Mysql(mysql("3-9")));
-        assert!(!progress.frontier().set_ahead);
-    }
-
-    #[test]
-    fn gtids_just_read_on_the_server_lie_before_what_it_sends() {
-        let mut progress = mariadb("0-1-5");
-        progress.stream_begins(false, StreamKind { in_order: true, ..by_gtid() });
-        progress.moved(&place("b.2", 256));
-        assert!(progress.frontier().set_ahead);
-        progress.transaction_begins(&place("b.2", 700));
-        assert_eq!(stand(&progress), ("b.2".into(), 700, 0, false));
-    }
-
-    #[test]
-    fn a_position_learns_what_lies_before_it() {
-        let position = StreamKind { purged: Some(mysql("1-2")), ..StreamKind::default() };
-        let number = |number: u64| {
-            let gtid = format!("{UUID}:{number}").parse().unwrap();
-            end(Some(AnyGtid::Mysql(gtid)), 1000 * number)
-        };
-        let known = |progress: &Progress| progress.frontier().executed.as_ref().map(ToString::to_string);
-        let mut progress = self::progress(None);
-        progress.stream_begins(true, position.clone());
-        progress.transaction_ended(&number(5), 0);
-        progress.gtids_before(&GtidsBefore::Mysql(mysql("3-5")));
-        assert_eq!(known(&progress), None);
-        progress.transaction_ended(&number(6), 0);
-        assert_eq!(known(&progress), Some(format!("{UUID}:1-6")));
-        // Without a GTID: no set tells of this one.
-        progress.transaction_ended(&end(None, 7000), 0);
-        progress.transaction_ended(&number(8), 0);
-        assert_eq!(known(&progress), None);
-        progress.gtids_before(&GtidsBefore::Mysql(mysql("3-8")));
-        progress.transaction_ended(&end(None, 9000), 0);
-        progress.transaction_ended(&number(9), 0);
-        assert_eq!(known(&progress), None, "a file with transactions of both sorts");
-
-        // A server that does not stream by GTID, and one of MariaDB's.
-        let mut progress = self::progress(None);
-        progress.gtids_before(&GtidsBefore::Mysql(mysql("3-8")));
-        progress.transaction_ended(&number(9), 0);
-        assert_eq!(known(&progress), None);
-        progress.gtids_before(&GtidsBefore::Mariadb("0-1-5".parse().unwrap()));
-        assert_eq!(known(&progress), Some("0-1-5".into()));
     }
 }

@@ -117,3 +117,73 @@ impl Planning<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pack::builder::Frontier;
+    use crate::pack::builder::StreamKind;
+    use crate::sync_point::ServerIdentity;
+
+    fn pending(file: &str, pos: u64, gtid: &str, before: &str) -> PendingXa {
+        PendingXa {
+            xid: format!("X'{pos}',X'',1"),
+            file: file.into(),
+            pos,
+            file_created: 9,
+            gtid: Some(gtid.into()),
+            gtids_before: Some(before.into()),
+        }
+    }
+
+    fn resume(pending_xa: Vec<PendingXa>, executed: &str) -> Resume {
+        let frontier = Frontier {
+            place: Place { file: "b.10".into(), pos: 500 },
+            file_created: 10,
+            executed: Some(ExecutedGtids::Mariadb(executed.parse().unwrap())),
+            set_ahead: false,
+            pending_xa,
+            ts_ms: 0,
+        };
+        Resume { identity: ServerIdentity { server_uuid: None, server_id: 1 }, frontier, inside: None }
+    }
+
+    #[test]
+    fn reading_begins_at_the_first_that_is_pending() {
+        let begins = |pending_xa| {
+            let (place, created) = resume(pending_xa, "").begins();
+            (place.file.to_string(), place.pos, created)
+        };
+        assert_eq!(begins(vec![]), ("b.10".into(), 500, 10));
+        let met = [pending("b.10", 100, "0-1-9", ""), pending("b.9", 700, "0-1-3", "")];
+        assert_eq!(begins(met.to_vec()), ("b.9".into(), 700, 9));
+        assert_eq!(
+            begins(vec![pending("", 0, "0-1-9", "")]),
+            ("b.10".into(), 500, 10),
+            "not met on this server"
+        );
+    }
+
+    #[test]
+    fn mariadb_is_asked_from_before_the_first_of_each_domain() {
+        let executed = "0-1-20,1-1-5,2-1-7,3-1-1";
+        let list = vec![
+            pending("b.9", 100, "0-1-9", "0-2-8,1-1-2"),
+            pending("b.9", 200, "0-1-12", "0-1-11,1-1-2"),
+            pending("b.9", 300, "2-1-1", "0-1-12,1-1-2"),
+        ];
+        let ours: MariadbGtidPosition = executed.parse().unwrap();
+        // The domain 2 began with the one that is pending: all of it is sent.
+        assert_eq!(ask_behind(&ours, &list), "0-2-8,1-1-5,3-1-1".parse().unwrap());
+        assert_eq!(ask_behind(&ours, &[]), ours);
+        let dump = |request| Dump {
+            request,
+            resume: resume(list.clone(), executed),
+            stream: StreamKind::default(),
+            described: String::new(),
+        };
+        assert!(dump(DumpRequest::MariadbGtid { position: String::new() }).known().is_some());
+        assert!(dump(DumpRequest::Position { file: "b.9".into(), pos: 100 }).known().is_some());
+        assert!(dump(DumpRequest::Gtid { set: Vec::new() }).known().is_none());
+    }
+}
