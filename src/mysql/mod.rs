@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod config;
 pub mod connection;
 pub mod error;
+pub mod event_at;
 mod link;
 mod login;
 mod own_columns;

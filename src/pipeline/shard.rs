@@ -179,7 +179,14 @@ impl Opened {
             gaps: FileGapLog::new(&config.point_dir, &shard.name),
             history: FileHistory::new(&config.point_dir, &shard.name, config.points.history_days),
             sink,
-            standing: Standing { record, former, old_point, pack, packs_cut_off },
+            standing: Standing {
+                record,
+                former,
+                old_point,
+                pack,
+                keeps_packs: matches!(shard.sink, SinkConfig::File(_)),
+                packs_cut_off,
+            },
         })
     }
 
@@ -237,7 +244,7 @@ impl Started {
             |error: std::io::Error| Fault::stop(Code::Internal, format!("shard={name} no thread: {error}"));
         let rhythm = save_rhythm(config);
         let (store, history) = (Box::new(self.store), Box::new(self.history));
-        let saver = Saver::start(name, store, history, rhythm, self.record.seq_reserved).map_err(internal)?;
+        let saver = Saver::start(name, store, history, rhythm, self.record.clone()).map_err(internal)?;
         let mut builder = builder(shard, &ready, self.record.next_seq);
         if let Some(moved) = &self.record.moved {
             builder.tell_jump(moved.from.as_ref(), &moved.reason);
@@ -369,7 +376,8 @@ fn open_sink(shard: &ShardConfig) -> Result<Box<dyn Sink>, Fault> {
     }
 }
 
-fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
+/// The file sink's own view of its keys.
+pub fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
     FileSinkConfig {
         dir: file.dir.clone(),
         rotate_bytes: file.rotate_bytes,

@@ -36,12 +36,15 @@ impl PackBuilder {
         table: TableNumber,
         output: &mut O,
     ) -> Result<(), BuildError<O::Error>> {
-        self.tables.add_row(table);
         let is_left_out = self.tables.is_left_out(table);
         let open = required(&mut self.open, "rows")?;
         let row = open.row();
         let bad = |error| BuildError::Row(Box::new(BadRow::new(rows, row, error)));
-        let op = reader.op().map_err(bad)?;
+        let Some(op) = reader.op().map_err(bad)? else {
+            reader.skip().map_err(bad)?;
+            return Ok(open.rows_passed(rows.kind, &rows.plan, 1)?);
+        };
+        self.tables.add_row(table);
         match open.course {
             _ if is_left_out => {
                 reader.skip().map_err(bad)?;
@@ -49,7 +52,7 @@ impl PackBuilder {
             }
             _ if open.leaves_out_row() => {
                 reader.skip().map_err(bad)?;
-                open.row_left_out(op, rows.kind, &rows.plan)?;
+                open.row_left_out(Some(op), rows.kind, &rows.plan)?;
             }
             Course::Streamed => return self.row(rows, reader, line, output),
             Course::Dropped(_) => {
@@ -57,14 +60,9 @@ impl PackBuilder {
                 return Ok(open.rows_passed(rows.kind, &rows.plan, 1)?);
             }
             Course::Held => {
-                match op {
-                    None => reader.skip().map_err(bad)?,
-                    Some(op) => {
-                        self.held.begin_row(rows, op, table, open.position(), open.runs());
-                        let numbers = LineNumbers { row, seq: None };
-                        self.lines.write_row(self.held.text(), reader, op, numbers).map_err(bad)?;
-                    }
-                }
+                self.held.begin_row(rows, op, table, open.position(), open.runs());
+                let numbers = LineNumbers { row, seq: None };
+                self.lines.write_row(self.held.text(), reader, op, numbers).map_err(bad)?;
                 open.rows_passed(rows.kind, &rows.plan, 1)?;
             }
         }
