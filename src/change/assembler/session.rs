@@ -34,7 +34,7 @@ impl SessionSettings {
             StatementContext::Intvar { kind: 2, value } => self.push(format!("INSERT_ID={value}")),
             StatementContext::Intvar { kind, .. } => {
                 let text = format!("INTVAR_EVENT: unknown kind {kind}, expected 1 or 2");
-                return Err(ChangeError::new(Code::BadEvent, text));
+                Err(ChangeError::new(Code::BadEvent, text))
             }
             StatementContext::Rand { seed1, seed2 } => {
                 self.push(format!("RAND_SEED1={seed1},RAND_SEED2={seed2}"))

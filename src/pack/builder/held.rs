@@ -45,9 +45,10 @@ pub(super) struct HeldRun {
 
 #[derive(Debug)]
 enum Body {
-    /// Logged as `kind`, written as `op`.
     Rows {
+        /// What was logged.
         kind: RowsKind,
+        /// What the lines say.
         op: RowsKind,
         plan: Arc<TablePlan>,
         table: TableNumber,
@@ -160,11 +161,11 @@ impl Held {
 }
 
 impl HeldRun {
-    fn goes_on_with(&self, rows: &Rows, as_op: RowsKind, position: Position) -> bool {
-        let Body::Rows { kind, op, plan, .. } = &self.body else { return false };
+    fn goes_on_with(&self, rows: &Rows, op: RowsKind, position: Position) -> bool {
+        let Body::Rows { kind, op: of, plan, .. } = &self.body else { return false };
         // Events of one compressed payload share their place.
         self.place.pos == rows.place.pos
-            && (*kind, *op) == (rows.kind, as_op)
+            && (*kind, *of) == (rows.kind, op)
             && Arc::ptr_eq(plan, &rows.plan)
             && position == (Position { rows: self.position.rows + self.lines, steps: 0 })
     }

@@ -40,10 +40,11 @@ impl PackBuilder {
         let open = required(&mut self.open, "rows")?;
         let row = open.row();
         let bad = |error| BuildError::Row(Box::new(BadRow::new(rows, row, error)));
-        let op = reader.op().map_err(bad)?;
-        if op.is_some() {
-            self.tables.add_row(table);
-        }
+        let Some(op) = reader.op().map_err(bad)? else {
+            reader.skip().map_err(bad)?;
+            return Ok(open.rows_passed(rows.kind, &rows.plan, 1)?);
+        };
+        self.tables.add_row(table);
         match open.course {
             _ if is_left_out => {
                 reader.skip().map_err(bad)?;
@@ -51,7 +52,7 @@ impl PackBuilder {
             }
             _ if open.leaves_out_row() => {
                 reader.skip().map_err(bad)?;
-                open.row_left_out(op, rows.kind, &rows.plan)?;
+                open.row_left_out(Some(op), rows.kind, &rows.plan)?;
             }
             Course::Streamed => return self.row(rows, reader, line, output),
             Course::Dropped(_) => {
@@ -59,14 +60,9 @@ impl PackBuilder {
                 return Ok(open.rows_passed(rows.kind, &rows.plan, 1)?);
             }
             Course::Held => {
-                match op {
-                    None => reader.skip().map_err(bad)?,
-                    Some(op) => {
-                        self.held.begin_row(rows, op, table, open.position(), open.runs());
-                        let numbers = LineNumbers { row, seq: None };
-                        self.lines.write_row(self.held.text(), reader, op, numbers).map_err(bad)?;
-                    }
-                }
+                self.held.begin_row(rows, op, table, open.position(), open.runs());
+                let numbers = LineNumbers { row, seq: None };
+                self.lines.write_row(self.held.text(), reader, op, numbers).map_err(bad)?;
                 open.rows_passed(rows.kind, &rows.plan, 1)?;
             }
         }
@@ -162,7 +158,7 @@ impl PackBuilder {
             open.judge(u64::from(gap_line.is_some()), self.tables.names_left_out());
             self.release(output)?;
         }
-        let framed = self.rules.transaction_lines && self.has_begun();
+        let framed = self.rules.transaction_lines && self.has_lines();
         if let Some(gap) = gap_line {
             self.gap_step(gap, output)?;
         }
