@@ -57,7 +57,9 @@ codes! {
     Truncated "TRUNCATED" "A binlog file ends in the middle of an event."
     NotABinlog "NOT_A_BINLOG" "A file is no binlog."
     Incident "INCIDENT" "The server logged that events were lost."
+    XaHold "XA_HOLD_LIMIT" "XA transactions that are not decided on have more changes than may be kept."
     Statement "STATEMENT_DML" "A change of rows was logged as a statement."
+    TransOversize "TRANS_OVERSIZE" "A transaction is larger than transaction_policy allows."
     Decompress "DECOMPRESS" "A compressed transaction cannot be unpacked."
     Encrypted "ENCRYPTED" "The binlog is encrypted in a way that fountain cannot read."
     Unsupported "UNSUPPORTED" "Something that this version refuses instead of doing it wrong."
@@ -93,7 +95,6 @@ codes! {
     FilterUnmatched "FILTER_UNMATCHED" "An entry of a filter matches no table of the server."
     NoKey "NO_KEY" "A watched table has no key that tells its rows apart."
     FkCascade "FK_CASCADE" "The server does not log the rows that a foreign key changes by itself."
-    HiddenColumns "HIDDEN_COLUMNS" "A watched table has columns that only the server sees."
     TableEngine "TABLE_ENGINE" "A watched table's engine logs less than all changes, or cannot roll back."
     FileMode "FILE_MODE" "Others may read a password, or write where only fountain should."
     DiskSpace "DISK_SPACE" "The disk has less room than the configuration asks for."
@@ -128,6 +129,10 @@ impl Code {
                 "Something on the way forgets idle connections: set mysql_heartbeat_period below its limit, or raise \
                  mysql_replication_socket_so_timeout where the server is slow. The stream goes on where it was."
             }
+            Self::TransOversize => {
+                "The message holds the transaction and its rows by table: raise trans_max_size or trans_max_bytes, or choose what \
+                 becomes of it by trans_oversize."
+            }
             Self::Protocol => "Connect to the server itself, not through a proxy that changes bytes.",
             Self::AccessDenied => {
                 "The server's words tell user and host as it sees them: check mysql_username, the password, whether the account \
@@ -155,16 +160,19 @@ impl Code {
             }
             Self::PointBeyondEnd => {
                 "The server lost the end of its binlog (crash, restore, reset), or it is not the one that the point is of, or \
-                 it lags behind."
+                 it lags behind. Transactions that no server has any more are taken out of the point by fountain points set \
+                 --drop-gtids."
             }
             Self::PointForeign => {
                 "A position means nothing on another server: go on by GTID, or start anew there."
             }
             Self::PointBroken => {
-                "Restore the file from a backup, or remove it and start anew behind a fresh copy."
+                "Restore the file from a backup, go on from a former point (fountain points history, points set), or start anew behind a \
+                 fresh copy (points set)."
             }
             Self::PointLost => {
-                "Restore the point, or remove its .trace file too and start anew behind a fresh copy."
+                "Restore the point, go on from a former one (fountain points history, points set), or start anew behind a fresh copy \
+                 (points set)."
             }
             Self::PointStore => "Check the folder producer_position: rights, disk, mount.",
             Self::NoPoint => "Give a start (mysql_binlogdump_*) or set start_without_point.",
@@ -184,6 +192,9 @@ impl Code {
             Self::Incident => {
                 "Rows are missing in the server's binlog: copy the tables anew and start behind it."
             }
+            Self::XaHold => {
+                "Raise xa_hold_max_bytes: so much memory is needed for it. Or leave the tables out by filter."
+            }
             Self::Statement => {
                 "Set binlog_format=ROW for that session or server; statement_dml=deliver hands the statement on as it is."
             }
@@ -191,7 +202,8 @@ impl Code {
                 "Look at the server's keyring; files are read only where the server decrypts them."
             }
             Self::SchemaDiff => {
-                "Supply the definition of that time by schema_file, and set binlog_row_metadata=FULL on the server."
+                "Supply the definition of that time by schema_file or \"fountain schema set\", and set binlog_row_metadata=FULL on \
+                 the server."
             }
             Self::FileError => "Check the path, its rights and the disk.",
             Self::Locked => "One process a folder: stop the one whose pid the message holds.",

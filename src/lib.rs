@@ -95,7 +95,7 @@
 //! | [`sink`] | where packs go: files, standard output, nowhere | |
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
-//! | [`daemon`], [`cat`], [`doctor`], [`verify`] | the commands `run`, `cat`, `check` and `verify` | |
+//! | [`daemon`], [`cat`], [`doctor`], [`points`], [`verify`] | the commands `run`, `cat`, `check`, `points`, `gaps` and `verify` | |
 //! | [`cli`], [`logging`] | the command line and the log | |
 //!
 //! # Where to read first
@@ -118,6 +118,7 @@ pub mod logging;
 pub mod mysql;
 pub mod pack;
 pub mod pipeline;
+pub mod points;
 pub mod schema;
 pub mod secret;
 pub mod sink;

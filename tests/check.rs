@@ -150,8 +150,12 @@ const MYSQL97: &[Illness] = &[
         tidy: "SET GLOBAL binlog_row_image='FULL'",
     },
 ];
-const MARIADB: &[Illness] =
-    &[ill("CREATE TABLE shop.v (a INT PRIMARY KEY) WITH SYSTEM VERSIONING", "warn", "HIDDEN_COLUMNS")];
+const MARIADB: &[Illness] = &[ill(
+    "CREATE TABLE shop.v (a INT PRIMARY KEY, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED ALWAYS \
+     AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING",
+    "error",
+    "STATEMENT_DML",
+)];
 
 /// Options with which nothing is to be said of a server.
 fn healthy_options(kind: Kind) -> &'static [&'static str] {
@@ -170,6 +174,9 @@ fn healthy_options(kind: Kind) -> &'static [&'static str] {
 fn healthy(kind: Kind) -> Option<Server> {
     let server = Server::start_private(kind, healthy_options(kind))?;
     server.sql("CREATE DATABASE shop; CREATE TABLE shop.good (id INT PRIMARY KEY, name TEXT) ENGINE=InnoDB");
+    if !kind.is_mysql() {
+        server.sql("CREATE TABLE shop.versioned (id INT PRIMARY KEY, t TEXT UNIQUE) WITH SYSTEM VERSIONING ENGINE=InnoDB");
+    }
     Some(server)
 }
 
@@ -509,7 +516,7 @@ fn a_bad_configuration_is_exit_2() {
     let unknown = doctor.check_keys(&["mysql_shrad=1"]);
     assert!(unknown.line("error", "CONFIG").contains("mysql_shrad"));
     assert_eq!((unknown.exit, unknown.lines.len()), (2, 2));
-    let later = doctor.check_keys(&["transaction_policy=mini"]);
+    let later = doctor.check_keys(&["position_failover=timestamp"]);
     later.line("error", "UNSUPPORTED");
     assert!(later.has("UNREACHABLE"), "the rest is looked at all the same");
     assert_eq!(later.exit, 2);

@@ -10,12 +10,15 @@ pub mod catalog;
 pub mod config;
 pub mod connection;
 pub mod error;
+pub mod event_at;
 mod link;
 mod login;
+mod own_columns;
 pub mod preflight;
 mod refusal;
 mod stream;
 mod tls;
+pub mod xa_recover;
 
 pub use binlog_stream::BinlogStream;
 pub use binlog_stream::DumpRequest;

@@ -16,11 +16,16 @@ use crate::schema::row::HeldColumns;
 use crate::schema::row::NullBits;
 use crate::schema::row::RowError;
 use crate::schema::row::RowImages;
+use crate::schema::versioned;
+use crate::sync_point::gap::GapEdge;
+use crate::sync_point::gap::GapTable;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Templates kept at most; beyond that the table is new anyway in a server with so many.
 const MAX_TEMPLATES: usize = 20_000;
+/// Bytes of these templates at most.
+const MAX_TEMPLATE_BYTES: usize = 32 << 20;
 
 /// What the lines of a running shard say besides the change itself. `fountain cat` has none of it.
 #[derive(Debug, Clone)]
@@ -36,10 +41,13 @@ pub struct LineWriter {
     options: JsonOptions,
     live: Option<LiveFields>,
     templates: HashMap<u64, Arc<Template>>,
+    template_bytes: usize,
     /// The template of the event's table.
     template: Arc<Template>,
     /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
     event_tail: Vec<u8>,
+    /// The same of a line about the transaction.
+    mark_tail: Vec<u8>,
 }
 
 /// The numbers at the end of a line.
@@ -71,46 +79,55 @@ impl<'a> RowsReader<'a> {
         self.bytes.is_empty()
     }
 
+    /// What the next row is to be delivered as; none when it is not: it only was current once (MariaDB's system versioning).
+    #[inline]
+    pub fn op(&self) -> Result<Option<RowsKind>, RowError> {
+        match self.images.plan.row_end {
+            None => Ok(Some(self.images.kind)),
+            Some(row_end) => versioned::effect(&self.images, row_end, &self.bytes),
+        }
+    }
+
     /// Walks over one row.
     pub fn skip(&mut self) -> Result<(), RowError> {
         self.images.skip(&mut self.bytes)
     }
 
+    /// An image that the row has and the line has not is walked over.
     fn write_images(
         &mut self,
+        op: RowsKind,
         out: &mut Vec<u8>,
         names: &[Vec<u8>],
         options: JsonOptions,
     ) -> Result<(), RowError> {
         let Self { images, bytes } = self;
-        let base = match images.kind {
-            RowsKind::Insert => Vec::new(),
-            RowsKind::Update | RowsKind::Delete => {
-                out.extend_from_slice(b"\"before\":{");
-                let base = match images.partial_json {
-                    true => write_base_image(images, bytes, out, names, options)?,
-                    false => {
-                        write_image(images, &images.before, bytes, out, names, options)?;
-                        Vec::new()
-                    }
-                };
-                out.extend_from_slice(b"},");
-                base
+        let mut base = Vec::new();
+        if op != RowsKind::Insert {
+            out.extend_from_slice(b"\"before\":{");
+            match images.partial_json {
+                true => base = write_base_image(images, bytes, out, names, options)?,
+                false => write_image(images, &images.before, bytes, out, names, options)?,
             }
-        };
-        if images.kind != RowsKind::Delete {
+            out.extend_from_slice(b"},");
+        } else if images.kind != RowsKind::Insert {
+            images.skip_image(&images.before, bytes)?;
+        }
+        if op != RowsKind::Delete {
             out.extend_from_slice(b"\"after\":{");
             match images.partial_json {
                 true => write_partial_image(images, bytes, out, names, options, &base)?,
                 false => write_image(images, &images.after, bytes, out, names, options)?,
             }
             out.extend_from_slice(b"},");
+        } else if images.kind != RowsKind::Delete {
+            images.skip_image(&images.after, bytes)?;
         }
         Ok(())
     }
 }
 
-/// Writes the members of one image.
+/// Writes the members of one image. Columns behind those that have names here are walked over.
 #[inline]
 fn write_image<'a>(
     images: &RowImages<'a>,
@@ -136,7 +153,10 @@ fn write_image<'a>(
             .and_then(|value| json::write_value(out, &value, options))
             .map_err(|error| RowError::at(&column.name, error))?;
     }
-    Ok(())
+    match images.plan.visible == images.plan.columns.len() {
+        true => Ok(()),
+        false => images.skip_columns(images.plan.visible, held, &mut nulls, bytes),
+    }
 }
 
 /// Writes a before image, and keeps its values as the base of differences.
@@ -210,7 +230,15 @@ fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
 
 impl LineWriter {
     pub fn new(options: JsonOptions, live: Option<LiveFields>) -> Self {
-        Self { options, live, templates: HashMap::new(), template: Arc::default(), event_tail: Vec::new() }
+        Self {
+            options,
+            live,
+            templates: HashMap::new(),
+            template_bytes: 0,
+            template: Arc::default(),
+            event_tail: Vec::new(),
+            mark_tail: Vec::new(),
+        }
     }
 
     /// From now on the lines come from another server of the shard.
@@ -222,12 +250,22 @@ impl LineWriter {
 
     /// Prepares what all rows of an event share.
     pub fn begin_rows(&mut self, rows: &Rows, transaction: &Begin) {
-        if self.templates.len() >= MAX_TEMPLATES {
-            self.templates.clear();
-        }
-        let template = self.templates.entry(rows.plan.id);
-        self.template = Arc::clone(template.or_insert_with(|| Arc::new(Template::new(&rows.plan))));
+        self.template = match self.templates.get(&rows.plan.id) {
+            Some(known) => Arc::clone(known),
+            None => self.new_template(rows),
+        };
         self.begin_event(transaction, &rows.place, rows.server_id, rows.timestamp);
+    }
+
+    fn new_template(&mut self, rows: &Rows) -> Arc<Template> {
+        let template = Arc::new(Template::new(&rows.plan));
+        if self.templates.len() >= MAX_TEMPLATES || self.template_bytes >= MAX_TEMPLATE_BYTES {
+            self.templates.clear();
+            self.template_bytes = 0;
+        }
+        self.template_bytes += template.bytes();
+        self.templates.insert(rows.plan.id, Arc::clone(&template));
+        template
     }
 
     fn begin_event(&mut self, transaction: &Begin, place: &Place, server_id: u32, timestamp: u32) {
@@ -259,18 +297,20 @@ impl LineWriter {
         out.extend_from_slice(b",\"row\":");
     }
 
-    /// Writes the next row of the event that [`Self::begin_rows`] prepared. On an error `out` is as it was.
+    /// Writes the next row of the event that [`Self::begin_rows`] prepared, as what [`RowsReader::op`] said. On an error
+    /// `out` is as it was.
     #[inline]
     pub fn write_row(
         &self,
         out: &mut Vec<u8>,
         rows: &mut RowsReader<'_>,
+        op: RowsKind,
         numbers: LineNumbers,
     ) -> Result<(), RowError> {
         let template = &self.template;
         let start = out.len();
-        out.extend_from_slice(template.head(rows.images.kind));
-        if let Err(error) = rows.write_images(out, &template.columns, self.options) {
+        out.extend_from_slice(template.head(op));
+        if let Err(error) = rows.write_images(op, out, &template.columns, self.options) {
             out.truncate(start);
             return Err(error);
         }
@@ -314,6 +354,17 @@ impl LineWriter {
         self.end_line(out, numbers);
     }
 
+    /// Adds a line that was written without a number, with it.
+    pub fn number_line(out: &mut Vec<u8>, line: &[u8], seq: Option<u64>) {
+        let end = b"}\n";
+        out.extend_from_slice(line.strip_suffix(end).unwrap_or(line));
+        if let Some(seq) = seq {
+            out.extend_from_slice(b",\"seq\":");
+            put_number(out, seq);
+        }
+        out.extend_from_slice(end);
+    }
+
     /// A line about the transaction itself: `begin`, `commit`, `rollback`. `extra` is its own members, each with a
     /// comma behind it.
     pub fn write_mark(
@@ -329,16 +380,20 @@ impl LineWriter {
         out.extend_from_slice(op.as_bytes());
         out.extend_from_slice(b"\",");
         out.extend_from_slice(extra.as_bytes());
+        // It may come between two rows of one event.
+        std::mem::swap(&mut self.event_tail, &mut self.mark_tail);
         self.begin_event(transaction, event.place, event.server_id, event.timestamp);
         self.end_line(out, numbers);
+        std::mem::swap(&mut self.event_tail, &mut self.mark_tail);
     }
 
     /// A line about delivery itself, which stands for no event.
     pub fn write_gap(&self, out: &mut Vec<u8>, gap: &Gap<'_>, seq: Option<u64>) {
         out.extend_from_slice(b"{\"op\":\"gap\",\"from\":");
-        gap.from.write(out);
+        write_edge(out, gap.from);
         out.extend_from_slice(b",\"to\":");
-        gap.to.write(out);
+        write_edge(out, gap.to);
+        write_tables(out, gap.tables);
         out.extend_from_slice(b",\"reason\":");
         json::write_string(out, gap.reason);
         if let Some(live) = &self.live {
@@ -355,39 +410,45 @@ impl LineWriter {
     }
 }
 
+fn write_edge(out: &mut Vec<u8>, edge: &GapEdge) {
+    out.push(b'{');
+    if let Some(gtid) = &edge.gtid {
+        out.extend_from_slice(b"\"gtid\":");
+        json::write_string(out, gtid);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"file\":");
+    json::write_string(out, &edge.file);
+    out.extend_from_slice(b",\"pos\":");
+    put_number(out, edge.pos);
+    out.extend_from_slice(b",\"row\":");
+    put_number(out, edge.row);
+    out.push(b'}');
+}
+
+/// Rows that were left out, by table; nothing when none are known.
+fn write_tables(out: &mut Vec<u8>, tables: &[GapTable]) {
+    for (index, GapTable { table, rows }) in tables.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { &b",\"tables\":["[..] } else { b"," });
+        out.extend_from_slice(b"{\"table\":");
+        json::write_string(out, table);
+        out.extend_from_slice(b",\"rows\":");
+        put_number(out, *rows);
+        out.push(b'}');
+    }
+    if !tables.is_empty() {
+        out.push(b']');
+    }
+}
+
 /// What a `gap` line says: behind `from` delivery goes on at `to`.
 #[derive(Debug, Clone, Copy)]
 pub struct Gap<'a> {
-    pub from: GapPlace<'a>,
-    pub to: GapPlace<'a>,
+    pub from: &'a GapEdge,
+    pub to: &'a GapEdge,
+    /// Rows that were left out.
+    pub tables: &'a [GapTable],
     pub reason: &'a str,
-}
-
-/// A place in front of a row of a transaction.
-#[derive(Debug, Clone, Copy)]
-pub struct GapPlace<'a> {
-    pub gtid: Option<&'a str>,
-    /// Where the transaction starts.
-    pub place: &'a Place,
-    pub row: u64,
-}
-
-impl GapPlace<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        if let Some(gtid) = self.gtid {
-            out.extend_from_slice(b"\"gtid\":");
-            json::write_string(out, gtid);
-            out.push(b',');
-        }
-        out.extend_from_slice(b"\"file\":");
-        json::write_string(out, &self.place.file);
-        out.extend_from_slice(b",\"pos\":");
-        put_number(out, self.place.pos);
-        out.extend_from_slice(b",\"row\":");
-        put_number(out, self.row);
-        out.push(b'}');
-    }
 }
 
 /// The event that a `begin`, `commit` or `rollback` line stands for.

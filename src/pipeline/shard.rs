@@ -7,11 +7,16 @@ use crate::config::Config;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::TransactionConfig;
+use crate::pack::builder::HoldRules;
+use crate::pack::builder::Oversize;
 use crate::pack::builder::PackBuilder;
 use crate::pack::builder::PackRules;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
+use crate::pipeline::definitions::book::Book;
+use crate::pipeline::definitions::book::LastStand;
+use crate::pipeline::definitions::book::certain_place;
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
@@ -45,6 +50,7 @@ use crate::sync_point::file_store::FileStore;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::history::FileHistory;
+use crate::sync_point::schema_store::FileSchemaStore;
 use crossbeam_channel::bounded;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,8 +65,9 @@ pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &St
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
     let stop = &stop.child();
     let opened = Opened::open(config, shard)?;
-    let mut producer = producer(config, shard, until, stop)?;
     let resume = opened.standing.resume(&shard.name)?;
+    let book = open_book(config, shard, opened.standing.last_epoch(), resume.as_ref())?;
+    let mut producer = producer(config, shard, until, stop, book);
     if matches!(shard.sink, SinkConfig::File(_)) {
         opened.standing.tell_of_missing_packs(&shard.name);
     }
@@ -69,21 +76,32 @@ pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &St
     }
     let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
     let started = opened.start_epoch(shard, &ready)?;
+    let begun = producer.book.begin_epoch(started.record.epoch);
+    begun.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", shard.name)))?;
     started.run(config, shard, producer, ready, stop)
 }
 
-fn producer(
+/// The definitions that are known, for a shard that goes on there.
+fn open_book(
     config: &Config,
     shard: &ShardConfig,
-    until: Option<Until>,
-    stop: &Stop,
-) -> Result<Producer, Fault> {
-    let schema_file = match &shard.schema_file {
-        Some(path) => Some(read_schema_file(path)?),
-        None => None,
-    };
+    epoch: u64,
+    resume: Option<&Resume>,
+) -> Result<Book, Fault> {
+    let file = shard.schema_file.as_deref().map(read_schema_file).transpose()?;
+    let stand = resume.map(|Resume { identity, frontier, .. }| LastStand {
+        epoch,
+        server: identity.clone(),
+        place: certain_place(&frontier.place.file, frontier.place.pos, frontier.set_ahead),
+    });
+    let opened = FileSchemaStore::new(&config.point_dir, &shard.name)
+        .and_then(|store| Book::open(&shard.name, Box::new(store), file, stand.as_ref()));
+    opened.map_err(|error| store_fault(&shard.name, &error))
+}
+
+fn producer(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop, book: Book) -> Producer {
     let patience = Patience::new(shard, until.is_some());
-    Ok(Producer {
+    Producer {
         shard: shard.clone(),
         stop: stop.clone(),
         until,
@@ -92,7 +110,7 @@ fn producer(
             max_event_bytes: shard.max_event_bytes,
             ..assembler_options(&shard.transactions)
         },
-        schema_file,
+        book,
         replica_uuid: replica_uuid(&config.point_dir, &shard.name),
         ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
         current: 0,
@@ -100,7 +118,7 @@ fn producer(
         patience,
         old_point: None,
         introduced: false,
-    })
+    }
 }
 
 /// How statements are taken, as configured; the filter and the size of events are the caller's.
@@ -119,6 +137,7 @@ pub fn assembler_options(transactions: &TransactionConfig) -> AssemblerOptions {
             config::StatementDml::Deliver => StatementDml::Deliver,
         },
         max_event_bytes: 0,
+        xa_hold_max_bytes: transactions.xa_hold_max_bytes,
     }
 }
 
@@ -160,7 +179,14 @@ impl Opened {
             gaps: FileGapLog::new(&config.point_dir, &shard.name),
             history: FileHistory::new(&config.point_dir, &shard.name, config.points.history_days),
             sink,
-            standing: Standing { record, former, old_point, pack, packs_cut_off },
+            standing: Standing {
+                record,
+                former,
+                old_point,
+                pack,
+                keeps_packs: matches!(shard.sink, SinkConfig::File(_)),
+                packs_cut_off,
+            },
         })
     }
 
@@ -218,7 +244,7 @@ impl Started {
             |error: std::io::Error| Fault::stop(Code::Internal, format!("shard={name} no thread: {error}"));
         let rhythm = save_rhythm(config);
         let (store, history) = (Box::new(self.store), Box::new(self.history));
-        let saver = Saver::start(name, store, history, rhythm, self.record.seq_reserved).map_err(internal)?;
+        let saver = Saver::start(name, store, history, rhythm, self.record.clone()).map_err(internal)?;
         let mut builder = builder(shard, &ready, self.record.next_seq);
         if let Some(moved) = &self.record.moved {
             builder.tell_jump(moved.from.as_ref(), &moved.reason);
@@ -294,11 +320,31 @@ fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
         max_lines: shard.packs.max_rows.unwrap_or(u64::MAX).min(shard.memq_limit),
         transaction_lines: shard.transactions.dispatch_transaction,
         gap_lines: shard.transactions.dispatch_gap,
+        hold: hold_rules(&shard.transactions),
     };
     let resume = &ready.dump.resume;
     let json = JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String };
     let lines = LineWriter::new(json, Some(live));
     PackBuilder::new(lines, rules, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
+}
+
+/// None: the policy `none`.
+fn hold_rules(transactions: &config::TransactionConfig) -> Option<HoldRules> {
+    let discard_tables = match transactions.policy {
+        config::TransactionPolicy::None => return None,
+        config::TransactionPolicy::Mini => false,
+        config::TransactionPolicy::DiscardHugeTable => true,
+    };
+    Some(HoldRules {
+        max_rows: transactions.max_rows,
+        max_bytes: usize::try_from(transactions.max_bytes).unwrap_or(usize::MAX),
+        discard_tables,
+        oversize: match transactions.oversize {
+            config::Oversize::Stop => Oversize::Stop,
+            config::Oversize::Discard => Oversize::Discard,
+            config::Oversize::Stream => Oversize::Stream,
+        },
+    })
 }
 
 fn save_rhythm(config: &Config) -> SaveRhythm {
@@ -330,7 +376,8 @@ fn open_sink(shard: &ShardConfig) -> Result<Box<dyn Sink>, Fault> {
     }
 }
 
-fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
+/// The file sink's own view of its keys.
+pub fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
     FileSinkConfig {
         dir: file.dir.clone(),
         rotate_bytes: file.rotate_bytes,

@@ -164,7 +164,7 @@ impl Place {
             return Ok(());
         }
         let text = format!(
-            "{}: the point of shard {} is gone, and {} says that there was one: put a copy back; or copy the tables anew, delete that trace and set the start by mysql_binlogdump_gtidset, or mysql_binlogdump_filename and mysql_binlogdump_position (without them it is the server's end, and the rows in between are missing)",
+            "{}: the point of shard {} is gone, and {} says that there was one: put a copy back; or go on from a former point (fountain points history and points set); or copy the tables anew and start behind them (points set)",
             self.point().display(),
             self.shard,
             self.trace.path().display()
@@ -189,10 +189,9 @@ impl Place {
 
     fn broken(&self, what: &str) -> StoreError {
         let text = format!(
-            "{}: not the point of shard {} as it was saved: {what}; put a good copy back; or copy the tables anew, delete it and {} and set the start by mysql_binlogdump_gtidset, or mysql_binlogdump_filename and mysql_binlogdump_position (without them it is the server's end, and the rows in between are missing)",
+            "{}: not the point of shard {} as it was saved: {what}; put a good copy back; or go on from a former point (fountain points history and points set); or copy the tables anew and start behind them (points set)",
             self.point().display(),
-            self.shard,
-            self.trace.path().display()
+            self.shard
         );
         StoreError::new(Code::PointBroken, text)
     }

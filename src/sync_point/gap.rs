@@ -24,6 +24,19 @@ pub enum GapKind {
     Reset,
 }
 
+impl GapKind {
+    /// As it is written in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Discard => "discard",
+            Self::Changed => "changed",
+            Self::Jump => "jump",
+            Self::Skip => "skip",
+            Self::Reset => "reset",
+        }
+    }
+}
+
 /// A place in front of a row of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GapEdge {
@@ -77,7 +90,9 @@ impl GapEdge {
 impl GapRecord {
     /// Whether both tell of the same gap: one that is read again is recorded again.
     pub fn is_same_gap(&self, other: &Self) -> bool {
-        (&self.shard, self.kind, &self.from, &self.to) == (&other.shard, other.kind, &other.from, &other.to)
+        // Tables count: under another policy more may be left out on a second reading.
+        (&self.shard, self.kind, &self.from, &self.to, &self.tables)
+            == (&other.shard, other.kind, &other.from, &other.to, &other.tables)
     }
 }
 
