@@ -51,7 +51,7 @@ logging     code config
 cat         *
 doctor      code stop config wire binlog column schema change sync_point sink mysql pipeline logging
 points      *
-verify      code config stop wire binlog schema change pack sync_point sink mysql pipeline logging
+verify      code config stop wire column binlog schema change pack sync_point sink mysql pipeline logging
 daemon      *
 cli         *
 lib         *

@@ -71,6 +71,7 @@ codes! {
     Locked "LOCKED" "Another fountain process works on the same folder."
     SinkFailed "SINK_FAILED" "The sink did not take a pack."
     SinkBroken "SINK_BROKEN" "The sink's own records contradict each other."
+    Differs "DIFFERS" "A row of the server is not what the delivered files say of it."
     StopTimeout "STOP_TIMEOUT" "The orderly stop did not end within stop_timeout_ms."
     RowImage "ROW_IMAGE" "The server logs rows in part: columns are missing in before or after."
     PartialJson "PARTIAL_JSON" "JSON changes are logged as differences whose base is not in the log."
@@ -207,6 +208,10 @@ impl Code {
             Self::FileError => "Check the path, its rights and the disk.",
             Self::Locked => "One process a folder: stop the one whose pid the message holds.",
             Self::SinkFailed => "The message says why; it is tried again, and the point waits.",
+            Self::Differs => {
+                "Rows that the server changes without logging them (foreign keys on 5.6 and MariaDB, sql_log_bin=0, a restore), \
+                 or a defect: copy the table anew, and tell us."
+            }
             _ => return None,
         })
     }

@@ -284,6 +284,8 @@ struct Kills {
     /// Deaths by order, by the order's text.
     ordered: BTreeMap<&'static str, u64>,
     random: u64,
+    /// Which of [`OPERATIONS`] comes next.
+    next: usize,
 }
 
 impl Kills {
@@ -375,7 +377,8 @@ fn killed(plan: &Plan) {
     let pairs = keys(&[ALWAYS, plan.pairs].concat());
     let home = Fountain::new();
     let arguments = run_arguments(&home, &server, &pairs);
-    let mut kills = Kills { home, arguments, dice: Dice(plan.seed), ordered: BTreeMap::new(), random: 0 };
+    let (dice, next) = (Dice(plan.seed), plan.seed as usize * 7);
+    let mut kills = Kills { home, arguments, dice, ordered: BTreeMap::new(), random: 0, next };
     let load = Load::start(&server, plan.mixed_engines, plan.alters);
     // The first start of all: before there is a point, or a trace of one.
     kills.at(["trace.create:1:kill", "trace.write:1:tear", "trace.flush:1:kill"][plan.seed as usize % 3]);
@@ -385,7 +388,10 @@ fn killed(plan: &Plan) {
             0 | 3 | 6 => kills.at_random(),
             9 => kills.while_failing(FAILURES[(round / 10) as usize % FAILURES.len()]),
             8 => kills.at(RARE[(round / 10) as usize % 3]),
-            _ => kills.at(OPERATIONS[(round * 3) as usize % OPERATIONS.len()]),
+            _ => {
+                kills.next += 1;
+                kills.at(OPERATIONS[kills.next % OPERATIONS.len()]);
+            }
         }
         if kills.count().is_multiple_of(10) {
             verify(&kills.home);

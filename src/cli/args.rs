@@ -13,11 +13,15 @@ use crate::cli::until::Until;
 use crate::config::near;
 use crate::config::properties;
 use crate::verify::VerifyOptions;
+use crate::verify::against::AgainstOptions;
 use crate::verify::report::Form;
 use lexopt::Arg;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+
+/// `--sample` where it is not given.
+const SAMPLE: u64 = 300;
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,6 +114,9 @@ struct Typed {
     values: Vec<(&'static str, String)>,
     shard: Option<String>,
     form: Form,
+    against: bool,
+    sample: Option<u64>,
+    seed: Option<u64>,
     words: Vec<OsString>,
     options: Vec<&'static str>,
     help: bool,
@@ -157,7 +164,7 @@ fn not_here(command: &Command, parser: &mut lexopt::Parser) -> Result<Invocation
     Err(Failure::unsupported(format!("\"fountain {}\" is not in this version", command.name)))
 }
 
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 14] = [
     "--conf",
     "-D",
     "--until",
@@ -165,6 +172,9 @@ const OPTIONS: [&str; 11] = [
     "--strict",
     "--shard",
     "--json",
+    "--against",
+    "--sample",
+    "--seed",
     "--help",
     "-h",
     "--version",
@@ -236,6 +246,15 @@ impl Typed {
                 self.shard = Some(text(option, value()?)?);
             }
             "--json" => self.form = Form::Json,
+            "--against" => self.against = true,
+            "--sample" => {
+                once(self.sample.is_some())?;
+                self.sample = Some(number(option, value()?)?);
+            }
+            "--seed" => {
+                once(self.seed.is_some())?;
+                self.seed = Some(number(option, value()?)?);
+            }
             "--help" | "-h" => self.help = true,
             _ => self.version = true,
         }
@@ -305,7 +324,13 @@ impl Typed {
                         "\"fountain verify\" needs at least one folder of the file sink",
                     ));
                 }
-                let options = VerifyOptions { folders, shard: self.shard, form: self.form };
+                if !self.against && (self.sample.is_some() || self.seed.is_some()) {
+                    return Err(Failure::usage("--sample and --seed go with --against"));
+                }
+                let sample = usize::try_from(self.sample.unwrap_or(SAMPLE)).unwrap_or(usize::MAX);
+                let against = AgainstOptions { sample, seed: self.seed.unwrap_or(0) };
+                let against = self.against.then_some(against);
+                let options = VerifyOptions { folders, shard: self.shard, form: self.form, against };
                 Ok(Invocation::Verify(self.conf, options))
             }
             Action::Schema => {
@@ -370,6 +395,11 @@ fn define(value: OsString) -> Result<(String, String), Failure> {
         let shown = properties::shown_key(&value.to_string_lossy());
         Failure::usage(format!("-D {shown}: expected -D KEY=VALUE"))
     })
+}
+
+fn number(option: &str, value: OsString) -> Result<u64, Failure> {
+    let text = text(option, value)?;
+    text.parse().map_err(|_| Failure::usage(format!("{option} {text}: expected a whole number")))
 }
 
 fn text(what: &str, value: OsString) -> Result<String, Failure> {

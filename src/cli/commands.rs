@@ -159,7 +159,7 @@ Exit code: 0 done, 1 failed (also when lines of the file make no sense), 2 bad u
     },
     Command {
         name: "verify",
-        usage: "[--shard S] [--json] FOLDER…",
+        usage: "[--shard S] [--json] [--against] FOLDER…",
         summary: "prove that the files of the file sink are whole",
         help: "Reads all data files and sidecars in the folders of the file sink and proves from them alone that no row is \
                missing, repeated or changed: each pack's bytes against the CRC-32 of its header, each header against \
@@ -169,13 +169,18 @@ Exit code: 0 done, 1 failed (also when lines of the file make no sense), 2 bad u
 
   --shard S  this shard only
   --json     one JSON object a line
+  --against  also compare the newest change of sampled keys with the rows of the shard's main server, as
+             --conf and -D name it, value by value; needs SELECT. A row that has changed since is looked for in
+             what a running node delivers meanwhile; where nobody does, it is told as not decided
+  --sample N   keys of each table that has a key, chosen by a hash (300)
+  --seed N     choose other keys (0)
 
 One line each: \"fault\" with file, line, what was expected and what is there; \"gap\" for each gap line; \"note\" for what \
 a crash, the removal of old files or a stranger left; then \"ok\" or \"FAULT\" with the counts of each shard. What cannot be \
 seen from the files alone: that the newest files are gone.
 
 Exit code: 0 no fault, 1 a fault, 2 bad usage.",
-        options: &["--shard", "--json"],
+        options: &["--shard", "--json", "--against", "--sample", "--seed"],
         action: Some(Action::Verify),
     },
     Command {

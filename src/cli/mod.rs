@@ -58,7 +58,7 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         Invocation::Run(conf, options) => run(&conf, options),
         Invocation::Cat(conf, options) => cat(&conf, options),
         Invocation::Check(conf, strictness) => check::check(&conf, strictness),
-        Invocation::Verify(_, options) => verify::verify(&options),
+        Invocation::Verify(conf, options) => verify::verify(&conf, &options),
         Invocation::Schema(conf, command) => {
             let config = load(&conf)?;
             config.need_shards()?;

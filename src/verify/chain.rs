@@ -33,6 +33,10 @@ impl Chain {
         self.broken = true;
     }
 
+    pub fn last(&self) -> Option<&GoodPack> {
+        self.last.as_ref()
+    }
+
     /// Takes the next pack by (epoch, sequence). False when it is the one before once more, from another folder.
     pub fn accept(&mut self, pack: GoodPack, folder: usize, report: &mut Report<'_>) -> bool {
         let header = &pack.header;

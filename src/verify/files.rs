@@ -62,6 +62,7 @@ pub struct GoodPack {
     /// The data file, and the number of its first line there.
     pub data: PathBuf,
     pub first_line: u64,
+    pub file: FileName,
 }
 
 impl ShardFiles {
@@ -137,7 +138,7 @@ impl ShardFiles {
         match check_lines(&header, &self.rows, previous.as_ref()) {
             Ok(lines) => {
                 let data = open.data_path.clone();
-                Ok(Some(GoodPack { header, lines, at, data, first_line }))
+                Ok(Some(GoodPack { header, lines, at, data, first_line, file: open.name.clone() }))
             }
             Err(fault) => {
                 let at = At::line(&open.data_path, first_line + fault.line).with_offset(start + fault.offset);
@@ -145,6 +146,33 @@ impl ShardFiles {
                 Ok(None)
             }
         }
+    }
+
+    /// The rows of the pack that was checked last.
+    pub fn rows(&self) -> &[u8] {
+        &self.rows
+    }
+
+    /// Leaves out all packs up to this one, which was in a file of that name, without reading their rows.
+    pub fn skip_to(
+        &mut self,
+        last: &PackHeader,
+        file: &FileName,
+        report: &mut Report<'_>,
+    ) -> io::Result<Option<PackHeader>> {
+        self.files.retain(|(name, _)| name >= file);
+        while let Some(header) = self.next_header(report)? {
+            if (header.epoch, header.sequence) > (last.epoch, last.sequence) {
+                return Ok(Some(header));
+            }
+            if let Some(open) = &mut self.open {
+                open.offset += header.bytes;
+                open.lines += header.rows;
+                open.headers += 1;
+            }
+            self.previous = Some(header);
+        }
+        Ok(None)
     }
 
     fn skip_rest(&mut self) {

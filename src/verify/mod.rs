@@ -6,8 +6,9 @@
 //!                     Chain::accept           ──► from pack to pack
 //! ```
 //!
-//! One pack is in memory at a time.
+//! One pack is in memory at a time. Whether the files are also what the servers' tables say is [`against`]'s business.
 
+pub mod against;
 mod chain;
 mod files;
 mod inventory;
@@ -16,10 +17,16 @@ mod progress;
 pub mod report;
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::code::Code;
+use crate::config::Config;
 use crate::pack::header::PackHeader;
+use crate::sink::file::naming::FileName;
+use crate::verify::against::AgainstOptions;
+use crate::verify::against::Sampler;
 use crate::verify::chain::Chain;
 use crate::verify::files::ShardFiles;
 use crate::verify::inventory::Inventory;
@@ -28,7 +35,6 @@ use crate::verify::report::At;
 use crate::verify::report::Finding;
 use crate::verify::report::Form;
 use crate::verify::report::Report;
-use crate::verify::report::ShardSummary;
 use std::collections::BTreeSet;
 use std::io;
 use std::io::Write;
@@ -42,10 +48,13 @@ pub struct VerifyOptions {
     /// None: all that the folders hold.
     pub shard: Option<String>,
     pub form: Form,
+    /// Also compare with the servers' rows.
+    pub against: Option<AgainstOptions>,
 }
 
-/// Verifies and tells. Whether there was no fault; an error is one of writing the report.
-pub fn verify(options: &VerifyOptions, out: &mut dyn Write) -> io::Result<bool> {
+/// Verifies and tells. Whether there was no fault; an error is one of writing the report. `config` names the servers to
+/// compare with.
+pub fn verify(options: &VerifyOptions, config: Option<&Config>, out: &mut dyn Write) -> io::Result<bool> {
     let mut report = Report::new(out, options.form);
     let inventories = take_inventories(&options.folders, &mut report);
     let mut shards: BTreeSet<String> = inventories.iter().flat_map(Inventory::shards).collect();
@@ -63,9 +72,14 @@ pub fn verify(options: &VerifyOptions, out: &mut dyn Write) -> io::Result<bool> 
     let mut progress = ProgressBar::new(inventories.iter().map(Inventory::data_bytes).sum());
     for shard in &shards {
         report.begin_shard(shard);
-        let summary = verify_shard(&inventories, shard, &mut report, &mut progress);
+        let mut sampler = options.against.map(|against| Sampler::new(against.sample, against.seed));
+        let chain = verify_shard(&inventories, shard, &mut report, &mut progress, sampler.as_mut());
         progress.clear();
-        report.end_shard(summary);
+        if let (Some(sampler), Some(config), Some(last)) = (&mut sampler, config, chain.last()) {
+            let mut tail = Tail::new(&options.folders, shard, &last.header, &last.file);
+            against::compare(config, shard, sampler, &last.header, &mut report, |sampler| tail.read(sampler));
+        }
+        report.end_shard(chain.summary);
     }
     let (bytes, took) = (progress.done(), progress.elapsed());
     report.finish(shards.len(), bytes, took)
@@ -119,7 +133,8 @@ fn verify_shard(
     shard: &str,
     report: &mut Report<'_>,
     progress: &mut ProgressBar,
-) -> ShardSummary {
+    mut sampler: Option<&mut Sampler>,
+) -> Chain {
     let mut chain = Chain::new(shard, inventories.len());
     let mut sources: Vec<Source> = Vec::new();
     for inventory in inventories {
@@ -141,7 +156,10 @@ fn verify_shard(
             chain.interrupted();
         }
         if let Some(pack) = pack.flatten() {
-            chain.accept(pack, folder, report);
+            let is_new = chain.accept(pack, folder, report);
+            if let Some(sampler) = sampler.as_mut().filter(|_| is_new) {
+                sampler.take(source.files.rows());
+            }
         }
         let faults = report.faults();
         if !over {
@@ -152,7 +170,48 @@ fn verify_shard(
         }
     }
     chain.summary.files = sources.iter().map(|source| source.files.count).sum();
-    chain.summary
+    chain
+}
+
+/// What comes to a shard's files after they have been verified.
+struct Tail {
+    folders: Vec<PathBuf>,
+    shard: String,
+    last: PackHeader,
+    file: FileName,
+}
+
+impl Tail {
+    fn new(folders: &[PathBuf], shard: &str, last: &PackHeader, file: &FileName) -> Self {
+        Self { folders: folders.to_vec(), shard: shard.to_owned(), last: last.clone(), file: file.clone() }
+    }
+
+    /// Hands over the packs that have come since. The last one of all, and whether a run is writing. What is wrong with
+    /// new packs the next verification tells.
+    fn read(&mut self, sampler: &mut Sampler) -> (Option<PackHeader>, bool) {
+        let mut is_written = false;
+        for folder in self.folders.clone() {
+            let Ok(inventory) = Inventory::take(&folder) else { continue };
+            is_written |= inventory.is_written(&self.shard);
+            // An error leaves the files where they are: the next call tries again.
+            drop(self.read_folder(&inventory, sampler));
+        }
+        (Some(self.last.clone()), is_written)
+    }
+
+    fn read_folder(&mut self, inventory: &Inventory, sampler: &mut Sampler) -> io::Result<()> {
+        let mut silent = io::sink();
+        let mut report = Report::new(&mut silent, Form::Text);
+        let mut files = ShardFiles::new(inventory, &self.shard);
+        let mut next = files.skip_to(&self.last, &self.file, &mut report)?;
+        while let Some(header) = next {
+            let Some(pack) = files.check_pack(header, &mut report)? else { return Ok(()) };
+            sampler.take(files.rows());
+            (self.last, self.file) = (pack.header, pack.file);
+            next = files.next_header(&mut report)?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes the header that comes next over all folders.
