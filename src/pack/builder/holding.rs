@@ -158,7 +158,7 @@ impl PackBuilder {
             open.judge(u64::from(gap_line.is_some()), self.tables.names_left_out());
             self.release(output)?;
         }
-        let framed = self.rules.transaction_lines && self.has_lines();
+        let framed = self.rules.transaction_lines && self.has_begun();
         if let Some(gap) = gap_line {
             self.gap_step(gap, output)?;
         }
