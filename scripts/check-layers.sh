@@ -41,7 +41,7 @@ schema      code codec binlog column
 change      code codec binlog column schema
 sync_point  code codec binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids binlog::MariadbGtid binlog::MariadbGtidPosition
 pack        code codec binlog column schema change sync_point
-sink        code config pack sync_point
+sink        code stop config pack sync_point
 status      code stop config sync_point
 guard       code codec stop config status
 mysql       code codec stop secret config wire binlog schema sync_point

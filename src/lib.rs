@@ -33,7 +33,7 @@
 //!    ▼
 //!  Delivery::send ───────► header, pack; tried until it is taken  pipeline::delivery, pack::header
 //!    ▼
-//!  Sink::deliver ────────► durable                                sink::{file, stdout, null}
+//!  Sink::deliver ────────► durable                                sink::{file, exec, stdout, null}
 //!    │ only now
 //!    ▼
 //!  Saver::offer ─────────► the newest point, on its own thread    pipeline::saver
@@ -68,6 +68,7 @@
 //! | `producer-<shard>` | one a shard | locks folders, connects, reads, fills batches ([`pipeline::shard`], [`pipeline::producer`]) | at a stop, at `--until`, at a fault that no retry cures |
 //! | `packer-<shard>` | one a shard | decodes rows, writes lines, sends packs ([`pipeline::packer`]) | when its producer is gone and all is delivered, or at a fault |
 //! | `saver-<shard>` | one a shard | makes points durable ([`pipeline::saver`]) | with its packer, the last point saved |
+//! | `consumer-<shard>` | one a consumer process | passes its stderr on to the log ([`sink::exec`]) | with that process |
 //! | `connect` | one a connection attempt | looks a name up and connects, which nothing can interrupt | by itself |
 //!
 //! Between producer and packer: the rendezvous, a way back for emptied batches, and one flag ("read that transaction
@@ -91,7 +92,7 @@
 //! | [`config`] | keys, files, environment, `-D`: in one table | |
 //! | [`sync_point`] | where a shard is read on, and how that is kept | |
 //! | [`pack`] | rows as lines, lines as packs, the pack's header | yes |
-//! | [`sink`] | where packs go: files, standard output, nowhere | |
+//! | [`sink`] | where packs go: files, a program, standard output, nowhere | |
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
 //! | [`daemon`], [`cat`], [`doctor`] | the commands `run`, `cat` and `check` | |

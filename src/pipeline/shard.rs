@@ -15,6 +15,7 @@ use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
+use crate::pipeline::delivery::SINK_RETRY_PAUSE;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::packer::PackRhythm;
@@ -33,6 +34,7 @@ use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
 use crate::schema::filter::Filter;
 use crate::sink::Sink;
+use crate::sink::exec::ExecSink;
 use crate::sink::file::FileSink;
 use crate::sink::file::FileSinkConfig;
 use crate::sink::null::NullSink;
@@ -56,10 +58,10 @@ pub use crate::pipeline::producer::Ended as ShardEnded;
 pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop) -> Result<Ended, Fault> {
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
     let stop = &stop.child();
-    let opened = Opened::open(config, shard)?;
+    let Some(opened) = Opened::open(config, shard, until.is_some(), stop)? else { return Ok(Ended::Stopped) };
     let mut producer = producer(config, shard, until, stop)?;
     let resume = opened.standing.resume(&shard.name)?;
-    if matches!(shard.sink, SinkConfig::File(_)) {
+    if keeps_packs(&shard.sink) {
         opened.standing.tell_of_missing_packs(&shard.name);
     }
     if resume.is_none() {
@@ -145,7 +147,8 @@ struct Standing {
 }
 
 impl Opened {
-    fn open(config: &Config, shard: &ShardConfig) -> Result<Self, Fault> {
+    /// None when a stop came first.
+    fn open(config: &Config, shard: &ShardConfig, give_up: bool, stop: &Stop) -> Result<Option<Self>, Fault> {
         let mut store =
             FileStore::open(&config.point_dir, &shard.name).map_err(|e| store_fault(&shard.name, &e))?;
         let record = store.load().map_err(|e| store_fault(&shard.name, &e))?;
@@ -153,12 +156,10 @@ impl Opened {
             Some(_) => None,
             None => store.load_old().map_err(|e| store_fault(&shard.name, &e))?,
         };
-        let mut sink = open_sink(shard)?;
-        let pack = sink
-            .standing()
-            .map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
+        let mut sink = open_sink(config, shard, stop)?;
+        let Some(pack) = standing(&mut *sink, &shard.name, give_up, stop)? else { return Ok(None) };
         let packs_cut_off = sink.packs_cut_off();
-        Ok(Self { store, sink, standing: Standing { record, old_point, pack, packs_cut_off } })
+        Ok(Some(Self { store, sink, standing: Standing { record, old_point, pack, packs_cut_off } }))
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
@@ -181,6 +182,43 @@ impl Opened {
         begun.map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
         let previous_crc32 = self.standing.pack.as_ref().map_or(0, |pack| pack.crc32);
         Ok(Started { store: self.store, sink: self.sink, record, previous_crc32 })
+    }
+}
+
+/// What the sink says about where it stands; one that cannot tell now is asked again. None when a stop came first.
+fn standing(
+    sink: &mut dyn Sink,
+    shard: &str,
+    give_up: bool,
+    stop: &Stop,
+) -> Result<Option<Option<PackHeader>>, Fault> {
+    let mut waiting = false;
+    loop {
+        let error = match sink.standing() {
+            Ok(pack) => return Ok(Some(pack)),
+            Err(_) if stop.requested() => return Ok(None),
+            Err(error) => error,
+        };
+        let fault = Fault::stop(error.code, format!("shard={shard} {}", error.text));
+        if give_up || !error.is_retryable() {
+            return Err(fault);
+        }
+        if !waiting {
+            log::error!("{fault}; waiting_for_sink, trying again every second");
+        }
+        waiting = true;
+        if stop.wait(SINK_RETRY_PAUSE) {
+            return Ok(None);
+        }
+    }
+}
+
+/// Sinks that can say which pack they hold.
+fn keeps_packs(sink: &SinkConfig) -> bool {
+    match sink {
+        SinkConfig::File(_) => true,
+        SinkConfig::Exec(exec) => exec.resume == config::ExecResume::Consumer,
+        SinkConfig::Stdout | SinkConfig::Null => false,
     }
 }
 
@@ -368,10 +406,7 @@ fn save_rhythm(config: &Config) -> SaveRhythm {
     }
 }
 
-fn open_sink(shard: &ShardConfig) -> Result<Box<dyn Sink>, Fault> {
-    let unsupported = |what: &str| {
-        Fault::stop(Code::Unsupported, format!("shard={} sink={what} is not in this version", shard.name))
-    };
+fn open_sink(config: &Config, shard: &ShardConfig, stop: &Stop) -> Result<Box<dyn Sink>, Fault> {
     match &shard.sink {
         SinkConfig::Stdout => {
             let sink = StdoutSink::new(&shard.name);
@@ -383,7 +418,10 @@ fn open_sink(shard: &ShardConfig) -> Result<Box<dyn Sink>, Fault> {
             let sink = sink.map_err(|e| Fault::stop(e.code, format!("shard={} {}", shard.name, e.text)))?;
             Ok(Box::new(sink))
         }
-        SinkConfig::Exec(_) => Err(unsupported("exec")),
+        SinkConfig::Exec(exec) => {
+            let stop_timeout = config.stop_timeout;
+            Ok(Box::new(ExecSink::new(exec.clone(), &shard.name, stop.clone(), stop_timeout)))
+        }
     }
 }
 
