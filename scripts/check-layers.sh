@@ -49,6 +49,7 @@ pipeline    code codec stop secret config wire column binlog schema change sync_
 logging     code config
 cat         *
 doctor      code stop config wire binlog column schema change sync_point sink mysql pipeline logging
+verify      code config stop wire binlog schema change pack sync_point sink mysql pipeline logging
 daemon      *
 cli         *
 lib         *

@@ -95,7 +95,7 @@
 //! | [`sink`] | where packs go: files, a program, standard output, nowhere | |
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
-//! | [`daemon`], [`cat`], [`doctor`] | the commands `run`, `cat` and `check` | |
+//! | [`daemon`], [`cat`], [`doctor`], [`verify`] | the commands `run`, `cat`, `check` and `verify` | |
 //! | [`cli`], [`logging`] | the command line and the log | |
 //!
 //! # Where to read first
@@ -122,4 +122,5 @@ pub mod secret;
 pub mod sink;
 pub mod stop;
 pub mod sync_point;
+pub mod verify;
 pub mod wire;

@@ -8,6 +8,8 @@ use crate::cli::commands::Command;
 use crate::cli::until::Until;
 use crate::config::near;
 use crate::config::properties;
+use crate::verify::VerifyOptions;
+use crate::verify::report::Form;
 use lexopt::Arg;
 use std::ffi::OsString;
 use std::fmt;
@@ -26,6 +28,8 @@ pub enum Invocation {
     Cat(ConfArgs, CatOptions),
     /// Look everything over; strictly: a warning counts as an error.
     Check(ConfArgs, Strictness),
+    /// Prove files of the file sink.
+    Verify(ConfArgs, VerifyOptions),
     /// Show the configuration.
     Conf(ConfArgs),
     /// Say which rule decides on a table.
@@ -92,6 +96,8 @@ struct Typed {
     until: Option<Until>,
     schema: Option<PathBuf>,
     strictness: Strictness,
+    shard: Option<String>,
+    form: Form,
     words: Vec<OsString>,
     options: Vec<&'static str>,
     help: bool,
@@ -139,8 +145,19 @@ fn not_here(command: &Command, parser: &mut lexopt::Parser) -> Result<Invocation
     Err(Failure::unsupported(format!("\"fountain {}\" is not in this version", command.name)))
 }
 
-const OPTIONS: [&str; 9] =
-    ["--conf", "-D", "--until", "--schema", "--strict", "--help", "-h", "--version", "-V"];
+const OPTIONS: [&str; 11] = [
+    "--conf",
+    "-D",
+    "--until",
+    "--schema",
+    "--strict",
+    "--shard",
+    "--json",
+    "--help",
+    "-h",
+    "--version",
+    "-V",
+];
 
 /// The option's name in the table of options.
 fn known(option: &Arg<'_>, command: Option<&Command>) -> Result<&'static str, Failure> {
@@ -180,6 +197,11 @@ impl Typed {
                 self.schema = Some(PathBuf::from(value()?));
             }
             "--strict" => self.strictness = Strictness::Strict,
+            "--shard" => {
+                once(self.shard.is_some())?;
+                self.shard = Some(text(option, value()?)?);
+            }
+            "--json" => self.form = Form::Json,
             "--help" | "-h" => self.help = true,
             _ => self.version = true,
         }
@@ -241,6 +263,16 @@ impl Typed {
                     return Err(Failure::usage("\"fountain cat\" needs at least one binlog file"));
                 }
                 Ok(Invocation::Cat(self.conf, CatOptions { schema: self.schema, files }))
+            }
+            Action::Verify => {
+                let folders: Vec<PathBuf> = self.words.into_iter().map(PathBuf::from).collect();
+                if folders.is_empty() {
+                    return Err(Failure::usage(
+                        "\"fountain verify\" needs at least one folder of the file sink",
+                    ));
+                }
+                let options = VerifyOptions { folders, shard: self.shard, form: self.form };
+                Ok(Invocation::Verify(self.conf, options))
             }
             Action::Filter => {
                 let table = filter_test(&self.words)?;

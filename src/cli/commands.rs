@@ -26,6 +26,8 @@ pub enum Action {
     Cat,
     /// `fountain check`
     Check,
+    /// `fountain verify`
+    Verify,
     /// `fountain conf`
     Conf,
     /// `fountain filter`
@@ -89,7 +91,27 @@ Exit code: 0 fine (warnings are allowed without --strict), 1 an error, 2 bad usa
     later("status", "[--json] [--watch]", "say how every shard is doing"),
     later("points", "show|history|find|set", "look at sync points and move them"),
     later("gaps", "", "list every jump, skip, discard and reset"),
-    later("verify", "FOLDER…", "prove that the files of the file sink are whole"),
+    Command {
+        name: "verify",
+        usage: "[--shard S] [--json] FOLDER…",
+        summary: "prove that the files of the file sink are whole",
+        help: "Reads all data files and sidecars in the folders of the file sink and proves from them alone that no row is \
+               missing, repeated or changed: each pack's bytes against the CRC-32 of its header, each header against \
+               its own seal and against the pack before it (sequence, epoch, CRC-32, seq, point), each line's place \
+               against what was delivered before it. A run may go on meanwhile. Several folders (of several \
+               nodes) are read as one, by epoch and sequence; packs that are there twice must be the same.
+
+  --shard S  this shard only
+  --json     one JSON object a line
+
+One line each: \"fault\" with file, line, what was expected and what is there; \"gap\" for each gap line; \"note\" for what \
+a crash, the removal of old files or a stranger left; then \"ok\" or \"FAULT\" with the counts of each shard. What cannot be \
+seen from the files alone: that the newest files are gone.
+
+Exit code: 0 no fault, 1 a fault, 2 bad usage.",
+        options: &["--shard", "--json"],
+        action: Some(Action::Verify),
+    },
     later("schema", "set", "supply a table's definition"),
     later("suspend", "[SHARD]", "pause a running shard"),
     later("resume", "[SHARD]", "let a paused shard go on"),

@@ -12,6 +12,7 @@ mod failure;
 mod filter;
 mod help;
 pub mod until;
+mod verify;
 
 pub use args::CatOptions;
 pub use args::RunOptions;
@@ -54,6 +55,7 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         Invocation::Run(conf, options) => run(&conf, options),
         Invocation::Cat(conf, options) => cat(&conf, options),
         Invocation::Check(conf, strictness) => check::check(&conf, strictness),
+        Invocation::Verify(_, options) => verify::verify(&options),
         Invocation::Conf(conf) => {
             let config = load(&conf)?;
             config.need_shards()?;

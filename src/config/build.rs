@@ -201,6 +201,7 @@ impl<'a> Builder<'a> {
             saver,
             async_initial_delay: at.time(&keys::ASYNC_INITDELAY),
             async_period: at.time(&keys::ASYNC_PERIOD),
+            history_days: at.number(&keys::POINTS_HISTORY_DAYS),
         }
     }
 

@@ -83,6 +83,8 @@ pub struct PointConfig {
     pub async_initial_delay: Duration,
     /// `async_event_position_thread_period`.
     pub async_period: Duration,
+    /// `points_history_days`.
+    pub history_days: u64,
 }
 
 /// Where points are stored.

@@ -183,10 +183,10 @@ fn client_config(tls: &TlsConfig) -> Result<ClientConfig, String> {
 fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, String> {
     let verifying = matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyIdentity);
     let ca = match (&tls.ca, verifying) {
-        (None, false) if tls.mode == TlsMode::VerifyPassword => {
-            return Ok(Arc::new(AnyCertificate { provider: provider.clone() }));
+        (None, false) => {
+            let proves_key = tls.mode == TlsMode::VerifyPassword;
+            return Ok(Arc::new(AnyCertificate { provider: provider.clone(), proves_key }));
         }
-        (None, false) => return Ok(Arc::new(AcceptAny { provider: provider.clone() })),
         (Some(_), false) => {
             return Err(format!(
                 "mysql_ssl_ca has no effect with mysql_ssl_mode={}; set verify_ca or verify_identity, or leave it out",
@@ -210,54 +210,19 @@ fn verifier(tls: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn S
     })
 }
 
-/// For `preferred` and `required`, which promise secrecy from listeners and nothing about who the server is. Not even
-/// the handshake's signature is checked: it proves nothing for an unknown certificate, and the check refuses X.509 v1
+/// Takes any certificate.
+///
+/// For `preferred` and `required`, which promise secrecy from listeners and nothing about who the server is, not even the
+/// handshake's signature is checked: it proves nothing for an unknown certificate, and the check refuses X.509 v1
 /// certificates, which many hand-made ones are.
-#[derive(Debug)]
-struct AcceptAny {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// For `verify_password`: the server proves at the end of the login that the certificate is its own. That it holds the
+///
+/// For `verify_password` the server proves at the end of the login that the certificate is its own. That it holds the
 /// certificate's key must show here: a certificate alone anybody can copy.
 #[derive(Debug)]
 struct AnyCertificate {
     provider: Arc<CryptoProvider>,
+    /// The server must hold the certificate's key.
+    proves_key: bool,
 }
 
 impl ServerCertVerifier for AnyCertificate {
@@ -278,6 +243,9 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
+        if !self.proves_key {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signature, algorithms)
     }
@@ -288,6 +256,9 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
+        if !self.proves_key {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signature, algorithms)
     }

@@ -16,6 +16,8 @@ use crate::stop::Stop;
 use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::gap::GapLog;
+use crate::sync_point::gap::GapRecord;
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
@@ -40,6 +42,7 @@ pub struct Delivery {
     pub identity: ServerIdentity,
     pub sink: Box<dyn Sink>,
     pub saver: Saver,
+    pub gaps: Box<dyn GapLog>,
     pub stop: Stop,
     /// With `--until` a sink that cannot take a pack ends the run.
     pub give_up: bool,
@@ -97,6 +100,7 @@ impl Delivery {
             seq_reserved: self.saver.seq_reserved().max(next_seq + SEQ_RESERVE),
             saved_ms: now_ms(),
             point: Some(point),
+            moved: None,
         });
     }
 
@@ -110,10 +114,12 @@ impl Delivery {
                     format!("shard={} no point could be saved for {RESERVATION_PATIENCE:?}", self.shard);
                 return Err(Fault::stop(Code::PointStore, text));
             }
-            if !told {
+            // The asynchronous saver may just be in its pause; that is no news.
+            if !told && begun.elapsed() >= Duration::from_secs(1) {
                 log::warn!("shard={} waiting until a point is saved: line numbers have run out", self.shard);
+                told = true;
             }
-            told = true;
+            self.saver.hurry();
             if self.stop.wait(Duration::from_millis(100)) {
                 return Err(self.stopped());
             }
@@ -142,6 +148,38 @@ impl Delivery {
                     }
                 }
                 Err(error) => return Err(self.sink_fault(&error)),
+            }
+        }
+    }
+
+    /// Returns once the gap is recorded: before the pack or the point that passes it. A disk that is full is waited out as
+    /// for a pack.
+    pub fn record_gap(&mut self, record: &GapRecord) -> Result<(), Fault> {
+        let mut waiting = false;
+        loop {
+            match self.gaps.append(record) {
+                Ok(()) => {
+                    if waiting {
+                        log::info!("shard={} gaps are recorded again", self.shard);
+                    }
+                    return Ok(());
+                }
+                Err(error) if self.give_up => {
+                    return Err(Fault::stop(error.code, format!("shard={} {error}", self.shard)));
+                }
+                Err(error) => {
+                    if !waiting {
+                        log::error!(
+                            "{}: shard={} {error}; a gap must be recorded before delivery goes on, trying again every second",
+                            error.code,
+                            self.shard
+                        );
+                    }
+                    waiting = true;
+                    if self.stop.wait(SINK_RETRY_PAUSE) {
+                        return Err(self.stopped());
+                    }
+                }
             }
         }
     }

@@ -15,6 +15,8 @@ mod rounds;
 pub mod saver;
 pub mod session;
 pub mod shard;
+pub mod sinks;
+pub mod standing;
 pub mod start;
 pub mod unproven;
 pub mod until;

@@ -105,10 +105,16 @@ impl Told {
 
 impl Patience {
     pub fn new(shard: &ShardConfig, bounded: bool) -> Self {
+        let (try_interval, repeat_interval) =
+            (shard.data_source_try_interval, shard.repeat_resource_interval);
+        Self::of(shard.sources.len(), try_interval, repeat_interval, bounded)
+    }
+
+    fn of(sources: usize, try_interval: Duration, repeat_interval: Duration, bounded: bool) -> Self {
         Self {
-            sources: shard.sources.len().try_into().unwrap_or(u32::MAX).max(1),
-            try_interval: shard.data_source_try_interval,
-            repeat_interval: shard.repeat_resource_interval,
+            sources: sources.try_into().unwrap_or(u32::MAX).max(1),
+            try_interval,
+            repeat_interval,
             bounded,
             seen_row: false,
             barren: 0,
@@ -118,7 +124,7 @@ impl Patience {
             idle: false,
             streams: Told::default(),
             rounds: Told::default(),
-            connects: vec![Told::default(); shard.sources.len()],
+            connects: vec![Told::default(); sources],
         }
     }
 
@@ -274,22 +280,8 @@ mod tests {
     const ADVANCED: Story = Story { advanced: true, ..IDLE };
     const DISMISSED: Story = Story { dismissed: true, ..ADVANCED };
 
-    fn patience(sources: u32, bounded: bool) -> Patience {
-        Patience {
-            sources,
-            try_interval: TRY,
-            repeat_interval: REPEAT,
-            bounded,
-            seen_row: false,
-            barren: 0,
-            mute: 0,
-            refused: 0,
-            dismissed: 0,
-            idle: false,
-            streams: Told::default(),
-            rounds: Told::default(),
-            connects: vec![Told::default(); sources as usize],
-        }
+    fn patience(sources: usize, bounded: bool) -> Patience {
+        Patience::of(sources, TRY, REPEAT, bounded)
     }
 
     fn again(pause: Duration, elsewhere: bool) -> Next {

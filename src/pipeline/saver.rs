@@ -1,12 +1,14 @@
 //! The saver thread of a shard: makes acknowledged points durable without keeping the packer waiting.
 //!
 //! Only the newest point counts: while one save is under way, newer points replace each other in the slot. A failed
-//! save is repeated until it succeeds; the point on disk is then older than what was delivered, never newer.
+//! save is repeated until it succeeds; the point on disk is then older than what was delivered, never newer. Each saved
+//! point goes into the history too, which may fail without any harm but a shorter memory.
 
 use crate::code::Code;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
+use crate::sync_point::history::PointHistory;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -51,6 +53,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Slot {
     newest: Option<PointRecord>,
+    /// The next save is waited for: no pause.
+    urgent: bool,
     closing: bool,
 }
 
@@ -59,6 +63,7 @@ impl Saver {
     pub fn start(
         shard: &str,
         store: Box<dyn SyncPointStore>,
+        history: Box<dyn PointHistory>,
         rhythm: SaveRhythm,
         seq_reserved: u64,
     ) -> std::io::Result<Self> {
@@ -67,7 +72,14 @@ impl Saver {
             changed: Condvar::new(),
             seq_reserved: AtomicU64::new(seq_reserved),
         });
-        let worker = Worker { shared: Arc::clone(&shared), store, shard: shard.to_owned(), rhythm };
+        let worker = Worker {
+            shared: Arc::clone(&shared),
+            store,
+            history,
+            history_fails: false,
+            shard: shard.to_owned(),
+            rhythm,
+        };
         let thread =
             std::thread::Builder::new().name(format!("saver-{shard}")).spawn(move || worker.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -76,6 +88,12 @@ impl Saver {
     /// Hands over the newest acknowledged point; returns at once.
     pub fn offer(&self, record: PointRecord) {
         self.shared.lock().newest = Some(record);
+        self.shared.changed.notify_one();
+    }
+
+    /// Somebody waits for the next save: it is not put off.
+    pub fn hurry(&self) {
+        self.shared.lock().urgent = true;
         self.shared.changed.notify_one();
     }
 
@@ -106,6 +124,8 @@ impl Shared {
 struct Worker {
     shared: Arc<Shared>,
     store: Box<dyn SyncPointStore>,
+    history: Box<dyn PointHistory>,
+    history_fails: bool,
     shard: String,
     rhythm: SaveRhythm,
 }
@@ -117,20 +137,24 @@ impl Worker {
             SaveRhythm::Async { initial_delay, .. } => initial_delay,
         };
         let mut failing = false;
+        let mut saved: Option<PointRecord> = None;
         loop {
-            let (record, closing) = self.next(pause);
+            let (record, closing) = self.next(pause, failing);
             let Some(record) = record else { return Ok(()) };
+            if saved.as_mut().is_some_and(|saved| is_unchanged(saved, &record)) {
+                pause = self.period();
+                continue;
+            }
             match self.store.save(&record) {
                 Ok(()) => {
+                    self.note(&record);
                     self.shared.seq_reserved.fetch_max(record.seq_reserved, Ordering::AcqRel);
                     if failing {
                         log::info!("shard={} points are saved again", self.shard);
                     }
                     failing = false;
-                    pause = match self.rhythm {
-                        SaveRhythm::Sync => SYNC_PAUSE,
-                        SaveRhythm::Async { period, .. } => period,
-                    };
+                    pause = self.period();
+                    saved = Some(record);
                 }
                 Err(error) if closing => return Err(error),
                 Err(error) => {
@@ -149,14 +173,30 @@ impl Worker {
         }
     }
 
-    /// Waits out the pause, then for a record. Closing cuts both short. No record: it is over.
-    fn next(&self, pause: Duration) -> (Option<PointRecord>, bool) {
+    fn period(&self) -> Duration {
+        match self.rhythm {
+            SaveRhythm::Sync => SYNC_PAUSE,
+            SaveRhythm::Async { period, .. } => period,
+        }
+    }
+
+    fn note(&mut self, record: &PointRecord) {
+        let failure = self.history.note(record).err();
+        if let Some(error) = failure.as_ref().filter(|_| !self.history_fails) {
+            log::warn!("shard={} {}: {error}; going on without a history of points", self.shard, error.code);
+        }
+        self.history_fails = failure.is_some();
+    }
+
+    /// Waits out the pause, then for a record. Closing cuts both short; somebody who waits cuts the pause, but not
+    /// that behind a failure. No record: it is over.
+    fn next(&self, pause: Duration, failing: bool) -> (Option<PointRecord>, bool) {
         let mut slot = self.shared.lock();
         if !pause.is_zero() {
             slot = self
                 .shared
                 .changed
-                .wait_timeout_while(slot, pause, |slot| !slot.closing)
+                .wait_timeout_while(slot, pause, |slot| !slot.closing && (failing || !slot.urgent))
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
@@ -165,6 +205,7 @@ impl Worker {
             .changed
             .wait_while(slot, |slot| slot.newest.is_none() && !slot.closing)
             .unwrap_or_else(PoisonError::into_inner);
+        slot.urgent = false;
         (slot.newest.take(), slot.closing)
     }
 
@@ -172,3 +213,12 @@ impl Worker {
         self.shared.lock().newest.get_or_insert(record);
     }
 }
+
+/// When a record was saved is no news.
+fn is_unchanged(saved: &mut PointRecord, record: &PointRecord) -> bool {
+    saved.saved_ms = record.saved_ms;
+    saved == record
+}
+
+#[cfg(test)]
+mod tests;

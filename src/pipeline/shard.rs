@@ -5,17 +5,14 @@ use crate::code::Code;
 use crate::config;
 use crate::config::Config;
 use crate::config::ShardConfig;
-use crate::config::SinkConfig;
 use crate::config::TransactionConfig;
 use crate::pack::builder::PackBuilder;
 use crate::pack::builder::PackRules;
-use crate::pack::header::PackHeader;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
-use crate::pipeline::delivery::SINK_RETRY_PAUSE;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::packer::PackRhythm;
@@ -29,22 +26,23 @@ use crate::pipeline::replica::ReplicaIds;
 use crate::pipeline::replica::replica_uuid;
 use crate::pipeline::saver::SaveRhythm;
 use crate::pipeline::saver::Saver;
+use crate::pipeline::sinks::ask_standing;
+use crate::pipeline::sinks::check_standing;
+use crate::pipeline::sinks::open_sink;
+use crate::pipeline::standing::Standing;
 use crate::pipeline::start::Resume;
 use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
 use crate::schema::filter::Filter;
 use crate::sink::Sink;
-use crate::sink::exec::ExecSink;
-use crate::sink::file::FileSink;
-use crate::sink::file::FileSinkConfig;
-use crate::sink::null::NullSink;
-use crate::sink::stdout::StdoutSink;
 use crate::stop::Stop;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
-use crate::sync_point::old_files::FoundPoint;
+use crate::sync_point::gap::GapLog;
+use crate::sync_point::gap_log::FileGapLog;
+use crate::sync_point::history::FileHistory;
 use crossbeam_channel::bounded;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,9 +59,7 @@ pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &St
     let Some(opened) = Opened::open(config, shard, until.is_some(), stop)? else { return Ok(Ended::Stopped) };
     let mut producer = producer(config, shard, until, stop)?;
     let resume = opened.standing.resume(&shard.name)?;
-    if keeps_packs(&shard.sink) {
-        opened.standing.tell_of_missing_packs(&shard.name);
-    }
+    check_standing(shard, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
     }
@@ -132,18 +128,10 @@ pub fn read_schema_file(path: &Path) -> Result<SchemaFile, Fault> {
 /// The shard's own things on this machine, opened before any server is asked.
 struct Opened {
     store: FileStore,
+    gaps: FileGapLog,
+    history: FileHistory,
     sink: Box<dyn Sink>,
     standing: Standing,
-}
-
-/// What store and sink say about where the shard stands.
-struct Standing {
-    record: Option<PointRecord>,
-    /// What the original Fountain left; looked for when there is no record.
-    old_point: Option<FoundPoint>,
-    pack: Option<PackHeader>,
-    /// Whole packs that the sink had to cut off.
-    packs_cut_off: u64,
 }
 
 impl Opened {
@@ -152,14 +140,23 @@ impl Opened {
         let mut store =
             FileStore::open(&config.point_dir, &shard.name).map_err(|e| store_fault(&shard.name, &e))?;
         let record = store.load().map_err(|e| store_fault(&shard.name, &e))?;
-        let old_point = match &record {
-            Some(_) => None,
-            None => store.load_old().map_err(|e| store_fault(&shard.name, &e))?,
-        };
+        let (mut old_point, mut former) = (None, None);
+        if record.is_none() {
+            old_point = store.load_old().map_err(|e| store_fault(&shard.name, &e))?;
+            let (points, _) = FileHistory::read(&config.point_dir, &shard.name)
+                .map_err(|e| store_fault(&shard.name, &e))?;
+            former = points.into_iter().next_back().map(|kept| kept.record);
+        }
         let mut sink = open_sink(config, shard, stop)?;
-        let Some(pack) = standing(&mut *sink, &shard.name, give_up, stop)? else { return Ok(None) };
+        let Some(pack) = ask_standing(&mut *sink, &shard.name, give_up, stop)? else { return Ok(None) };
         let packs_cut_off = sink.packs_cut_off();
-        Ok(Some(Self { store, sink, standing: Standing { record, old_point, pack, packs_cut_off } }))
+        Ok(Some(Self {
+            store,
+            gaps: FileGapLog::new(&config.point_dir, &shard.name),
+            history: FileHistory::new(&config.point_dir, &shard.name, config.points.history_days),
+            sink,
+            standing: Standing { record, former, old_point, pack, packs_cut_off },
+        }))
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
@@ -168,6 +165,11 @@ impl Opened {
         let next_seq = self.standing.next_seq();
         let Resume { frontier, inside, .. } = &ready.dump.resume;
         let point = frontier.point(ready.session.identity(), inside.clone());
+        if let Some(gap) = self.standing.gap(&shard.name, &point, now_ms()) {
+            self.gaps.append(&gap).map_err(|e| store_fault(&shard.name, &e))?;
+        }
+        // Saved with the start point until the sink has the line: a crash before that tells it again.
+        let moved = self.standing.jump(&point, now_ms()).filter(|_| shard.transactions.dispatch_gap);
         let record = PointRecord {
             shard: shard.name.clone(),
             epoch,
@@ -176,130 +178,22 @@ impl Opened {
             seq_reserved: self.standing.seq_reserved().max(next_seq + SEQ_RESERVE),
             saved_ms: now_ms(),
             point: Some(point),
+            moved,
         };
         self.store.save(&record).map_err(|e| store_fault(&shard.name, &e))?;
         let begun = self.sink.begin_epoch(epoch);
         begun.map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
         let previous_crc32 = self.standing.pack.as_ref().map_or(0, |pack| pack.crc32);
-        Ok(Started { store: self.store, sink: self.sink, record, previous_crc32 })
-    }
-}
-
-/// What the sink says about where it stands; one that cannot tell now is asked again. None when a stop came first.
-fn standing(
-    sink: &mut dyn Sink,
-    shard: &str,
-    give_up: bool,
-    stop: &Stop,
-) -> Result<Option<Option<PackHeader>>, Fault> {
-    let mut waiting = false;
-    loop {
-        let error = match sink.standing() {
-            Ok(pack) => return Ok(Some(pack)),
-            Err(_) if stop.requested() => return Ok(None),
-            Err(error) => error,
-        };
-        let fault = Fault::stop(error.code, format!("shard={shard} {}", error.text));
-        if give_up || !error.is_retryable() {
-            return Err(fault);
-        }
-        if !waiting {
-            log::error!("{fault}; waiting_for_sink, trying again every second");
-        }
-        waiting = true;
-        if stop.wait(SINK_RETRY_PAUSE) {
-            return Ok(None);
-        }
-    }
-}
-
-/// Sinks that can say which pack they hold.
-fn keeps_packs(sink: &SinkConfig) -> bool {
-    match sink {
-        SinkConfig::File(_) => true,
-        SinkConfig::Exec(exec) => exec.resume == config::ExecResume::Consumer,
-        SinkConfig::Stdout | SinkConfig::Null => false,
-    }
-}
-
-impl Standing {
-    /// The place to read on from: the sink's last whole pack wins over an older stored point.
-    fn resume(&self, shard: &str) -> Result<Option<Resume>, Fault> {
-        let stored = self.record.as_ref().and_then(|record| record.point.as_ref());
-        let point = match &self.pack {
-            Some(pack) if self.pack_is_newer(pack) => Some(&pack.point),
-            None if self.packs_cut_off > 0
-                && self.record.as_ref().is_some_and(|record| record.sequence > 0) =>
-            {
-                return Err(Fault::stop(
-                    Code::SinkBroken,
-                    format!(
-                        "shard={shard} the disk lost all packs of this epoch, which it had acknowledged, and nothing tells where \
-                         they began; restore the sink's folder, or remove its files and the stored point to start anew"
-                    ),
-                ));
-            }
-            _ => stored,
-        };
-        Ok(point.map(Resume::from_point))
-    }
-
-    /// Acknowledged packs that the sink then had to cut off count as never delivered: the pack before them decides.
-    fn pack_is_newer(&self, pack: &PackHeader) -> bool {
-        self.record.as_ref().is_none_or(|record| {
-            let lost = self.packs_cut_off > 0 && pack.epoch == record.epoch;
-            lost || (pack.epoch, pack.sequence) > (record.epoch, record.sequence)
-        })
-    }
-
-    /// Line numbers up to here may have been handed out.
-    fn seq_reserved(&self) -> u64 {
-        self.record.as_ref().map_or(0, |record| record.seq_reserved)
-    }
-
-    /// A sink that keeps packs should hold the one that the stored point followed.
-    fn tell_of_missing_packs(&self, shard: &str) {
-        let held = self.pack.as_ref().map_or((0, 0), |pack| (pack.epoch, pack.sequence));
-        let Some(record) = self.record.as_ref().filter(|r| r.sequence > 0 && held < (r.epoch, r.sequence))
-        else {
-            return;
-        };
-        let missing =
-            format!("pack {}/{}, behind which the stored point stands", record.epoch, record.sequence);
-        match self.packs_cut_off {
-            0 => log::warn!(
-                "shard={shard} the sink's folder holds nothing of {missing}: files were taken away, or it is another folder; \
-                 going on at the stored point"
-            ),
-            lost => log::error!(
-                "{} shard={shard} {lost} packs were lost that the disk had acknowledged, {missing}, among them; going on behind \
-                 the last whole pack, so their rows are delivered again",
-                Code::SinkBroken
-            ),
-        }
-    }
-
-    fn last_epoch(&self) -> u64 {
-        let stored = self.record.as_ref().map_or(0, |record| record.epoch);
-        stored.max(self.pack.as_ref().map_or(0, |pack| pack.epoch))
-    }
-
-    /// A sink whose exact place is known goes on without a jump; else numbering goes on behind what was reserved.
-    fn next_seq(&self) -> u64 {
-        const FIRST: u64 = 1;
-        match (&self.record, &self.pack) {
-            (_, Some(pack)) if self.pack_is_newer(pack) => pack.next_seq,
-            (Some(record), Some(pack)) if pack.next_seq == record.next_seq => pack.next_seq,
-            (Some(record), None) if record.next_seq == FIRST => FIRST,
-            (Some(record), _) => record.seq_reserved,
-            (None, _) => FIRST,
-        }
+        let Self { store, gaps, history, sink, .. } = self;
+        Ok(Started { store, gaps, history, sink, record, previous_crc32 })
     }
 }
 
 /// An epoch that has begun.
 struct Started {
     store: FileStore,
+    gaps: FileGapLog,
+    history: FileHistory,
     sink: Box<dyn Sink>,
     record: PointRecord,
     previous_crc32: u32,
@@ -318,8 +212,13 @@ impl Started {
         let internal =
             |error: std::io::Error| Fault::stop(Code::Internal, format!("shard={name} no thread: {error}"));
         let rhythm = save_rhythm(config);
-        let saver =
-            Saver::start(name, Box::new(self.store), rhythm, self.record.seq_reserved).map_err(internal)?;
+        let (store, history) = (Box::new(self.store), Box::new(self.history));
+        let saver = Saver::start(name, store, history, rhythm, self.record.seq_reserved).map_err(internal)?;
+        let mut builder = builder(shard, &ready, self.record.next_seq);
+        if let Some(moved) = &self.record.moved {
+            builder.tell_jump(moved.from.as_ref(), &moved.reason);
+        }
+        let behind = builder.has_finished_lines();
         let (messages, inbox) = bounded(0);
         let (spare_sender, spare) = bounded(1);
         let read_anew = Arc::new(AtomicBool::new(false));
@@ -327,7 +226,7 @@ impl Started {
             shard: name.clone(),
             messages: inbox,
             spare: spare_sender,
-            builder: builder(shard, &ready, self.record.next_seq),
+            builder,
             delivery: Delivery {
                 shard: name.clone(),
                 epoch: self.record.epoch,
@@ -336,6 +235,7 @@ impl Started {
                 identity: ready.session.identity(),
                 sink: self.sink,
                 saver,
+                gaps: Box::new(self.gaps),
                 stop: stop.clone(),
                 give_up: producer.until.is_some(),
                 offered: self.record.point,
@@ -343,7 +243,7 @@ impl Started {
             rhythm: PackRhythm { timeout: shard.packs.timeout, eager: shard.packs.eager },
             last_send: Instant::now(),
             last_tick: Instant::now(),
-            behind: false,
+            behind,
             void: false,
             read_anew: Arc::clone(&read_anew),
         };
@@ -403,36 +303,6 @@ fn save_rhythm(config: &Config) -> SaveRhythm {
             initial_delay: config.points.async_initial_delay,
             period: config.points.async_period,
         },
-    }
-}
-
-fn open_sink(config: &Config, shard: &ShardConfig, stop: &Stop) -> Result<Box<dyn Sink>, Fault> {
-    match &shard.sink {
-        SinkConfig::Stdout => {
-            let sink = StdoutSink::new(&shard.name);
-            Ok(Box::new(sink.map_err(|e| Fault::stop(e.code, format!("shard={} {}", shard.name, e.text)))?))
-        }
-        SinkConfig::Null => Ok(Box::new(NullSink::default())),
-        SinkConfig::File(file) => {
-            let sink = FileSink::open(file_sink_config(file), &shard.name);
-            let sink = sink.map_err(|e| Fault::stop(e.code, format!("shard={} {}", shard.name, e.text)))?;
-            Ok(Box::new(sink))
-        }
-        SinkConfig::Exec(exec) => {
-            let stop_timeout = config.stop_timeout;
-            Ok(Box::new(ExecSink::new(exec.clone(), &shard.name, stop.clone(), stop_timeout)))
-        }
-    }
-}
-
-fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
-    FileSinkConfig {
-        dir: file.dir.clone(),
-        rotate_bytes: file.rotate_bytes,
-        rotate_seconds: file.rotate_after.as_secs(),
-        keep_bytes: file.keep_bytes,
-        keep_seconds: file.keep_for.map(|time| time.as_secs()),
-        min_free_bytes: file.min_free_bytes,
     }
 }
 

@@ -4,6 +4,7 @@
 //! ever appended. A record is durable before the point passes what it tells of, so a crash may repeat one and loses none.
 
 use crate::sync_point::StoreError;
+use crate::sync_point::SyncPoint;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -59,6 +60,18 @@ pub struct GapRecord {
     pub tables: Vec<GapTable>,
     /// For people.
     pub reason: String,
+}
+
+impl GapEdge {
+    /// Where delivery stands that has come to a point.
+    pub fn of_point(point: &SyncPoint) -> Self {
+        Self {
+            gtid: point.executed.as_ref().map(ToString::to_string),
+            file: point.file.clone(),
+            pos: point.pos,
+            row: point.inside.as_ref().map_or(0, |inside| inside.rows),
+        }
+    }
 }
 
 impl GapRecord {

@@ -12,6 +12,9 @@ mod executed_text;
 pub mod file_store;
 pub mod folder;
 pub mod gap;
+pub mod gap_log;
+pub mod history;
+pub mod line_log;
 pub mod lock;
 pub mod old_files;
 pub mod record;
@@ -22,6 +25,7 @@ pub mod trace;
 use crate::binlog::ExecutedGtids;
 use crate::code::Code;
 use crate::sync_point::folder::FolderError;
+use crate::sync_point::gap::GapEdge;
 use crate::sync_point::old_files::FoundPoint;
 use crate::sync_point::sealed::hex_crc32;
 use serde::Deserialize;
@@ -103,6 +107,21 @@ pub struct PointRecord {
     pub saved_ms: u64,
     /// None while the shard has been led and nothing is known of where it stands.
     pub point: Option<SyncPoint>,
+    /// A person has moved the point, and that has not been told to the sink yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
+}
+
+/// A person's move of a point. It raises the epoch, so that the point wins over the last pack of a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Where delivery had come to, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<GapEdge>,
+    /// The person's words.
+    pub reason: String,
 }
 
 /// Keeps one shard's [`PointRecord`].

@@ -26,6 +26,7 @@
 //! | `group_id` | Baidu's MySQL 5.1: the last group delivered |
 //! | `inside` | of the transaction that starts here, a part is delivered already: `rows` of its rows, watched or not, and `steps` statements or savepoints behind them; `crc32` over (op, table) of those rows proves that it is the same one; `gtid` is its name |
 //! | `ts_ms` | commit time of the last delivered transaction, in milliseconds since 1970 |
+//! | `moved` | the point was moved by `points set` `at_ms`, `from` that place, for that `reason`; gone once the sink has been told |
 //! | `crc32` | seals the line ([`crate::sync_point::sealed`]) |
 //!
 //! At most one of `gtid_set`, `gtid_position` and `group_id` is there: the kind of the point. With one of them it can be
@@ -78,8 +79,10 @@ pub(crate) mod tests {
     use super::*;
     use crate::binlog::ExecutedGtids;
     use crate::sync_point::Inside;
+    use crate::sync_point::Moved;
     use crate::sync_point::ServerIdentity;
     use crate::sync_point::SyncPoint;
+    use crate::sync_point::gap::GapEdge;
 
     pub(crate) fn point(pos: u64) -> SyncPoint {
         SyncPoint {
@@ -113,6 +116,7 @@ pub(crate) mod tests {
             seq_reserved: 100_001,
             saved_ms: 1_700_000_000_123,
             point: Some(SyncPoint { inside: Some(inside()), ..point(1234) }),
+            moved: None,
         }
     }
 
@@ -137,7 +141,9 @@ pub(crate) mod tests {
     fn what_is_written_reads_back() {
         let mut bare = record(1, 0);
         bare.point = None;
-        let mut plain = record(u64::MAX, u64::MAX);
+        let from = GapEdge { gtid: None, file: "b.1".into(), pos: 4, row: 3 };
+        let moved = Moved { at_ms: 5, from: Some(from), reason: "\"why\"\n".into() };
+        let mut plain = PointRecord { moved: Some(moved), ..record(u64::MAX, u64::MAX) };
         plain.point = Some(SyncPoint {
             server: ServerIdentity { server_uuid: None, server_id: u32::MAX },
             file: "a\"\n\u{1}é".into(),

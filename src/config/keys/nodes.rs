@@ -26,6 +26,8 @@ group! { POINTS "Sync points: where each shard resumes"
         "The asynchronous saver's first wait, in milliseconds.").default("6000");
     ASYNC_PERIOD = Key::new("async_event_position_thread_period", Process, Kind::Time(Milliseconds, 1, DAY),
         "The asynchronous saver's period, in milliseconds.").default("20000");
+    POINTS_HISTORY_DAYS = Key::new("points_history_days", Process, Kind::Whole(0, 3650),
+        "For how many days one former point a minute is kept for \"fountain points\", besides the last 1000.").default("7");
 }
 
 group! { NODES "Several nodes: of all that share a latch, one works and the rest stand by"

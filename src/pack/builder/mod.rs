@@ -47,6 +47,7 @@ use crate::change::batch::Begin;
 use crate::change::batch::End;
 use crate::change::batch::Item;
 use crate::change::batch::Outcome;
+use crate::change::batch::Place;
 use crate::change::batch::RollbackTo;
 use crate::change::batch::Rows;
 use crate::change::batch::Sql;
@@ -57,9 +58,11 @@ use crate::pack::lines::LineWriter;
 use crate::pack::lines::MarkEvent;
 use crate::pack::lines::RowsReader;
 use crate::sync_point::Inside;
+use crate::sync_point::gap::GapEdge;
 use open::Open;
 use open::RowCounts;
 use progress::Progress;
+use std::sync::Arc;
 use waiting::Border;
 use waiting::LinePlace;
 use waiting::PackLines;
@@ -206,6 +209,25 @@ impl PackBuilder {
         if self.rules.gap_lines {
             self.gap_line(changed);
         }
+    }
+
+    /// The first line of all that comes: delivery had come to `from`, and goes on at the frontier.
+    pub fn tell_jump(&mut self, from: Option<&GapEdge>, reason: &str) {
+        let (place, executed) = (self.frontier().place.clone(), self.frontier().executed.as_ref());
+        let gtid: Option<Arc<str>> = executed.map(|executed| executed.to_string().into());
+        let edge = from.map_or((None, Place { file: "".into(), pos: 0 }, 0), |from| {
+            (from.gtid.as_deref(), Place { file: from.file.as_str().into(), pos: from.pos }, from.row)
+        });
+        let gap = Gap {
+            from: GapPlace { gtid: edge.0, place: &edge.1, row: edge.2 },
+            to: GapPlace { gtid: gtid.as_deref(), place: &place, row: 0 },
+            reason,
+        };
+        let seq = self.next_seq();
+        self.lines.write_gap(self.waiting.text(), &gap, self.counted.then_some(seq));
+        self.waiting.line_written();
+        self.waiting.note(&LinePlace::of_gap(gtid.as_ref(), &place, seq));
+        self.waiting.finish();
     }
 
     fn gap_line(&mut self, changed: &Changed) {

@@ -23,6 +23,9 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
+use crate::sync_point::gap::GapLog;
+use crate::sync_point::gap::GapRecord;
+use crate::sync_point::history::PointHistory;
 use crate::sync_point::old_files::FoundPoint;
 use crossbeam_channel::bounded;
 use std::sync::Mutex;
@@ -72,6 +75,18 @@ impl SyncPointStore for Out {
     }
 }
 
+impl PointHistory for Out {
+    fn note(&mut self, _record: &PointRecord) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl GapLog for Out {
+    fn append(&mut self, _record: &GapRecord) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
 fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
     let (messages, inbox) = bounded(100);
     let (spare, _) = bounded(1);
@@ -96,7 +111,9 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
             previous_crc32: 0,
             identity: ServerIdentity { server_uuid: None, server_id: 1 },
             sink: Box::new(out.clone()),
-            saver: Saver::start("s", Box::new(out.clone()), SaveRhythm::Sync, 1 << 40).unwrap(),
+            saver: Saver::start("s", Box::new(out.clone()), Box::new(out.clone()), SaveRhythm::Sync, 1 << 40)
+                .unwrap(),
+            gaps: Box::new(out.clone()),
             stop: Stop::new(),
             give_up: false,
             offered: None,

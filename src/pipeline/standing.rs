@@ -1,0 +1,234 @@
+//! What store and sink say about where a shard stands, before any server is asked: the point to read on from, the epoch and
+//! the line number to go on with, and whether reading begins elsewhere than where it ended.
+
+use crate::code::Code;
+use crate::pack::header::PackHeader;
+use crate::pipeline::fault::Fault;
+use crate::pipeline::start::Resume;
+use crate::sync_point::Moved;
+use crate::sync_point::PointRecord;
+use crate::sync_point::SyncPoint;
+use crate::sync_point::gap::GapEdge;
+use crate::sync_point::gap::GapKind;
+use crate::sync_point::gap::GapRecord;
+use crate::sync_point::old_files::FoundPoint;
+
+/// Line numbers that are left out where the point is gone and only its history tells what was handed out: more than can
+/// have come since its last line.
+const LOST_SEQ: u64 = 1 << 32;
+
+/// Everything on this machine that tells of a shard's place.
+#[derive(Debug, Default)]
+pub struct Standing {
+    pub record: Option<PointRecord>,
+    /// The last one of the history; looked for when there is no record.
+    pub former: Option<PointRecord>,
+    /// What the original Fountain left; looked for when there is no record.
+    pub old_point: Option<FoundPoint>,
+    /// The last whole pack of a sink that keeps packs.
+    pub pack: Option<PackHeader>,
+    /// Whole packs that the sink had to cut off.
+    pub packs_cut_off: u64,
+}
+
+impl Standing {
+    /// The place to read on from: the sink's last whole pack wins over an older stored point.
+    pub fn resume(&self, shard: &str) -> Result<Option<Resume>, Fault> {
+        let stored = self.record.as_ref().and_then(|record| record.point.as_ref());
+        let point = match &self.pack {
+            Some(pack) if self.pack_is_newer(pack) => Some(&pack.point),
+            None if self.packs_cut_off > 0
+                && self.record.as_ref().is_some_and(|record| record.sequence > 0) =>
+            {
+                return Err(Fault::stop(
+                    Code::SinkBroken,
+                    format!(
+                        "shard={shard} the disk lost all packs of this epoch, which it had acknowledged, and nothing tells where \
+                         they began; restore the sink's folder, or remove its files and the stored point to start anew"
+                    ),
+                ));
+            }
+            _ => stored,
+        };
+        Ok(point.map(Resume::from_point))
+    }
+
+    /// Acknowledged packs that the sink then had to cut off count as never delivered: the pack before them decides.
+    fn pack_is_newer(&self, pack: &PackHeader) -> bool {
+        self.record.as_ref().is_none_or(|record| {
+            let lost = self.packs_cut_off > 0 && pack.epoch == record.epoch;
+            lost || (pack.epoch, pack.sequence) > (record.epoch, record.sequence)
+        })
+    }
+
+    /// Line numbers up to here may have been handed out.
+    pub fn seq_reserved(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.seq_reserved)
+    }
+
+    /// A sink that keeps packs should hold the one that the stored point followed.
+    pub fn tell_of_missing_packs(&self, shard: &str) {
+        let held = self.pack.as_ref().map_or((0, 0), |pack| (pack.epoch, pack.sequence));
+        let Some(record) = self.record.as_ref().filter(|r| r.sequence > 0 && held < (r.epoch, r.sequence))
+        else {
+            return;
+        };
+        let missing =
+            format!("pack {}/{}, behind which the stored point stands", record.epoch, record.sequence);
+        match self.packs_cut_off {
+            0 => log::warn!(
+                "shard={shard} the sink's folder holds nothing of {missing}: files were taken away, or it is another folder; \
+                 going on at the stored point"
+            ),
+            lost => log::error!(
+                "{} shard={shard} {lost} packs were lost that the disk had acknowledged, {missing}, among them; going on behind \
+                 the last whole pack, so their rows are delivered again",
+                Code::SinkBroken
+            ),
+        }
+    }
+
+    pub fn last_epoch(&self) -> u64 {
+        let stored = self.record.as_ref().or(self.former.as_ref()).map_or(0, |record| record.epoch);
+        stored.max(self.pack.as_ref().map_or(0, |pack| pack.epoch))
+    }
+
+    /// A sink whose exact place is known goes on without a jump; else numbering goes on behind what was reserved.
+    pub fn next_seq(&self) -> u64 {
+        const FIRST: u64 = 1;
+        match (&self.record, &self.pack) {
+            (_, Some(pack)) if self.pack_is_newer(pack) => pack.next_seq,
+            (Some(record), Some(pack)) if pack.next_seq == record.next_seq => pack.next_seq,
+            (Some(record), None) if record.next_seq == FIRST => FIRST,
+            (Some(record), _) => record.seq_reserved,
+            (None, _) => self.former.as_ref().map_or(FIRST, |former| former.seq_reserved + LOST_SEQ),
+        }
+    }
+
+    /// Where everything is delivered up to, as far as is known: of a pack or of the store; of the history where both have
+    /// nothing.
+    pub fn last_point(&self) -> Option<&SyncPoint> {
+        let pack = self.pack.as_ref().filter(|pack| self.pack_is_newer(pack)).map(|pack| &pack.point);
+        let stored =
+            || self.record.as_ref().or(self.former.as_ref()).and_then(|record| record.point.as_ref());
+        pack.or_else(stored)
+    }
+
+    /// What consumers are to be told of when reading begins at `start`: a person has moved the point, or it was taken away.
+    pub fn jump(&self, start: &SyncPoint, now_ms: u64) -> Option<Moved> {
+        match (&self.record, &self.pack) {
+            (Some(_), Some(pack)) if self.pack_is_newer(pack) => None,
+            (Some(record), _) => record.moved.clone(),
+            (None, Some(_)) => None,
+            (None, None) => {
+                let former = self.former.as_ref().and_then(|former| former.point.as_ref())?;
+                let from = Some(GapEdge::of_point(former));
+                let reason = "the shard was begun anew: its point was taken away".to_owned();
+                (from != Some(GapEdge::of_point(start))).then_some(Moved { at_ms: now_ms, from, reason })
+            }
+        }
+    }
+
+    /// The gap that a start at `start` makes. A move by a person was recorded when it was made.
+    pub fn gap(&self, shard: &str, start: &SyncPoint, now_ms: u64) -> Option<GapRecord> {
+        let record = |kind, from: GapEdge, reason: String| GapRecord {
+            shard: shard.to_owned(),
+            at_ms: now_ms,
+            kind,
+            from,
+            to: GapEdge::of_point(start),
+            tables: Vec::new(),
+            reason,
+        };
+        if self.record.is_none() {
+            let Moved { from, reason, .. } = self.jump(start, now_ms)?;
+            return from.map(|from| record(GapKind::Reset, from, reason));
+        }
+        let lost = self.pack.as_ref().filter(|pack| self.packs_cut_off > 0 && self.pack_is_newer(pack));
+        let stored =
+            self.record.as_ref().and_then(|record| record.point.as_ref()).filter(|_| lost.is_some())?;
+        let reason = format!(
+            "the disk lost {} packs that it had acknowledged; their rows are delivered again, with the numbers they had",
+            self.packs_cut_off
+        );
+        (GapEdge::of_point(stored) != GapEdge::of_point(start))
+            .then(|| record(GapKind::Jump, GapEdge::of_point(stored), reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pack::header::RowPlace;
+    use crate::sync_point::record::tests::point;
+    use crate::sync_point::record::tests::record;
+
+    fn pack(epoch: u64, sequence: u64) -> PackHeader {
+        let place = RowPlace { gtid: None, file: "b.1".into(), pos: 4, row: 0, seq: 1 };
+        PackHeader {
+            shard: "producer00".into(),
+            epoch,
+            sequence,
+            rows: 1,
+            bytes: 1,
+            first: place.clone(),
+            last: place,
+            next_seq: 5000,
+            point: point(9000),
+            crc32: 0,
+            previous_crc32: 0,
+        }
+    }
+
+    fn resumes_at(standing: &Standing) -> Option<u64> {
+        standing.resume("producer00").unwrap().map(|resume| resume.frontier.place.pos)
+    }
+
+    #[test]
+    fn a_moved_point_wins_over_the_sinks_last_pack_and_is_told_until_a_pack_tells_it() {
+        let from = Some(GapEdge::of_point(&point(9000)));
+        let moved = Some(Moved { at_ms: 1, from, reason: "why".into() });
+        let stored =
+            PointRecord { moved: moved.clone(), next_seq: 5000, point: Some(point(100)), ..record(4, 0) };
+        let mut standing = Standing { record: Some(stored), pack: Some(pack(3, 17)), ..Standing::default() };
+        assert_eq!(resumes_at(&standing), Some(100));
+        assert_eq!(standing.jump(&point(100), 2), moved);
+        assert_eq!(standing.gap("producer00", &point(100), 2), None, "it was recorded when it was made");
+        assert_eq!(
+            (standing.last_epoch(), standing.next_seq()),
+            (4, 5000),
+            "numbers go on where the sink is exact"
+        );
+        // A disk that lost packs changes nothing about a person's word.
+        standing.packs_cut_off = 2;
+        assert_eq!(resumes_at(&standing), Some(100));
+        standing.pack = Some(pack(5, 1));
+        assert_eq!((resumes_at(&standing), standing.jump(&point(9000), 2)), (Some(9000), None));
+        standing.pack = None;
+        standing.packs_cut_off = 0;
+        assert_eq!(standing.next_seq(), 100_001, "else behind what was reserved");
+    }
+
+    #[test]
+    fn a_shard_begun_anew_is_recorded_and_numbers_do_not_fall() {
+        let former = Some(PointRecord { point: Some(point(1234)), ..record(6, 2) });
+        let standing = Standing { former, ..Standing::default() };
+        assert_eq!(resumes_at(&standing), None);
+        assert_eq!((standing.last_epoch(), standing.next_seq()), (6, 100_001 + LOST_SEQ));
+        let gap = standing.gap("producer00", &point(7000), 2).unwrap();
+        assert_eq!((gap.kind, gap.from.pos, gap.to.pos), (GapKind::Reset, 1234, 7000));
+        assert!(standing.jump(&point(7000), 2).is_some());
+        assert_eq!(standing.gap("producer00", &point(1234), 2), None);
+        let first = Standing::default();
+        assert_eq!((first.last_epoch(), first.next_seq(), first.gap("s", &point(4), 2)), (0, 1, None));
+    }
+
+    #[test]
+    fn packs_that_a_disk_lost_are_a_jump_backwards() {
+        let record = Some(PointRecord { point: Some(point(9900)), ..record(3, 20) });
+        let standing = Standing { record, pack: Some(pack(3, 17)), packs_cut_off: 3, ..Standing::default() };
+        let gap = standing.gap("producer00", &point(9000), 2).unwrap();
+        assert_eq!((gap.kind, gap.from.pos, gap.to.pos), (GapKind::Jump, 9900, 9000));
+        assert_eq!(standing.jump(&point(9000), 2), None, "the files lost both the rows and where they were");
+    }
+}

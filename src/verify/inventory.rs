@@ -1,0 +1,77 @@
+//! What stands in a file sink's folder: the files of each shard, and what is none of them.
+
+use crate::sink::file::naming::FileName;
+use crate::sink::file::naming::Found;
+use crate::sink::file::naming::Kind;
+use crate::sink::file::naming::list;
+use crate::verify::report::At;
+use crate::verify::report::Finding;
+use crate::verify::report::Report;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fs;
+use std::fs::File;
+use std::fs::TryLockError;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Where a node that came back keeps what later epochs delivered again: no part of the chain.
+const SUPERSEDED: &str = "superseded";
+
+/// One folder, as it was when it was looked at.
+#[derive(Debug)]
+pub struct Inventory {
+    pub folder: PathBuf,
+    files: BTreeMap<FileName, Found>,
+}
+
+impl Inventory {
+    pub fn take(folder: &Path) -> io::Result<Self> {
+        Ok(Self { folder: folder.to_path_buf(), files: list(folder)? })
+    }
+
+    pub fn shards(&self) -> BTreeSet<String> {
+        self.files.keys().map(|name| name.shard.clone()).collect()
+    }
+
+    /// A shard's files in the order of their rows.
+    pub fn files_of(&self, shard: &str) -> Vec<(FileName, Found)> {
+        let own = self.files.iter().filter(|(name, _)| name.shard == shard);
+        own.map(|(name, found)| (name.clone(), *found)).collect()
+    }
+
+    /// Bytes of rows, more or less, for a look ahead.
+    pub fn data_bytes(&self) -> u64 {
+        let kind = |found: &Found| if found.closed { Kind::Closed } else { Kind::Part };
+        let paths = self.files.iter().map(|(name, found)| name.path(&self.folder, kind(found)));
+        paths.map(|path| path.metadata().map_or(0, |metadata| metadata.len())).sum()
+    }
+
+    /// Tells of everything in the folder that is not the sink's.
+    pub fn tell_foreign(&self, report: &mut Report<'_>) -> io::Result<()> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            names.push(entry?.file_name());
+        }
+        names.sort();
+        for name in names {
+            let text = name.to_string_lossy();
+            let at = At::file(&self.folder.join(&name));
+            if text == SUPERSEDED {
+                report.tell(Finding::note(at, "packs that later epochs delivered again: left out"));
+            } else if FileName::parse(&text).is_none() && !text.ends_with(".lock") {
+                report.tell(Finding::note(at, "not a file of the file sink: left out"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a process holds the shard's lock in this folder now. One that only reads the folder cannot tell; then the
+    /// answer is no.
+    pub fn is_written(&self, shard: &str) -> bool {
+        let Ok(lock) = File::open(self.folder.join(format!("{shard}.lock"))) else { return false };
+        // Shared and given back at once: a run that starts meanwhile tries again for longer than this takes.
+        matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+}
