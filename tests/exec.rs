@@ -95,14 +95,23 @@ fn exactly_once_into_sqlite_whatever_is_killed() {
     create(&server);
     let home = Fountain::new();
     let database = home.home().join("rows.sqlite");
-    let command = format!("exec {} {}", consumer("into_sqlite.py"), database.display());
+    // Its answers go by somebody who kills fountain in place of the one whose number stands in `at`.
+    let killer =
+        "n=0; while read -r l; do n=$((n + 1)); [ $n -ne $(cat at) ] || kill -9 $PPID; echo \"$l\"; done";
+    let command = format!("{} {} | {{ {killer}; }}", consumer("into_sqlite.py"), database.display());
     let arguments = exec(&command, &["exec_resume=consumer", "pack_max_bytes=20KB"]);
     let arguments = texts(&arguments);
     let mut seed = 20;
     for round in 0..12 {
+        home.write("at", if round % 3 == 1 { ["2", "3", "5", "2"][round as usize / 3] } else { "0" });
         let mut run = home.spawn(&run_arguments(&home, &server, &arguments));
         run.wait_for("a consumer", PATIENCE, |run| consumer_pid(&run.stderr()).is_some());
         insert(&server, round * 1000, 1 + random(&mut seed) % 400);
+        if round % 3 == 1 {
+            insert(&server, round * 1000 + 500, 300);
+            assert_eq!(run.wait(PATIENCE).code, 128 + 9);
+            continue;
+        }
         std::thread::sleep(Duration::from_millis(random(&mut seed) % 150));
         if round % 3 == 0 {
             kill9(consumer_pid(&run.stderr()).expect("a consumer"));
@@ -110,6 +119,7 @@ fn exactly_once_into_sqlite_whatever_is_killed() {
         }
         drop(run.kill9());
     }
+    home.write("at", "0");
     let output = run_until(&home, &server, "end", &arguments);
     assert_eq!(output.code, 0, "{}", output.stderr);
     let lines = sqlite_lines(&database);
