@@ -9,6 +9,9 @@ use crate::change::batch::Sql;
 use crate::change::batch::SqlOp;
 use crate::codec::Reader;
 use crate::column::Value;
+use crate::pack::encoder::OwnEncoder;
+use crate::pack::encoder::RowEncoder;
+use crate::pack::encoder::RowParts;
 use crate::pack::json;
 use crate::pack::json::JsonOptions;
 use crate::pack::template::Template;
@@ -40,6 +43,8 @@ pub struct LineWriter {
     template: Arc<Template>,
     /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
     event_tail: Vec<u8>,
+    /// Writes the rows in place of us.
+    encoder: Option<OwnEncoder>,
 }
 
 /// The numbers at the end of a line.
@@ -69,6 +74,19 @@ impl<'a> RowsReader<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Walks over one row and tells its parts.
+    fn split(&mut self) -> Result<RowParts<'a>, RowError> {
+        let Self { images, bytes } = self;
+        let starts = images.split(bytes)?;
+        Ok(RowParts {
+            plan: images.plan,
+            kind: images.kind,
+            partial_json: images.partial_json,
+            before: starts.before.map(|bytes| (images.before, bytes)),
+            after: starts.after.map(|bytes| (images.after, bytes)),
+        })
     }
 
     /// Walks over one row.
@@ -210,7 +228,13 @@ fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
 
 impl LineWriter {
     pub fn new(options: JsonOptions, live: Option<LiveFields>) -> Self {
-        Self { options, live, templates: HashMap::new(), template: Arc::default(), event_tail: Vec::new() }
+        let template = Arc::default();
+        Self { options, live, templates: HashMap::new(), template, event_tail: Vec::new(), encoder: None }
+    }
+
+    /// From now on an encoder writes the rows.
+    pub fn with_encoder(self, encoder: Box<dyn RowEncoder>) -> Self {
+        Self { encoder: Some(OwnEncoder::new(encoder)), ..self }
     }
 
     /// From now on the lines come from another server of the shard.
@@ -222,6 +246,10 @@ impl LineWriter {
 
     /// Prepares what all rows of an event share.
     pub fn begin_rows(&mut self, rows: &Rows, transaction: &Begin) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.begin_rows(rows, transaction, commit_ms(transaction, rows.timestamp));
+            return;
+        }
         if self.templates.len() >= MAX_TEMPLATES {
             self.templates.clear();
         }
@@ -231,10 +259,7 @@ impl LineWriter {
     }
 
     fn begin_event(&mut self, transaction: &Begin, place: &Place, server_id: u32, timestamp: u32) {
-        let ts_ms = match transaction.ts_from_gtid {
-            true => transaction.ts_ms,
-            false => u64::from(timestamp) * 1000,
-        };
+        let ts_ms = commit_ms(transaction, timestamp);
         let out = &mut self.event_tail;
         out.clear();
         out.extend_from_slice(b"\"ts_ms\":");
@@ -262,13 +287,17 @@ impl LineWriter {
     /// Writes the next row of the event that [`Self::begin_rows`] prepared. On an error `out` is as it was.
     #[inline]
     pub fn write_row(
-        &self,
+        &mut self,
         out: &mut Vec<u8>,
         rows: &mut RowsReader<'_>,
         numbers: LineNumbers,
     ) -> Result<(), RowError> {
-        let template = &self.template;
         let start = out.len();
+        if let Some(encoder) = &mut self.encoder {
+            let written = rows.split().and_then(|parts| encoder.row(out, parts, numbers, self.live.as_ref()));
+            return written.inspect_err(|_| out.truncate(start));
+        }
+        let template = &self.template;
         out.extend_from_slice(template.head(rows.images.kind));
         if let Err(error) = rows.write_images(out, &template.columns, self.options) {
             out.truncate(start);
@@ -277,6 +306,13 @@ impl LineWriter {
         out.extend_from_slice(&template.key);
         self.end_line(out, numbers);
         Ok(())
+    }
+
+    /// A line that is no row's begins at `start`.
+    fn mark_written(&mut self, out: &mut Vec<u8>, start: usize) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.mark(out, start);
+        }
     }
 
     fn end_line(&self, out: &mut Vec<u8>, numbers: LineNumbers) {
@@ -298,6 +334,7 @@ impl LineWriter {
         transaction: &Begin,
         numbers: LineNumbers,
     ) {
+        let start = out.len();
         out.extend_from_slice(match sql.op {
             SqlOp::Ddl => b"{\"op\":\"ddl\",\"database\":",
             SqlOp::Statement => b"{\"op\":\"statement\",\"database\":",
@@ -312,6 +349,7 @@ impl LineWriter {
         out.push(b',');
         self.begin_event(transaction, &sql.place, sql.server_id, sql.timestamp);
         self.end_line(out, numbers);
+        self.mark_written(out, start);
     }
 
     /// A line about the transaction itself: `begin`, `commit`, `rollback`. `extra` is its own members, each with a
@@ -325,16 +363,19 @@ impl LineWriter {
         event: MarkEvent<'_>,
         numbers: LineNumbers,
     ) {
+        let start = out.len();
         out.extend_from_slice(b"{\"op\":\"");
         out.extend_from_slice(op.as_bytes());
         out.extend_from_slice(b"\",");
         out.extend_from_slice(extra.as_bytes());
         self.begin_event(transaction, event.place, event.server_id, event.timestamp);
         self.end_line(out, numbers);
+        self.mark_written(out, start);
     }
 
     /// A line about delivery itself, which stands for no event.
-    pub fn write_gap(&self, out: &mut Vec<u8>, gap: &Gap<'_>, seq: Option<u64>) {
+    pub fn write_gap(&mut self, out: &mut Vec<u8>, gap: &Gap<'_>, seq: Option<u64>) {
+        let start = out.len();
         out.extend_from_slice(b"{\"op\":\"gap\",\"from\":");
         gap.from.write(out);
         out.extend_from_slice(b",\"to\":");
@@ -352,6 +393,7 @@ impl LineWriter {
             put_number(out, seq);
         }
         out.extend_from_slice(b"}\n");
+        self.mark_written(out, start);
     }
 }
 
@@ -396,6 +438,14 @@ pub struct MarkEvent<'a> {
     pub place: &'a Place,
     pub server_id: u32,
     pub timestamp: u32,
+}
+
+/// The original commit timestamp where it is logged.
+fn commit_ms(transaction: &Begin, timestamp: u32) -> u64 {
+    match transaction.ts_from_gtid {
+        true => transaction.ts_ms,
+        false => u64::from(timestamp) * 1000,
+    }
 }
 
 #[inline]
