@@ -47,6 +47,7 @@ guard       code codec stop config status
 mysql       code codec stop secret config wire binlog schema sync_point
 pipeline    code codec stop secret config wire column binlog schema change sync_point pack sink status guard mysql
 logging     code config
+engine      code stop config pack sync_point sink pipeline
 cat         *
 doctor      code stop config wire binlog column schema change sync_point sink mysql pipeline logging
 verify      code config stop wire binlog schema change pack sync_point sink mysql pipeline logging

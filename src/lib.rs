@@ -2,7 +2,7 @@
 //! each changed row, and hands them to a sink in packs: in commit order, at least once, and from where it stopped.
 //!
 //! Plain blocking threads; no async, no unsafe code. Everything is in this library; the program `fountain` is its
-//! [command line](cli).
+//! [command line](cli); a program of your own runs it by its [`engine`].
 //!
 //! # How a change travels
 //!
@@ -63,7 +63,7 @@
 //!
 //! | thread | how many | does | ends |
 //! |---|---|---|---|
-//! | `main` | 1 | starts the shards, waits for them ([`daemon`]) | when no shard is left, or `stop_timeout_ms` after a stop |
+//! | `main` | 1 | starts the shards, waits for them ([`engine`]) | when no shard is left, or `stop_timeout_ms` after a stop |
 //! | `signals` | 1 | SIGTERM and SIGINT become a [`stop`] | with the process |
 //! | `producer-<shard>` | one a shard | locks folders, connects, reads, fills batches ([`pipeline::shard`], [`pipeline::producer`]) | at a stop, at `--until`, at a fault that no retry cures |
 //! | `packer-<shard>` | one a shard | decodes rows, writes lines, sends packs ([`pipeline::packer`]) | when its producer is gone and all is delivered, or at a fault |
@@ -95,6 +95,7 @@
 //! | [`sink`] | where packs go: files, a program, standard output, nowhere | |
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
+//! | [`engine`] | all shards together; fountain inside of another program | |
 //! | [`daemon`], [`cat`], [`doctor`], [`verify`] | the commands `run`, `cat`, `check` and `verify` | |
 //! | [`cli`], [`logging`] | the command line and the log | |
 //!
@@ -113,6 +114,7 @@ pub mod column;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
+pub mod engine;
 pub mod logging;
 pub mod mysql;
 pub mod pack;
@@ -124,3 +126,5 @@ pub mod stop;
 pub mod sync_point;
 pub mod verify;
 pub mod wire;
+
+pub use engine::Engine;

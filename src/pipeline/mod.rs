@@ -8,6 +8,7 @@ mod first_words;
 pub mod message;
 pub mod packer;
 pub mod patience;
+pub mod ports;
 pub mod producer;
 pub mod replica;
 pub mod reread;

@@ -8,6 +8,7 @@ use crate::config::ShardConfig;
 use crate::config::TransactionConfig;
 use crate::pack::builder::PackBuilder;
 use crate::pack::builder::PackRules;
+use crate::pack::encoder::RowEncoder;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
@@ -18,6 +19,9 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::packer::PackRhythm;
 use crate::pipeline::packer::Packer;
 use crate::pipeline::patience::Patience;
+use crate::pipeline::ports::OpenStore;
+use crate::pipeline::ports::Ports;
+use crate::pipeline::ports::open_store;
 use crate::pipeline::producer::Channels;
 use crate::pipeline::producer::Ended;
 use crate::pipeline::producer::Producer;
@@ -38,8 +42,6 @@ use crate::sink::Sink;
 use crate::stop::Stop;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
-use crate::sync_point::SyncPointStore;
-use crate::sync_point::file_store::FileStore;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::history::FileHistory;
@@ -53,13 +55,20 @@ use std::time::Instant;
 pub use crate::pipeline::producer::Ended as ShardEnded;
 
 /// Runs one shard until a stop, `--until`, or a fault.
-pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop) -> Result<Ended, Fault> {
+pub fn run(
+    config: &Config,
+    shard: &ShardConfig,
+    until: Option<Until>,
+    ports: &Ports,
+    stop: &Stop,
+) -> Result<Ended, Fault> {
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
     let stop = &stop.child();
-    let Some(opened) = Opened::open(config, shard, until.is_some(), stop)? else { return Ok(Ended::Stopped) };
+    let opened = Opened::open(config, shard, ports, until.is_some(), stop)?;
+    let Some(opened) = opened else { return Ok(Ended::Stopped) };
     let mut producer = producer(config, shard, until, stop)?;
     let resume = opened.standing.resume(&shard.name)?;
-    check_standing(shard, &opened.standing)?;
+    check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
     }
@@ -127,27 +136,33 @@ pub fn read_schema_file(path: &Path) -> Result<SchemaFile, Fault> {
 
 /// The shard's own things on this machine, opened before any server is asked.
 struct Opened {
-    store: FileStore,
+    store: OpenStore,
     gaps: FileGapLog,
     history: FileHistory,
     sink: Box<dyn Sink>,
+    encoder: Option<Box<dyn RowEncoder>>,
     standing: Standing,
 }
 
 impl Opened {
     /// None when a stop came first.
-    fn open(config: &Config, shard: &ShardConfig, give_up: bool, stop: &Stop) -> Result<Option<Self>, Fault> {
-        let mut store =
-            FileStore::open(&config.point_dir, &shard.name).map_err(|e| store_fault(&shard.name, &e))?;
-        let record = store.load().map_err(|e| store_fault(&shard.name, &e))?;
+    fn open(
+        config: &Config,
+        shard: &ShardConfig,
+        ports: &Ports,
+        give_up: bool,
+        stop: &Stop,
+    ) -> Result<Option<Self>, Fault> {
+        let mut store = open_store(config, shard, ports).map_err(|e| store_fault(&shard.name, &e))?;
+        let record = store.store.load().map_err(|e| store_fault(&shard.name, &e))?;
         let (mut old_point, mut former) = (None, None);
         if record.is_none() {
-            old_point = store.load_old().map_err(|e| store_fault(&shard.name, &e))?;
+            old_point = store.store.load_old().map_err(|e| store_fault(&shard.name, &e))?;
             let (points, _) = FileHistory::read(&config.point_dir, &shard.name)
                 .map_err(|e| store_fault(&shard.name, &e))?;
             former = points.into_iter().next_back().map(|kept| kept.record);
         }
-        let mut sink = open_sink(config, shard, stop)?;
+        let mut sink = open_sink(config, shard, ports, stop)?;
         let Some(pack) = ask_standing(&mut *sink, &shard.name, give_up, stop)? else { return Ok(None) };
         let packs_cut_off = sink.packs_cut_off();
         Ok(Some(Self {
@@ -155,6 +170,7 @@ impl Opened {
             gaps: FileGapLog::new(&config.point_dir, &shard.name),
             history: FileHistory::new(&config.point_dir, &shard.name, config.points.history_days),
             sink,
+            encoder: ports.encoder.as_ref().map(|make| make(&shard.name)),
             standing: Standing { record, former, old_point, pack, packs_cut_off },
         }))
     }
@@ -180,21 +196,22 @@ impl Opened {
             point: Some(point),
             moved,
         };
-        self.store.save(&record).map_err(|e| store_fault(&shard.name, &e))?;
+        self.store.store.save(&record).map_err(|e| store_fault(&shard.name, &e))?;
         let begun = self.sink.begin_epoch(epoch);
         begun.map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
         let previous_crc32 = self.standing.pack.as_ref().map_or(0, |pack| pack.crc32);
-        let Self { store, gaps, history, sink, .. } = self;
-        Ok(Started { store, gaps, history, sink, record, previous_crc32 })
+        let Self { store, gaps, history, sink, encoder, .. } = self;
+        Ok(Started { store, gaps, history, sink, encoder, record, previous_crc32 })
     }
 }
 
 /// An epoch that has begun.
 struct Started {
-    store: FileStore,
+    store: OpenStore,
     gaps: FileGapLog,
     history: FileHistory,
     sink: Box<dyn Sink>,
+    encoder: Option<Box<dyn RowEncoder>>,
     record: PointRecord,
     previous_crc32: u32,
 }
@@ -212,9 +229,11 @@ impl Started {
         let internal =
             |error: std::io::Error| Fault::stop(Code::Internal, format!("shard={name} no thread: {error}"));
         let rhythm = save_rhythm(config);
-        let (store, history) = (Box::new(self.store), Box::new(self.history));
+        // Held until the last point is saved.
+        let OpenStore { store, lock: _lock } = self.store;
+        let history = Box::new(self.history);
         let saver = Saver::start(name, store, history, rhythm, self.record.seq_reserved).map_err(internal)?;
-        let mut builder = builder(shard, &ready, self.record.next_seq);
+        let mut builder = builder(shard, &ready, self.record.next_seq, self.encoder);
         if let Some(moved) = &self.record.moved {
             builder.tell_jump(moved.from.as_ref(), &moved.reason);
         }
@@ -282,7 +301,12 @@ impl Drop for Bell {
     }
 }
 
-fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
+fn builder(
+    shard: &ShardConfig,
+    ready: &Ready,
+    next_seq: u64,
+    encoder: Option<Box<dyn RowEncoder>>,
+) -> PackBuilder {
     let live = LiveFields { shard: shard.name.clone(), server: ready.session.server.clone() };
     let rules = PackRules {
         max_bytes: usize::try_from(shard.packs.max_bytes).unwrap_or(usize::MAX),
@@ -292,7 +316,10 @@ fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
     };
     let resume = &ready.dump.resume;
     let json = JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String };
-    let lines = LineWriter::new(json, Some(live));
+    let mut lines = LineWriter::new(json, Some(live));
+    if let Some(encoder) = encoder {
+        lines = lines.with_encoder(encoder);
+    }
     PackBuilder::new(lines, rules, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
 }
 

@@ -9,6 +9,7 @@ use crate::config::SinkConfig;
 use crate::pack::header::PackHeader;
 use crate::pipeline::delivery::SINK_RETRY_PAUSE;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::ports::Ports;
 use crate::pipeline::standing::Standing;
 use crate::sink::Sink;
 use crate::sink::SinkError;
@@ -19,9 +20,17 @@ use crate::sink::null::NullSink;
 use crate::sink::stdout::StdoutSink;
 use crate::stop::Stop;
 
-/// Opens what the configuration names.
-pub fn open_sink(config: &Config, shard: &ShardConfig, stop: &Stop) -> Result<Box<dyn Sink>, Fault> {
+/// Opens a program's own sink, or what the configuration names.
+pub fn open_sink(
+    config: &Config,
+    shard: &ShardConfig,
+    ports: &Ports,
+    stop: &Stop,
+) -> Result<Box<dyn Sink>, Fault> {
     let fault = |error: SinkError| sink_fault(&shard.name, &error);
+    if let Some(make) = &ports.sink {
+        return make(&shard.name).map_err(fault);
+    }
     Ok(match &shard.sink {
         SinkConfig::Stdout => Box::new(StdoutSink::new(&shard.name).map_err(fault)?),
         SinkConfig::Null => Box::new(NullSink::default()),
@@ -75,7 +84,14 @@ pub fn ask_standing(
 }
 
 /// Compares what a sink keeps with the stored point that followed it.
-pub fn check_standing(shard: &ShardConfig, standing: &Standing) -> Result<(), Fault> {
+pub fn check_standing(shard: &ShardConfig, ports: &Ports, standing: &Standing) -> Result<(), Fault> {
+    if ports.sink.is_some() {
+        // One that keeps no packs has none to miss.
+        if standing.pack.is_some() {
+            standing.tell_of_missing_packs(&shard.name);
+        }
+        return Ok(());
+    }
     match &shard.sink {
         SinkConfig::File(_) => standing.tell_of_missing_packs(&shard.name),
         SinkConfig::Exec(exec) if exec.resume == ExecResume::Consumer => {
