@@ -42,7 +42,7 @@ impl std::error::Error for CodecError {}
 type Result<T> = std::result::Result<T, CodecError>;
 
 /// A cursor over bytes from outside. Each read names its field.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,

@@ -28,6 +28,7 @@ use harness::delivered::PATIENCE;
 use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::wait_until;
+use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -268,7 +269,7 @@ fn rows_as_typed_values() {
                 assert_eq!(&parse(record[1])[0], line, "{kind}");
                 continue;
             }
-            let image = |text: &str| (text != "-").then(|| parse(text).remove(0)).unwrap_or_default();
+            let image = |text: &str| if text == "-" { Value::Null } else { parse(text).remove(0) };
             let texts = |name: &str| line[name].as_str().unwrap_or("none").to_owned();
             let numbers = |name: &str| line[name].to_string();
             assert_eq!(record[0].to_lowercase(), texts("op"), "{kind}");

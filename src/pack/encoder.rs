@@ -49,7 +49,7 @@ pub enum RowOp {
 
 /// A row change as it was logged, lent for one call. Nothing of it is copied, and values are decoded when they are
 /// asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Row<'a> {
     event: &'a RowEvent,
     plan: &'a TablePlan,
@@ -80,12 +80,12 @@ impl<'a> Row<'a> {
 
     /// The row before the change: of updates and deletes.
     pub fn before(&self) -> Option<Image<'a>> {
-        self.before
+        self.before.clone()
     }
 
     /// The row after the change: of inserts and updates.
     pub fn after(&self) -> Option<Image<'a>> {
-        self.after
+        self.after.clone()
     }
 
     /// The transaction's name, where the server has GTIDs.
@@ -134,7 +134,7 @@ impl<'a> Row<'a> {
 }
 
 /// A row before or after its change.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Image<'a> {
     plan: &'a TablePlan,
     held: HeldColumns<'a>,
@@ -143,7 +143,7 @@ pub struct Image<'a> {
 }
 
 /// What JSON columns of an image may be differences to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Base<'a> {
     /// They are whole.
     None,
@@ -153,13 +153,13 @@ enum Base<'a> {
 impl<'a> Image<'a> {
     /// The columns that the log holds of it, in the order of the table, with their values.
     pub fn columns(&self) -> Result<Columns<'a>, RowError> {
-        let mut bytes = self.bytes;
+        let mut bytes = self.bytes.clone();
         let partial = match self.base {
             Base::None => NullBits::none(),
             Base::Before(..) => NullBits::read_partial(self.plan, &mut bytes)?,
         };
         let nulls = NullBits::read(self.held.count, &mut bytes)?;
-        Ok(Columns { image: *self, index: 0, nulls, partial, bytes })
+        Ok(Columns { image: self.clone(), index: 0, nulls, partial, bytes })
     }
 
     /// The value of a column; `None` when the log does not hold it. For several columns [`Self::columns`] is faster.
@@ -175,10 +175,10 @@ impl<'a> Image<'a> {
 
     /// The document that a difference changes.
     fn base_of(&self, column: &str) -> Result<Option<Value<'a>>, RowError> {
-        match self.base {
+        match &self.base {
             Base::None => Ok(None),
             Base::Before(held, bytes) => {
-                Image { plan: self.plan, held, bytes, base: Base::None }.value(column)
+                Image { plan: self.plan, held: *held, bytes: bytes.clone(), base: Base::None }.value(column)
             }
         }
     }
@@ -274,8 +274,8 @@ impl OwnEncoder {
         live: Option<&LiveFields>,
     ) -> Result<(), RowError> {
         let RowParts { plan, kind, partial_json, before, after } = images;
-        let base = match before {
-            Some((held, bytes)) if partial_json => Base::Before(held, bytes),
+        let base = match &before {
+            Some((held, bytes)) if partial_json => Base::Before(*held, bytes.clone()),
             _ => Base::None,
         };
         let row = Row {
@@ -312,7 +312,7 @@ impl OwnEncoder {
 }
 
 /// One row's bytes: where its images begin.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct RowParts<'a> {
     pub plan: &'a TablePlan,
     pub kind: RowsKind,

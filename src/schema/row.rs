@@ -144,11 +144,11 @@ impl<'a> RowImages<'a> {
     pub fn split<'b>(&self, bytes: &mut Reader<'b>) -> Result<RowStarts<'b>, RowError> {
         let mut starts = RowStarts { before: None, after: None };
         if self.kind != RowsKind::Insert {
-            starts.before = Some(*bytes);
+            starts.before = Some(bytes.clone());
             self.skip_image(&self.before, bytes)?;
         }
         if self.kind != RowsKind::Delete {
-            starts.after = Some(*bytes);
+            starts.after = Some(bytes.clone());
             if self.partial_json {
                 // A difference is framed like the document that it stands for, so the bits make none here.
                 self.read_partial_bits(bytes)?;

@@ -6,7 +6,7 @@
 //! (`exec_on_failure`). So a pack may come twice; it has the same epoch and sequence then. After our own restart its rows
 //! come in packs of a new epoch, unless the consumer says itself which pack it holds (`exec_resume=consumer`).
 //!
-//! No read or write here blocks: the pipes do not, and a wait for them ends after [`TICK`].
+//! No read or write here blocks: the pipes do not, and a wait for them ends after a tenth of a second.
 
 mod consumer;
 mod failure;
