@@ -80,7 +80,8 @@ pub struct Engine {
     stop: Stop,
 }
 
-/// Collects what an [`Engine`] is made from. What is given later wins.
+/// Collects what an [`Engine`] is made from. What is given later wins; of the process's environment nothing is read, unless
+/// a [`Request`] holds it.
 #[derive(Default)]
 pub struct EngineBuilder {
     request: Request,

@@ -338,7 +338,6 @@ fn what_is_for_later_is_refused_where_it_is_used() {
     assert!(refused(disabled).is_empty(), "a shard that does not run");
     for lines in [
         "position_failover=timestamp\n",
-        "sink=exec\nexec_command=x\n",
         "output_format=maxwell\n",
         "xa_hold_max_bytes=1g\n",
         "ha_scope=shard\n",
@@ -347,6 +346,7 @@ fn what_is_for_later_is_refused_where_it_is_used() {
     }
     for lines in [
         "dispatch_ddl=all\ndispatch_transaction=true\ndispatch_gap=false\n",
+        "sink=exec\nexec_command=x\nexec_resume=consumer\n",
         "sink=null\njson_bigint=string\nstatement_dml=deliver\nschema_file=x\n",
         "sync_point_saver=async\nha_guard=none\nsync_point_store=file\n",
         "start_without_point=beginning\nbinlog_dump_strategy=position\nmysql_ssl_mode=disabled\n",

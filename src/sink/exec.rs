@@ -411,7 +411,8 @@ impl Sink for ExecSink {
                     format!("exec: the stop left the consumer no more time: it had taken {progress}{words}");
                 return Err(SinkError::retryable(Code::SinkFailed, text));
             }
-            if Instant::now() >= longest {
+            let not_begun = self.stop.requested() && self.offered.is_none();
+            if Instant::now() >= longest || not_begun {
                 let text = format!("exec: the consumer has taken {progress} and has not answered yet");
                 return Err(SinkError::slow(Code::SinkFailed, text));
             }
