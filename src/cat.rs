@@ -17,6 +17,7 @@ use crate::code::Code;
 use crate::pack::builder::BuildError;
 use crate::pack::builder::FinishedPack;
 use crate::pack::builder::Frontier;
+use crate::pack::builder::GapReport;
 use crate::pack::builder::PackBuilder;
 use crate::pack::builder::PackOutput;
 use crate::pack::builder::PackRules;
@@ -47,6 +48,7 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
         max_lines: u64::MAX,
         transaction_lines: options.transaction_lines,
         gap_lines: false,
+        hold: None,
     };
     let max_event_bytes = options.assembler.max_event_bytes;
     let frontier = Frontier {
@@ -54,6 +56,7 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
         file_created: 0,
         executed: None,
         set_ahead: false,
+        pending_xa: Vec::new(),
         ts_ms: 0,
     };
     let mut cat = Cat {
@@ -75,7 +78,15 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
     // Whatever went wrong, the rows before it are printed.
     let unfinished = cat.finish();
     outcome?;
-    if unfinished? {
+    let unfinished = unfinished?;
+    let prepared = cat.assembler.prepared_xa();
+    if !prepared.is_empty() {
+        log::warn!(
+            "XA transactions are prepared in these files, and neither committed nor rolled back; their rows are not printed: {}",
+            prepared.join(", ")
+        );
+    }
+    if unfinished {
         log::warn!(
             "{}: the last transaction has no end in this file; its rows are printed",
             files.last().map_or(Path::new("").display(), |path| path.display())
@@ -171,6 +182,11 @@ impl<W: Write> PackOutput for Out<W> {
 
     fn send(&mut self, pack: FinishedPack<'_>) -> Result<(), io::Error> {
         self.0.write_all(pack.rows)
+    }
+
+    /// A file is read once, whole: nothing is left out.
+    fn record_gap(&mut self, _gap: &GapReport) -> Result<(), io::Error> {
+        Ok(())
     }
 }
 

@@ -57,7 +57,9 @@ codes! {
     Truncated "TRUNCATED" "A binlog file ends in the middle of an event."
     NotABinlog "NOT_A_BINLOG" "A file is no binlog."
     Incident "INCIDENT" "The server logged that events were lost."
+    XaHold "XA_HOLD_LIMIT" "XA transactions that are not decided on have more changes than may be kept."
     Statement "STATEMENT_DML" "A change of rows was logged as a statement."
+    TransOversize "TRANS_OVERSIZE" "A transaction is larger than transaction_policy allows."
     Decompress "DECOMPRESS" "A compressed transaction cannot be unpacked."
     Encrypted "ENCRYPTED" "The binlog is encrypted in a way that fountain cannot read."
     Unsupported "UNSUPPORTED" "Something that this version refuses instead of doing it wrong."
@@ -128,6 +130,10 @@ impl Code {
                 "Something on the way forgets idle connections: set mysql_heartbeat_period below its limit, or raise \
                  mysql_replication_socket_so_timeout where the server is slow. The stream goes on where it was."
             }
+            Self::TransOversize => {
+                "The message holds the transaction and its rows by table: raise trans_max_size or trans_max_bytes, or choose what \
+                 becomes of it by trans_oversize."
+            }
             Self::Protocol => "Connect to the server itself, not through a proxy that changes bytes.",
             Self::AccessDenied => {
                 "The server's words tell user and host as it sees them: check mysql_username, the password, whether the account \
@@ -184,6 +190,9 @@ impl Code {
             Self::Incident => {
                 "Rows are missing in the server's binlog: copy the tables anew and start behind it."
             }
+            Self::XaHold => {
+                "Raise xa_hold_max_bytes: so much memory is needed for it. Or leave the tables out by filter."
+            }
             Self::Statement => {
                 "Set binlog_format=ROW for that session or server; statement_dml=deliver hands the statement on as it is."
             }
@@ -191,7 +200,8 @@ impl Code {
                 "Look at the server's keyring; files are read only where the server decrypts them."
             }
             Self::SchemaDiff => {
-                "Supply the definition of that time by schema_file, and set binlog_row_metadata=FULL on the server."
+                "Supply the definition of that time by schema_file or \"fountain schema set\", and set binlog_row_metadata=FULL on \
+                 the server."
             }
             Self::FileError => "Check the path, its rights and the disk.",
             Self::Locked => "One process a folder: stop the one whose pid the message holds.",

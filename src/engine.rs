@@ -42,6 +42,8 @@ use crate::config::Config;
 use crate::config::Problem;
 use crate::config::Request;
 use crate::config::ShardConfig;
+use crate::config::TransactionPolicy;
+use crate::config::choice::Choice;
 use crate::config::keys;
 use crate::pack::encoder::RowEncoder;
 use crate::pipeline::fault::Fault;
@@ -164,7 +166,7 @@ impl EngineBuilder {
         self
     }
 
-    /// A form of rows of one's own, made for each shard by its name.
+    /// A form of rows of one's own, made for each shard by its name. Needs `transaction_policy=none`.
     pub fn row_encoder<F>(mut self, make: F) -> Self
     where
         F: Fn(&str) -> Box<dyn RowEncoder> + Send + Sync + 'static,
@@ -195,6 +197,16 @@ impl EngineBuilder {
         let unsupported = config.unsupported();
         if !unsupported.is_empty() {
             return Err(EngineError::Config(unsupported));
+        }
+        if let Some(shard) = config.enabled_shards().find(|shard| {
+            self.ports.encoder.is_some() && shard.transactions.policy != TransactionPolicy::None
+        }) {
+            let text = format!(
+                "shard={} transaction_policy={} numbers rows after they are written, which a row encoder's cannot be: set it to none",
+                shard.name,
+                shard.transactions.policy.word()
+            );
+            return Err(EngineError::Config(vec![Problem::unsupported(None, text)]));
         }
         let mut until = self.until;
         if self.until_end {

@@ -303,7 +303,7 @@ fn usage_mistakes() {
 #[test]
 fn commands_of_later_versions_say_so() {
     let home = Home::new();
-    let later = "status points gaps verify schema suspend resume switch skip replay reload step-down";
+    let later = "status points gaps suspend resume switch skip replay reload step-down";
     for command in later.split(' ') {
         let message = format!("UNSUPPORTED \"fountain {command}\" is not in this version\n");
         home.run(&[command, "--some-option", "word"]).refused(&message);
@@ -314,13 +314,13 @@ fn commands_of_later_versions_say_so() {
 #[test]
 fn what_a_run_refuses_is_named_by_its_line() {
     let home = Home::one_shard();
-    home.write("conf/fountain-config.properties", "transaction_policy=mini\noutput_format=canal\n");
+    home.write("conf/fountain-config.properties", "position_failover=timestamp\noutput_format=canal\n");
     home.run(&["run"]).refused(
         "UNSUPPORTED HOME/conf/fountain-config.properties:2: output_format=canal is not in this version; possible: fountain\n\
-         UNSUPPORTED HOME/conf/fountain-config.properties:1: transaction_policy=mini is not in this version; possible: none\n",
+         UNSUPPORTED HOME/conf/fountain-config.properties:1: position_failover=timestamp is not in this version; possible: refuse\n",
     );
     let conf = home.run(&["conf"]);
-    assert_eq!(conf.row("transaction_policy").0, "mini");
+    assert_eq!(conf.row("position_failover").0, "timestamp");
     assert!(
         conf.printed().contains("# a run refuses\n# UNSUPPORTED HOME/conf/fountain-config.properties:2: ")
     );

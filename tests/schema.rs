@@ -65,7 +65,8 @@ fn a_table_that_was_altered_after_its_rows_were_logged() {
             "d.t",
             "Logged: (",
             "VARCHAR(20)",
-            "Defined: (",
+            "Defined now: (",
+            "ALTER TABLE d.t ADD COLUMN extra",
             "`extra` bigint",
             "schema_file",
         ] {

@@ -58,6 +58,22 @@ impl Batch {
         start..self.bytes.len()
     }
 
+    /// Takes an item whose bytes lie in `bytes`.
+    pub fn take_over(&mut self, item: Item, bytes: &[u8]) {
+        let mut keep = |range: Range<usize>| self.keep(bytes.get(range).unwrap_or(&[]));
+        let item = match item {
+            Item::Rows(rows) => Item::Rows(Rows {
+                before: keep(rows.before),
+                after: keep(rows.after),
+                rows: keep(rows.rows),
+                ..rows
+            }),
+            Item::Sql(sql) => Item::Sql(Sql { sql: keep(sql.sql), ..sql }),
+            other => other,
+        };
+        self.items.push(item);
+    }
+
     pub fn slice(&self, range: &Range<usize>) -> &[u8] {
         self.bytes.get(range.clone()).unwrap_or(&[])
     }
@@ -74,6 +90,10 @@ pub enum Item {
     Savepoint(String),
     RollbackTo(RollbackTo),
     End(End),
+    /// A transaction ended with XA PREPARE: its changes come later, with its XA COMMIT, or never.
+    XaPrepared(XaPrepared),
+    /// The open transaction is the XA COMMIT of this name, which was prepared before reading began: its rows are not known.
+    XaUnknown(Arc<str>),
     /// A file's format description: the file that is read from here on, and when it was begun (seconds since 1970).
     File {
         file: Arc<str>,
@@ -109,6 +129,16 @@ pub struct Begin {
     pub timestamp: u32,
     /// True when `ts_ms` came from a GTID event; without one each row event's own second counts.
     pub ts_from_gtid: bool,
+    /// Where its XA COMMIT's transaction starts, when that is how it comes: `place`, `gtid` and the places of its rows are
+    /// those of its XA PREPARE, and all that lies between the two comes before it.
+    pub committed_at: Option<Place>,
+}
+
+impl Begin {
+    /// Everything before this place comes before this transaction, and nothing behind it does.
+    pub fn border(&self) -> &Place {
+        self.committed_at.as_ref().unwrap_or(&self.place)
+    }
 }
 
 /// A transaction's name, in text and in the form that sets are made of.
@@ -191,6 +221,29 @@ pub struct End {
     pub gtid: Option<AnyGtid>,
     pub server_id: u32,
     pub timestamp: u32,
+    /// The prepared transaction that it decides on.
+    pub decided: Option<DecidedXa>,
+}
+
+/// A prepared XA transaction that was committed or rolled back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecidedXa {
+    /// As the server logs it: `X'6162',X'',1`.
+    pub xid: Arc<str>,
+    /// The name of the transaction that ended with its XA PREPARE.
+    pub gtid: Option<AnyGtid>,
+}
+
+/// A transaction has ended with XA PREPARE.
+#[derive(Debug, Clone)]
+pub struct XaPrepared {
+    /// As the server logs it: `X'6162',X'',1`.
+    pub xid: Arc<str>,
+    /// Where it starts.
+    pub place: Place,
+    /// Where the next event starts.
+    pub next: Place,
+    pub gtid: Option<AnyGtid>,
 }
 
 /// How a transaction ended.

@@ -7,8 +7,14 @@ mod definitions;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod xid;
 
 pub use tokens::Quoting;
+pub use xid::logged_xid;
+mod touched;
+
+pub use touched::Touched;
+pub use touched::touched;
 
 use definitions::definition;
 use definitions::one_table;
@@ -68,7 +74,7 @@ pub enum Statement {
 /// What DDL touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ddl {
-    /// The tables that are created, changed, emptied, renamed or dropped.
+    /// The tables that are created, changed, emptied, renamed or dropped; none where that cannot be told.
     Tables(Vec<TableName>),
     /// A whole database is made, changed or dropped.
     Database(String),

@@ -1,6 +1,7 @@
 //! The tables that TABLE_MAP events have introduced, by table id, each with its plan.
 
 use crate::binlog::table_map::TableMapEvent;
+use crate::change::assembler::touching::Touching;
 use crate::change::error::ChangeError;
 use crate::code::Code;
 use crate::schema::definition::TableDefinition;
@@ -15,18 +16,41 @@ use std::sync::Arc;
 /// pile up in a long life; a table that is used again is mapped again first.
 const MAX_TABLES: usize = 20_000;
 
+/// Where an event starts, in the file that is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogPlace<'a> {
+    pub file: &'a str,
+    pub pos: u64,
+}
+
 /// Whoever knows definitions besides the events themselves.
 pub trait Definitions {
-    /// The table as it is defined; `None` when it does not exist there.
-    fn definition(&mut self, database: &str, table: &str) -> Result<Option<TableDefinition>, ChangeError>;
+    /// The table as it was defined when its rows at a place were logged; `None` when it is not known to anybody.
+    fn definition(
+        &mut self,
+        at: LogPlace<'_>,
+        database: &str,
+        table: &str,
+    ) -> Result<Option<TableDefinition>, ChangeError>;
 
-    /// Another definition, for a table that was altered: asked for when the first one does not fit the rows.
+    /// Another definition: asked for when the first one does not fit the rows.
     fn second_definition(
         &mut self,
+        _at: LogPlace<'_>,
         _database: &str,
         _table: &str,
     ) -> Result<Option<TableDefinition>, ChangeError> {
         Ok(None)
+    }
+
+    /// A statement at that place may have changed definitions.
+    fn touched(
+        &mut self,
+        _touching: &Touching,
+        _at: LogPlace<'_>,
+        _filter: &Filter,
+    ) -> Result<(), ChangeError> {
+        Ok(())
     }
 
     /// Nobody knows the table and the event does not say everything: an error, or rows without names are good enough.
@@ -71,55 +95,91 @@ impl<D: Definitions> Tables<D> {
         self.by_id.clear();
     }
 
+    /// A statement may have changed definitions: what it touches is resolved anew.
+    pub fn touched(
+        &mut self,
+        touching: &Touching,
+        at: LogPlace<'_>,
+        filter: &Filter,
+    ) -> Result<(), ChangeError> {
+        self.by_id.retain(|_, table| !touching.touched.touches(&table.plan.database, &table.plan.table));
+        self.definitions.touched(touching, at, filter)
+    }
+
     /// Takes a TABLE_MAP event.
-    pub fn map(&mut self, map: &TableMapEvent<'_>, filter: &Filter) -> Result<(), ChangeError> {
+    pub fn map(
+        &mut self,
+        map: &TableMapEvent<'_>,
+        at: LogPlace<'_>,
+        filter: &Filter,
+    ) -> Result<(), ChangeError> {
         if self.by_id.get(&map.table_id).is_none_or(|table| *table.body != *map.body) {
-            let table = self.resolve(map, filter)?;
+            let table = self.resolve(map, at, filter)?;
             self.by_id.insert(map.table_id, table);
         }
         Ok(())
     }
 
-    fn resolve(&mut self, map: &TableMapEvent<'_>, filter: &Filter) -> Result<Table, ChangeError> {
+    fn resolve(
+        &mut self,
+        map: &TableMapEvent<'_>,
+        at: LogPlace<'_>,
+        filter: &Filter,
+    ) -> Result<Table, ChangeError> {
         let logged = LoggedTable::read(map)?;
         let watched = filter.watches(logged.database(), logged.table());
         let plan = match watched {
-            true => self.delivering_plan(&logged)?,
+            true => self.delivering_plan(&logged, at)?,
             // Its rows are counted, not read: the types alone do for that, nearly always.
-            false => self.walking_plan(&logged)?,
+            false => self.walking_plan(&logged, at)?,
         };
         Ok(Table { plan: Arc::new(plan), watched, body: map.body.into() })
     }
 
-    fn delivering_plan(&mut self, logged: &LoggedTable<'_>) -> Result<TablePlan, ChangeError> {
+    fn delivering_plan(
+        &mut self,
+        logged: &LoggedTable<'_>,
+        at: LogPlace<'_>,
+    ) -> Result<TablePlan, ChangeError> {
         if logged.is_complete() {
             return Ok(logged.plan(None)?);
         }
-        let definition = self.definitions.definition(logged.database(), logged.table())?;
+        let definition = self.definition(logged, at)?;
         if definition.is_none() {
-            self.definitions.missing(logged.database(), logged.table())?;
+            let missing = self.definitions.missing(logged.database(), logged.table());
+            missing.map_err(|error| with_types(error, logged))?;
         }
-        self.fitting_plan(logged, definition, LoggedTable::plan)
+        self.fitting_plan(logged, at, definition, LoggedTable::plan)
     }
 
-    fn walking_plan(&mut self, logged: &LoggedTable<'_>) -> Result<TablePlan, ChangeError> {
+    fn walking_plan(&mut self, logged: &LoggedTable<'_>, at: LogPlace<'_>) -> Result<TablePlan, ChangeError> {
         if logged.walks_alone() {
             return Ok(logged.walking_plan(None)?);
         }
-        let definition = self.definitions.definition(logged.database(), logged.table())?;
-        self.fitting_plan(logged, definition, LoggedTable::walking_plan)
+        let definition = self.definition(logged, at)?;
+        self.fitting_plan(logged, at, definition, LoggedTable::walking_plan)
+    }
+
+    fn definition(
+        &mut self,
+        logged: &LoggedTable<'_>,
+        at: LogPlace<'_>,
+    ) -> Result<Option<TableDefinition>, ChangeError> {
+        let found = self.definitions.definition(at, logged.database(), logged.table());
+        found.map_err(|error| with_types(error, logged))
     }
 
     /// The plan by this definition, or by the second one where this one does not fit.
     fn fitting_plan<'a>(
         &mut self,
         logged: &LoggedTable<'a>,
+        at: LogPlace<'_>,
         definition: Option<TableDefinition>,
         plan: impl Fn(&LoggedTable<'a>, Option<&TableDefinition>) -> Result<TablePlan, ResolveError>,
     ) -> Result<TablePlan, ChangeError> {
         match plan(logged, definition.as_ref()) {
             Err(error) if error.code == Code::SchemaDiff => {
-                let second = self.definitions.second_definition(logged.database(), logged.table())?;
+                let second = self.definitions.second_definition(at, logged.database(), logged.table())?;
                 // Where neither fits, the first one's difference is what there is to tell.
                 let plan = second.and_then(|definition| plan(logged, Some(&definition)).ok());
                 plan.ok_or_else(|| error.into())
@@ -137,4 +197,12 @@ impl<D: Definitions> Tables<D> {
             )
         })
     }
+}
+
+/// Whoever is to supply a definition wants to know what it has to fit.
+fn with_types(mut error: ChangeError, logged: &LoggedTable<'_>) -> ChangeError {
+    if error.code == Code::SchemaDiff {
+        error.text.push_str(&format!(". Logged: ({})", logged.types_text()));
+    }
+    error
 }

@@ -5,6 +5,7 @@ use crate::cli::commands;
 use crate::cli::commands::Action;
 use crate::cli::commands::COMMON_OPTIONS;
 use crate::cli::commands::Command;
+use crate::cli::schema::SchemaCommand;
 use crate::cli::until::Until;
 use crate::config::near;
 use crate::config::properties;
@@ -30,6 +31,8 @@ pub enum Invocation {
     Check(ConfArgs, Strictness),
     /// Prove files of the file sink.
     Verify(ConfArgs, VerifyOptions),
+    /// Look at definitions, or put some in.
+    Schema(ConfArgs, SchemaCommand),
     /// Show the configuration.
     Conf(ConfArgs),
     /// Say which rule decides on a table.
@@ -98,6 +101,7 @@ struct Typed {
     strictness: Strictness,
     shard: Option<String>,
     form: Form,
+    reason: Option<String>,
     words: Vec<OsString>,
     options: Vec<&'static str>,
     help: bool,
@@ -145,7 +149,7 @@ fn not_here(command: &Command, parser: &mut lexopt::Parser) -> Result<Invocation
     Err(Failure::unsupported(format!("\"fountain {}\" is not in this version", command.name)))
 }
 
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 12] = [
     "--conf",
     "-D",
     "--until",
@@ -153,6 +157,7 @@ const OPTIONS: [&str; 11] = [
     "--strict",
     "--shard",
     "--json",
+    "--reason",
     "--help",
     "-h",
     "--version",
@@ -202,6 +207,10 @@ impl Typed {
                 self.shard = Some(text(option, value()?)?);
             }
             "--json" => self.form = Form::Json,
+            "--reason" => {
+                once(self.reason.is_some())?;
+                self.reason = Some(text(option, value()?)?);
+            }
             "--help" | "-h" => self.help = true,
             _ => self.version = true,
         }
@@ -273,6 +282,12 @@ impl Typed {
                 }
                 let options = VerifyOptions { folders, shard: self.shard, form: self.form };
                 Ok(Invocation::Verify(self.conf, options))
+            }
+            Action::Schema => {
+                let words: Result<Vec<String>, Failure> =
+                    self.words.into_iter().map(|word| text("schema", word)).collect();
+                let command = SchemaCommand::parse(words?, self.form == Form::Json, self.reason)?;
+                Ok(Invocation::Schema(self.conf, command))
             }
             Action::Filter => {
                 let table = filter_test(&self.words)?;

@@ -28,6 +28,8 @@ pub enum Action {
     Check,
     /// `fountain verify`
     Verify,
+    /// `fountain schema`
+    Schema,
     /// `fountain conf`
     Conf,
     /// `fountain filter`
@@ -112,7 +114,23 @@ Exit code: 0 no fault, 1 a fault, 2 bad usage.",
         options: &["--shard", "--json"],
         action: Some(Action::Verify),
     },
-    later("schema", "set", "supply a table's definition"),
+    Command {
+        name: "schema",
+        usage: "show|set",
+        summary: "look at the definitions that rows are read by, or supply one",
+        help: "Where rows are logged without names (binlog_row_metadata=MINIMAL, MySQL before 8.0, MariaDB), each shard keeps \
+               the definitions that it has proven, with the stretch of the log for whose rows they hold: in \
+               producer_position, beside the point.
+
+  show [SHARD] [DB.TABLE]        every version, where it holds and how it is known
+  show --json                    of each table the newest one, a line each, in the form that schema_file reads
+  set [SHARD] FILE --reason TEXT put the definitions of FILE in, for rows from the stored point on until a DDL
+                                 of the table is read; refused while a run works on the shard
+
+Exit code: 0 done, 1 failed, 2 bad usage or configuration.",
+        options: &["--json", "--reason"],
+        action: Some(Action::Schema),
+    },
     later("suspend", "[SHARD]", "pause a running shard"),
     later("resume", "[SHARD]", "let a paused shard go on"),
     later("switch", "SHARD", "go over to another server of a shard"),

@@ -118,14 +118,9 @@ fn one_key(key: &Key) -> String {
         ("", words) => format!("default: {words}"),
         (default, _) => format!("default {default}"),
     };
-    let later = if key.later { ", not in this version" } else { "" };
     let help = wrap(key.help, 94).replace('\n', "\n      ");
     let expected = wrap(&key.kind.expected(), 94).replace('\n', "\n      ");
-    format!(
-        "  {} ({}, {default}{later})\n      {help}\n      Value: {expected}\n",
-        key.name,
-        key.scope.word()
-    )
+    format!("  {} ({}, {default})\n      {help}\n      Value: {expected}\n", key.name, key.scope.word())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod engine;
 mod failure;
 mod filter;
 mod help;
+pub mod schema;
 pub mod until;
 mod verify;
 
@@ -56,6 +57,11 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
         Invocation::Cat(conf, options) => cat(&conf, options),
         Invocation::Check(conf, strictness) => check::check(&conf, strictness),
         Invocation::Verify(_, options) => verify::verify(&options),
+        Invocation::Schema(conf, command) => {
+            let config = load(&conf)?;
+            config.need_shards()?;
+            schema::schema(&config, command)
+        }
         Invocation::Conf(conf) => {
             let config = load(&conf)?;
             config.need_shards()?;

@@ -150,9 +150,9 @@ choices! {
         /// Rows go on as they come; a transaction that fits a pack is held to its end.
         None "none",
         /// Whole transactions up to a limit.
-        Mini "mini" later,
+        Mini "mini",
         /// Transactions beyond the limit are dropped table by table.
-        DiscardHugeTable "discard_huge_table" later
+        DiscardHugeTable "discard_huge_table"
     }
 
     /// `trans_oversize`: what becomes of a transaction beyond the limit.

@@ -35,8 +35,6 @@ pub struct Key {
     pub help: &'static str,
     /// The value that the sample file sets it to, when it does.
     pub sample: Option<&'static str>,
-    /// Part of the contract and not in this version: `run` refuses every value but the default.
-    pub later: bool,
 }
 
 /// Where a key may be given.
@@ -89,7 +87,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
 
 impl Key {
     const fn new(name: &'static str, scope: Scope, kind: Kind, help: &'static str) -> Self {
-        Key { name, scope, kind, default: "", derived: "", help, sample: None, later: false }
+        Key { name, scope, kind, default: "", derived: "", help, sample: None }
     }
 
     const fn default(mut self, default: &'static str) -> Self {
@@ -104,11 +102,6 @@ impl Key {
 
     const fn sample(mut self, value: &'static str) -> Self {
         self.sample = Some(value);
-        self
-    }
-
-    const fn later(mut self) -> Self {
-        self.later = true;
         self
     }
 

@@ -86,8 +86,6 @@ fn facts(key: &Key) -> String {
     let later: Vec<_> = key.words().iter().filter(|word| word.later).map(|word| word.word).collect();
     if !later.is_empty() {
         facts.push_str(&format!(" Not in this version: {}.", later.join(", ")));
-    } else if key.later {
-        facts.push_str(" Not in this version.");
     }
     facts
 }

@@ -322,26 +322,21 @@ fn zookeeper_is_understood_and_refused_by_a_run() {
 fn what_is_for_later_is_refused_where_it_is_used() {
     let refused = |lines: &str| Case::with(lines).unsupported();
     assert_eq!(
-        refused("transaction_policy=mini\nmysql_shard_1_server=b\n"),
-        ["UNSUPPORTED a.properties:3: transaction_policy=mini is not in this version; possible: none"],
+        refused("position_failover=timestamp\nmysql_shard_1_server=b\n"),
+        ["UNSUPPORTED a.properties:3: position_failover=timestamp is not in this version; possible: refuse"],
         "once, though two shards have it"
     );
     assert!(
-        refused("transaction_policy=mini\nmysql_shard_0_transaction_policy=none\n").is_empty(),
+        refused("position_failover=timestamp\nmysql_shard_0_position_failover=refuse\n").is_empty(),
         "no shard has it"
     );
     assert!(
         refused("mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_sink=null\n").is_empty()
     );
     let disabled =
-        "mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_transaction_policy=mini\n";
+        "mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_position_failover=timestamp\n";
     assert!(refused(disabled).is_empty(), "a shard that does not run");
-    for lines in [
-        "position_failover=timestamp\n",
-        "output_format=maxwell\n",
-        "xa_hold_max_bytes=1g\n",
-        "ha_scope=shard\n",
-    ] {
+    for lines in ["position_failover=timestamp\n", "output_format=maxwell\n", "ha_scope=shard\n"] {
         assert_eq!(refused(lines).len(), 1, "{lines}");
     }
     for lines in [
@@ -351,7 +346,8 @@ fn what_is_for_later_is_refused_where_it_is_used() {
         "sync_point_saver=async\nha_guard=none\nsync_point_store=file\n",
         "start_without_point=beginning\nbinlog_dump_strategy=position\nmysql_ssl_mode=disabled\n",
         "binlog_dump_strategy=ares\nmysql_binlogdump_gtid=42\n",
-        "xa_hold_max_bytes=64MiB\nmysql_binlogdump_gtid=-1\ntrans_oversize=discard\n",
+        "xa_hold_max_bytes=1g\nmysql_binlogdump_gtid=-1\ntrans_oversize=discard\n",
+        "transaction_policy=discard_huge_table\ntrans_max_size=1\ntrans_max_bytes=1k\nsparate_packsize=5\n",
     ] {
         assert_eq!(refused(lines), Vec::<String>::new(), "{lines}");
     }

@@ -74,9 +74,6 @@ fn refused(config: &Config, key: &'static Key, target: Target) -> Option<Problem
 }
 
 fn refusal(key: &Key, text: &str) -> Option<String> {
-    if key.later && text != key.default {
-        return Some(format!("{} is not in this version; leave it out", key.name));
-    }
     if !key.words().iter().any(|word| word.later && word.word == text) {
         return None;
     }

@@ -14,6 +14,7 @@ use crate::code::Code;
 use crate::codec::Reader;
 use crate::wire::command::Command;
 use crate::wire::command::DUMP_FLAGS;
+use crate::wire::command::DUMP_NON_BLOCK;
 use crate::wire::packet::FrameError;
 use crate::wire::response::ErrPacket;
 use crate::wire::response::OK;
@@ -72,7 +73,21 @@ pub struct BinlogStream {
 
 impl BinlogStream {
     /// Prepares the session and asks for the stream. What is wrong with the request comes with the first poll.
-    pub fn start(mut connection: Connection, request: &DumpRequest) -> Result<Self, SourceError> {
+    pub fn start(connection: Connection, request: &DumpRequest) -> Result<Self, SourceError> {
+        Self::start_as(connection, request, AtEnd::Waits)
+    }
+
+    /// The same, but at the end of its binlog the server ends the stream ([`Poll::End`]), and does not list us among its
+    /// replicas. For a look ahead, with an id and a uuid of its own.
+    pub fn start_to_end(connection: Connection, file: &str, pos: u64) -> Result<Self, SourceError> {
+        Self::start_as(connection, &DumpRequest::Position { file: file.to_owned(), pos }, AtEnd::Ends)
+    }
+
+    fn start_as(
+        mut connection: Connection,
+        request: &DumpRequest,
+        at_end: AtEnd,
+    ) -> Result<Self, SourceError> {
         let (file, pos) = match request {
             DumpRequest::Position { file, pos } => (file.as_bytes(), dump_pos(*pos)),
             DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => (&b""[..], 4),
@@ -89,21 +104,17 @@ impl BinlogStream {
                 quote(position)
             ))?;
         }
-        let config = &connection.link.config;
-        let (server_id, host) = (config.server_id, config.report_host.clone());
-        let register = Command::RegisterSlave { server_id, host: host.as_bytes(), port: config.report_port };
-        match connection.command(&register, When::Dump, "answer to COM_REGISTER_SLAVE") {
-            // It only makes us visible in SHOW REPLICAS: what stands between us may not know it.
-            Err(error) if error.server_errno() == Some(UNKNOWN_COMMAND) => {
-                log::info!("{error}; going on without")
-            }
-            other => drop(other?),
+        let server_id = connection.link.config.server_id;
+        let mut flags = dump_flags(connection.server_version());
+        match at_end {
+            AtEnd::Waits => register(&mut connection)?,
+            AtEnd::Ends => flags |= DUMP_NON_BLOCK,
         }
         let dump = match request {
             DumpRequest::Gtid { set } => {
                 Command::BinlogDumpGtid { server_id, file, pos: pos.into(), gtid_set: set }
             }
-            _ => Command::BinlogDump { pos, flags: dump_flags(connection.server_version()), server_id, file },
+            _ => Command::BinlogDump { pos, flags, server_id, file },
         };
         let deadline = Deadline::after(connection.link.config.query_timeout);
         connection.send_command(&dump, "binlog dump", &deadline)?;
@@ -276,6 +287,28 @@ impl BinlogStream {
         let text = format!("an event of {size} bytes or more exceeds max_event_bytes={limit}");
         SourceError::refused(Code::EventTooLarge, self.place(), text)
             .advise("raise max_event_bytes: so much memory is needed for it")
+    }
+}
+
+/// What the server does at the end of its binlog.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AtEnd {
+    Waits,
+    Ends,
+}
+
+/// Only makes us visible in SHOW REPLICAS.
+fn register(connection: &mut Connection) -> Result<(), SourceError> {
+    let config = &connection.link.config;
+    let (server_id, host, port) = (config.server_id, config.report_host.clone(), config.report_port);
+    let register = Command::RegisterSlave { server_id, host: host.as_bytes(), port };
+    match connection.command(&register, When::Dump, "answer to COM_REGISTER_SLAVE") {
+        // What stands between us may not know it.
+        Err(error) if error.server_errno() == Some(UNKNOWN_COMMAND) => {
+            log::info!("{error}; going on without");
+            Ok(())
+        }
+        other => other.map(drop),
     }
 }
 

@@ -45,6 +45,18 @@ pub fn table_definition(
     Ok(Some(TableDefinition { database: database.to_string(), table: table.to_string(), columns, key }))
 }
 
+/// Waits until no DDL of the table is being finished. The catalog of MySQL 8.0 and later is read without locks, and may show
+/// what the binlog does not hold yet; SHOW CREATE TABLE waits for the exclusive lock that DDL holds until both do. (It asks
+/// for MDL_SHARED_HIGH_PRIO, which waits for nobody else.) False when there is no such table.
+pub fn await_ddl(connection: &mut Connection, database: &str, table: &str) -> Result<bool, SourceError> {
+    let show = format!("SHOW CREATE TABLE {}.{}", quote_name(database), quote_name(table));
+    match connection.query(&show) {
+        Ok(_) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(advise_select(connection, error, database)),
+    }
+}
+
 /// Those of these tables, as `database.table`, that are not there. Nothing where the account sees none of them: then it
 /// cannot be told from a missing right. Asks nothing when there is nothing to ask.
 pub fn missing_tables(

@@ -16,6 +16,7 @@ pub mod preflight;
 mod refusal;
 mod stream;
 mod tls;
+pub mod xa_recover;
 
 pub use binlog_stream::BinlogStream;
 pub use binlog_stream::DumpRequest;

@@ -126,6 +126,15 @@ impl ServerFacts {
         self.variable("version").unwrap_or("unknown")
     }
 
+    /// Whether an XA transaction is logged at its XA PREPARE, and not as a whole when it commits.
+    pub fn logs_xa_prepare(&self) -> bool {
+        let since = match self.flavor {
+            Flavor::MySql => ServerVersion(5, 7, 7),
+            Flavor::MariaDb => ServerVersion(10, 5, 0),
+        };
+        ServerVersion::parse(self.version()).is_none_or(|version| version >= since)
+    }
+
     pub fn server_id(&self) -> u32 {
         self.server_id
     }

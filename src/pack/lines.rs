@@ -19,6 +19,8 @@ use crate::schema::row::HeldColumns;
 use crate::schema::row::NullBits;
 use crate::schema::row::RowError;
 use crate::schema::row::RowImages;
+use crate::sync_point::gap::GapEdge;
+use crate::sync_point::gap::GapTable;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -45,6 +47,8 @@ pub struct LineWriter {
     event_tail: Vec<u8>,
     /// Writes the rows in place of us.
     encoder: Option<OwnEncoder>,
+    /// The same of a line about the transaction.
+    mark_tail: Vec<u8>,
 }
 
 /// The numbers at the end of a line.
@@ -228,11 +232,19 @@ fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
 
 impl LineWriter {
     pub fn new(options: JsonOptions, live: Option<LiveFields>) -> Self {
-        let template = Arc::default();
-        Self { options, live, templates: HashMap::new(), template, event_tail: Vec::new(), encoder: None }
+        Self {
+            options,
+            live,
+            templates: HashMap::new(),
+            template: Arc::default(),
+            event_tail: Vec::new(),
+            mark_tail: Vec::new(),
+            encoder: None,
+        }
     }
 
-    /// From now on an encoder writes the rows.
+    /// From now on an encoder writes the rows. Only for lines that are numbered when they are written: see
+    /// [`Self::number_line`].
     pub fn with_encoder(self, encoder: Box<dyn RowEncoder>) -> Self {
         Self { encoder: Some(OwnEncoder::new(encoder)), ..self }
     }
@@ -352,6 +364,17 @@ impl LineWriter {
         self.mark_written(out, start);
     }
 
+    /// Adds a line that was written without a number, with it.
+    pub fn number_line(out: &mut Vec<u8>, line: &[u8], seq: Option<u64>) {
+        let end = b"}\n";
+        out.extend_from_slice(line.strip_suffix(end).unwrap_or(line));
+        if let Some(seq) = seq {
+            out.extend_from_slice(b",\"seq\":");
+            put_number(out, seq);
+        }
+        out.extend_from_slice(end);
+    }
+
     /// A line about the transaction itself: `begin`, `commit`, `rollback`. `extra` is its own members, each with a
     /// comma behind it.
     pub fn write_mark(
@@ -368,8 +391,11 @@ impl LineWriter {
         out.extend_from_slice(op.as_bytes());
         out.extend_from_slice(b"\",");
         out.extend_from_slice(extra.as_bytes());
+        // It may come between two rows of one event.
+        std::mem::swap(&mut self.event_tail, &mut self.mark_tail);
         self.begin_event(transaction, event.place, event.server_id, event.timestamp);
         self.end_line(out, numbers);
+        std::mem::swap(&mut self.event_tail, &mut self.mark_tail);
         self.mark_written(out, start);
     }
 
@@ -377,9 +403,10 @@ impl LineWriter {
     pub fn write_gap(&mut self, out: &mut Vec<u8>, gap: &Gap<'_>, seq: Option<u64>) {
         let start = out.len();
         out.extend_from_slice(b"{\"op\":\"gap\",\"from\":");
-        gap.from.write(out);
+        write_edge(out, gap.from);
         out.extend_from_slice(b",\"to\":");
-        gap.to.write(out);
+        write_edge(out, gap.to);
+        write_tables(out, gap.tables);
         out.extend_from_slice(b",\"reason\":");
         json::write_string(out, gap.reason);
         if let Some(live) = &self.live {
@@ -397,39 +424,45 @@ impl LineWriter {
     }
 }
 
+fn write_edge(out: &mut Vec<u8>, edge: &GapEdge) {
+    out.push(b'{');
+    if let Some(gtid) = &edge.gtid {
+        out.extend_from_slice(b"\"gtid\":");
+        json::write_string(out, gtid);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"file\":");
+    json::write_string(out, &edge.file);
+    out.extend_from_slice(b",\"pos\":");
+    put_number(out, edge.pos);
+    out.extend_from_slice(b",\"row\":");
+    put_number(out, edge.row);
+    out.push(b'}');
+}
+
+/// Rows that were left out, by table; nothing when none are known.
+fn write_tables(out: &mut Vec<u8>, tables: &[GapTable]) {
+    for (index, GapTable { table, rows }) in tables.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { &b",\"tables\":["[..] } else { b"," });
+        out.extend_from_slice(b"{\"table\":");
+        json::write_string(out, table);
+        out.extend_from_slice(b",\"rows\":");
+        put_number(out, *rows);
+        out.push(b'}');
+    }
+    if !tables.is_empty() {
+        out.push(b']');
+    }
+}
+
 /// What a `gap` line says: behind `from` delivery goes on at `to`.
 #[derive(Debug, Clone, Copy)]
 pub struct Gap<'a> {
-    pub from: GapPlace<'a>,
-    pub to: GapPlace<'a>,
+    pub from: &'a GapEdge,
+    pub to: &'a GapEdge,
+    /// Rows that were left out.
+    pub tables: &'a [GapTable],
     pub reason: &'a str,
-}
-
-/// A place in front of a row of a transaction.
-#[derive(Debug, Clone, Copy)]
-pub struct GapPlace<'a> {
-    pub gtid: Option<&'a str>,
-    /// Where the transaction starts.
-    pub place: &'a Place,
-    pub row: u64,
-}
-
-impl GapPlace<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(b'{');
-        if let Some(gtid) = self.gtid {
-            out.extend_from_slice(b"\"gtid\":");
-            json::write_string(out, gtid);
-            out.push(b',');
-        }
-        out.extend_from_slice(b"\"file\":");
-        json::write_string(out, &self.place.file);
-        out.extend_from_slice(b",\"pos\":");
-        put_number(out, self.place.pos);
-        out.extend_from_slice(b",\"row\":");
-        put_number(out, self.row);
-        out.push(b'}');
-    }
 }
 
 /// The event that a `begin`, `commit` or `rollback` line stands for.

@@ -8,13 +8,13 @@ use crate::schema::plan::TablePlan;
 use std::sync::Arc;
 
 /// The checksum so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RunCrc {
     closed: crc32fast::Hasher,
     run: Option<Run>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Run {
     kind: RowsKind,
     plan: Arc<TablePlan>,

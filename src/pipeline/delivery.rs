@@ -3,6 +3,7 @@
 use crate::code::Code;
 use crate::pack::builder::FinishedPack;
 use crate::pack::builder::Frontier;
+use crate::pack::builder::GapReport;
 use crate::pack::builder::PackOutput;
 use crate::pack::builder::Reached;
 use crate::pack::header::Pack;
@@ -16,6 +17,7 @@ use crate::stop::Stop;
 use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap::GapRecord;
 use std::time::Duration;
@@ -154,7 +156,7 @@ impl Delivery {
 
     /// Returns once the gap is recorded: before the pack or the point that passes it. A disk that is full is waited out as
     /// for a pack.
-    pub fn record_gap(&mut self, record: &GapRecord) -> Result<(), Fault> {
+    pub fn append_gap(&mut self, record: &GapRecord) -> Result<(), Fault> {
         let mut waiting = false;
         loop {
             match self.gaps.append(record) {
@@ -237,6 +239,14 @@ impl PackOutput for Delivery {
         self.previous_crc32 = header.crc32;
         self.offer(header.point, header.next_seq);
         Ok(())
+    }
+
+    fn record_gap(&mut self, gap: &GapReport) -> Result<(), Fault> {
+        // A transaction that is another one now has been told by the packer.
+        if gap.kind == GapKind::Discard {
+            log::warn!("shard={} {}", self.shard, gap.reason);
+        }
+        self.append_gap(&gap.record(&self.shard, now_ms()))
     }
 }
 

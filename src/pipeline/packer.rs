@@ -132,7 +132,7 @@ impl Packer {
         let outcome = self.builder.accept(&batch, &mut self.delivery);
         match outcome {
             Ok(()) => {}
-            Err(BuildError::Changed(changed)) => self.read_anew(&changed),
+            Err(BuildError::Changed(changed)) => self.read_anew(&changed)?,
             Err(error) => return Err(self.fault(error)),
         }
         if self.delivery.packs() != sent_before {
@@ -166,14 +166,16 @@ impl Packer {
 
     /// The transaction in which we resumed is another one than the point speaks of: all of it is delivered, once more
     /// where it was delivered in part. The rest of the broken reading is void until the producer has begun anew.
-    fn read_anew(&mut self, changed: &Changed) {
+    fn read_anew(&mut self, changed: &Changed) -> Result<(), Fault> {
         log::warn!("shard={} {changed}; all from there on is delivered", self.shard);
-        self.builder.deliver_anew(changed);
+        let recorded = self.builder.deliver_anew(changed, &mut self.delivery);
+        recorded.map_err(|error| self.fault(error))?;
         self.void = true;
         self.read_anew.store(true, Ordering::Release);
+        Ok(())
     }
 
-    /// What was read before a row that cannot be decoded is delivered before the shard stops.
+    /// What was read before something that cannot be delivered goes out before the shard stops.
     fn fault(&mut self, error: BuildError<Fault>) -> Fault {
         let shard = &self.shard;
         match error {
@@ -181,17 +183,25 @@ impl Packer {
             BuildError::Changed(changed) => {
                 Fault::stop(Code::PointForeign, format!("shard={shard} {changed}"))
             }
-            BuildError::Refused(refusal) => Fault::stop(refusal.code, format!("shard={shard} {refusal}")),
+            BuildError::Refused(refusal) => {
+                let fault = Fault::stop(refusal.code, format!("shard={shard} {refusal}"));
+                self.flush_before_stop();
+                fault
+            }
             BuildError::Row(bad) => {
                 let fault = Fault::stop(
                     bad.code(),
                     format!("shard={shard} {bad}; the shard stops before this transaction"),
                 );
-                if let Err(BuildError::Output(undelivered)) = self.builder.flush(&mut self.delivery) {
-                    log::error!("{undelivered}");
-                }
+                self.flush_before_stop();
                 fault
             }
+        }
+    }
+
+    fn flush_before_stop(&mut self) {
+        if let Err(BuildError::Output(undelivered)) = self.builder.flush(&mut self.delivery) {
+            log::error!("{undelivered}");
         }
     }
 }

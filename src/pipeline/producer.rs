@@ -15,13 +15,17 @@ use crate::change::assembler::Assembler;
 use crate::change::assembler::AssemblerOptions;
 use crate::change::assembler::HandOver;
 use crate::change::batch::Batch;
+use crate::change::batch::Place;
 use crate::change::error::ChangeError;
+use crate::change::tables::LogPlace;
 use crate::code::Code;
 use crate::config::ShardConfig;
 use crate::mysql::binlog_stream::BinlogStream;
 use crate::mysql::binlog_stream::DumpRequest;
 use crate::mysql::binlog_stream::Poll;
 use crate::pipeline::definitions::KnownDefinitions;
+use crate::pipeline::definitions::book::Book;
+use crate::pipeline::definitions::book::ledger_server;
 use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::message::Connected;
@@ -40,7 +44,6 @@ use crate::pipeline::start::Resume;
 use crate::pipeline::unproven::Unproven;
 use crate::pipeline::until::Target;
 use crate::pipeline::until::Until;
-use crate::schema::file::SchemaFile;
 use crate::stop::Stop;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::old_files::FoundPoint;
@@ -66,7 +69,8 @@ pub struct Producer {
     pub stop: Stop,
     pub until: Option<Until>,
     pub options: AssemblerOptions,
-    pub schema_file: Option<SchemaFile>,
+    /// What is known of tables that the log does not describe.
+    pub book: Book,
     pub replica_uuid: String,
     /// One for each source.
     pub ids: Vec<ReplicaIds>,
@@ -182,8 +186,14 @@ impl Producer {
         if channels.messages.send(Message::Connected(connected)).is_err() {
             return Ok(Ended::PackerGone);
         }
-        let definitions =
-            KnownDefinitions::for_stream(self.schema_file.clone(), session.config.clone(), self.stop.clone());
+        let identity = session.identity();
+        self.book.connected(&identity, &dump.resume.identity, &dump.resume.frontier);
+        let definitions = KnownDefinitions::for_stream(
+            std::mem::take(&mut self.book),
+            session.config.clone(),
+            ledger_server(&identity),
+            self.stop.clone(),
+        );
         let server = session.server.clone();
         let holes = match &dump.request {
             DumpRequest::Position { .. } => Holes::Events,
@@ -191,7 +201,7 @@ impl Producer {
         };
         let stream = BinlogStream::start(session.connection, &dump.request)
             .map_err(|error| source_fault(&self.shard.name, &error))?;
-        let place = &dump.resume.frontier.place;
+        let (place, created) = dump.resume.begins();
         let reread = match &dump.request {
             DumpRequest::Position { file, pos } => Reread::up_to(file, *pos),
             DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => None,
@@ -204,15 +214,19 @@ impl Producer {
                 place.pos
             );
         }
+        let mut assembler = Assembler::new(self.options.clone(), definitions, &place.file);
+        if let Some(known) = dump.known() {
+            assembler.know(known);
+        }
         let mut streaming = Streaming {
             decoder: Decoder::new(announced(&stream)),
-            assembler: Assembler::new(self.options.clone(), definitions, &place.file),
+            assembler,
             tracker: PositionTracker::new(place.pos, holes),
             reread,
             executed: dump.resume.frontier.executed.clone(),
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
-                created: dump.resume.frontier.file_created,
+                created,
                 by_gtid: holes == Holes::Transactions,
             }),
             stream,
@@ -224,6 +238,7 @@ impl Producer {
         };
         let began = Instant::now();
         let outcome = streaming.follow(self);
+        self.book = streaming.leave_definitions();
         story.lived = began.elapsed();
         story.served = streaming.stream.has_served();
         story.between_events = streaming.stream.is_between_events();
@@ -328,10 +343,39 @@ impl Streaming<'_> {
             if (drained || idle || self.batch.is_full()) && !self.hand_over(drained) {
                 return Ok(Ended::PackerGone);
             }
+            if (drained || idle)
+                && let Err(error) = self.rest()
+            {
+                return Err(self.fault(producer, error));
+            }
             if let Some(ended) = self.over(producer) {
                 return Ok(if self.hand_over(true) { ended } else { Ended::PackerGone });
             }
         }
+    }
+
+    /// Nothing more is waiting: time for what need not be done at once.
+    fn rest(&mut self) -> Result<(), ChangeError> {
+        // Only behind the format description is it certain that places mean what they did.
+        let Some(Place { file, pos }) = self.assembler.rest().filter(|_| self.unproven.is_none()).cloned()
+        else {
+            return Ok(());
+        };
+        match self.assembler.definitions().stream() {
+            Some(definitions) => definitions.at_rest(LogPlace { file: &file, pos }),
+            None => Ok(()),
+        }
+    }
+
+    /// What is known of definitions, for the next stream.
+    fn leave_definitions(&mut self) -> Book {
+        let (file, pos) = (Arc::clone(self.assembler.file()), self.tracker.position());
+        let proven = self.unproven.is_none();
+        let Some(definitions) = self.assembler.definitions().stream() else { return Book::default() };
+        if proven {
+            definitions.leave(LogPlace { file: &file, pos });
+        }
+        definitions.take_book()
     }
 
     fn note_ended(&mut self, gtid: &AnyGtid, producer: &mut Producer) {

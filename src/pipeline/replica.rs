@@ -1,6 +1,7 @@
 //! As whom we appear to a server: server id and uuid of the replica that we pose as.
 
 use crate::config::SlaveId;
+use crate::mysql::config::SourceConfig;
 use sha1::Digest;
 use sha1::Sha1;
 use std::collections::hash_map::RandomState;
@@ -43,6 +44,20 @@ impl ReplicaIds {
 /// A number that differs from process to process. Nothing secret depends on it.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+/// The same account as another replica, beside one that streams: with an id and a uuid that neither that one, nor a second
+/// look ahead, nor the server `taken` has. A dump under an id or uuid that is in use would end the other one.
+pub fn other_replica(source: &SourceConfig, taken: u32) -> SourceConfig {
+    const FROM: u32 = 1 << 30;
+    let ids = std::iter::repeat_with(|| FROM + (random() % u64::from(FROM)) as u32);
+    let server_id = ids.take(8).find(|id| *id != taken && *id != source.server_id);
+    let number = random().to_string();
+    SourceConfig {
+        server_id: server_id.unwrap_or(FROM),
+        replica_uuid: replica_uuid(Path::new(&number), "look ahead"),
+        ..source.clone()
+    }
 }
 
 /// The uuid of a shard's replica: the same at every start of this deployment, so that a new dump ends an old one of ours

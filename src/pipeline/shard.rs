@@ -1,17 +1,22 @@
 //! One shard from start to end: folders locked, point and sink compared, first connect, threads, orderly end.
 
+use crate::binlog::BinlogPosition;
 use crate::change::assembler::AssemblerOptions;
 use crate::code::Code;
 use crate::config;
 use crate::config::Config;
 use crate::config::ShardConfig;
 use crate::config::TransactionConfig;
+use crate::pack::builder::HoldRules;
+use crate::pack::builder::Oversize;
 use crate::pack::builder::PackBuilder;
 use crate::pack::builder::PackRules;
 use crate::pack::encoder::RowEncoder;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
+use crate::pipeline::definitions::book::Book;
+use crate::pipeline::definitions::book::LastStand;
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
@@ -45,6 +50,7 @@ use crate::sync_point::StoreError;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::history::FileHistory;
+use crate::sync_point::schema_store::FileSchemaStore;
 use crossbeam_channel::bounded;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,29 +72,41 @@ pub fn run(
     let stop = &stop.child();
     let opened = Opened::open(config, shard, ports, until.is_some(), stop)?;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
-    let mut producer = producer(config, shard, until, stop)?;
     let resume = opened.standing.resume(&shard.name)?;
+    let book = open_book(config, shard, opened.standing.last_epoch(), resume.as_ref())?;
+    let mut producer = producer(config, shard, until, stop, book);
     check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
     }
     let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
     let started = opened.start_epoch(shard, &ready)?;
+    let begun = producer.book.begin_epoch(started.record.epoch);
+    begun.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", shard.name)))?;
     started.run(config, shard, producer, ready, stop)
 }
 
-fn producer(
+/// The definitions that are known, for a shard that goes on there.
+fn open_book(
     config: &Config,
     shard: &ShardConfig,
-    until: Option<Until>,
-    stop: &Stop,
-) -> Result<Producer, Fault> {
-    let schema_file = match &shard.schema_file {
-        Some(path) => Some(read_schema_file(path)?),
-        None => None,
-    };
+    epoch: u64,
+    resume: Option<&Resume>,
+) -> Result<Book, Fault> {
+    let file = shard.schema_file.as_deref().map(read_schema_file).transpose()?;
+    let stand = resume.map(|resume| LastStand {
+        epoch,
+        server: resume.identity.clone(),
+        place: BinlogPosition::new(&*resume.frontier.place.file, resume.frontier.place.pos),
+    });
+    let opened = FileSchemaStore::new(&config.point_dir, &shard.name)
+        .and_then(|store| Book::open(&shard.name, Box::new(store), file, stand.as_ref()));
+    opened.map_err(|error| store_fault(&shard.name, &error))
+}
+
+fn producer(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop, book: Book) -> Producer {
     let patience = Patience::new(shard, until.is_some());
-    Ok(Producer {
+    Producer {
         shard: shard.clone(),
         stop: stop.clone(),
         until,
@@ -97,7 +115,7 @@ fn producer(
             max_event_bytes: shard.max_event_bytes,
             ..assembler_options(&shard.transactions)
         },
-        schema_file,
+        book,
         replica_uuid: replica_uuid(&config.point_dir, &shard.name),
         ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
         current: 0,
@@ -105,7 +123,7 @@ fn producer(
         patience,
         old_point: None,
         introduced: false,
-    })
+    }
 }
 
 /// How statements are taken, as configured; the filter and the size of events are the caller's.
@@ -124,6 +142,7 @@ pub fn assembler_options(transactions: &TransactionConfig) -> AssemblerOptions {
             config::StatementDml::Deliver => StatementDml::Deliver,
         },
         max_event_bytes: 0,
+        xa_hold_max_bytes: transactions.xa_hold_max_bytes,
     }
 }
 
@@ -313,6 +332,7 @@ fn builder(
         max_lines: shard.packs.max_rows.unwrap_or(u64::MAX).min(shard.memq_limit),
         transaction_lines: shard.transactions.dispatch_transaction,
         gap_lines: shard.transactions.dispatch_gap,
+        hold: hold_rules(&shard.transactions),
     };
     let resume = &ready.dump.resume;
     let json = JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String };
@@ -321,6 +341,25 @@ fn builder(
         lines = lines.with_encoder(encoder);
     }
     PackBuilder::new(lines, rules, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
+}
+
+/// None: the policy `none`.
+fn hold_rules(transactions: &config::TransactionConfig) -> Option<HoldRules> {
+    let discard_tables = match transactions.policy {
+        config::TransactionPolicy::None => return None,
+        config::TransactionPolicy::Mini => false,
+        config::TransactionPolicy::DiscardHugeTable => true,
+    };
+    Some(HoldRules {
+        max_rows: transactions.max_rows,
+        max_bytes: usize::try_from(transactions.max_bytes).unwrap_or(usize::MAX),
+        discard_tables,
+        oversize: match transactions.oversize {
+            config::Oversize::Stop => Oversize::Stop,
+            config::Oversize::Discard => Oversize::Discard,
+            config::Oversize::Stream => Oversize::Stream,
+        },
+    })
 }
 
 fn save_rhythm(config: &Config) -> SaveRhythm {

@@ -6,6 +6,7 @@ mod ares;
 mod mariadb;
 mod mysql;
 mod old;
+mod pending;
 
 use crate::binlog::BinlogPosition;
 use crate::binlog::ExecutedGtids;
@@ -48,8 +49,8 @@ impl Resume {
     /// Whether it is another place than that one, from which reading began.
     pub fn is_behind(&self, began: &Resume) -> bool {
         let stand = |resume: &Resume| {
-            let Frontier { place, executed, .. } = &resume.frontier;
-            (place.clone(), executed.clone(), resume.inside.clone())
+            let Frontier { place, executed, pending_xa, .. } = &resume.frontier;
+            (place.clone(), executed.clone(), pending_xa.clone(), resume.inside.clone())
         };
         stand(self) != stand(began)
     }
@@ -182,6 +183,10 @@ impl Planning<'_> {
             ));
         }
         self.check_position(&resume.frontier.place)?;
+        let (begins, _) = resume.begins();
+        if begins != resume.frontier.place {
+            self.check_position(&begins).map_err(|fault| self.for_pending_xa(fault, &resume))?;
+        }
         if self.session.facts.has_mariadb_gtids() {
             self.compare_mariadb_gtids(&mut resume)?;
         }
@@ -190,8 +195,15 @@ impl Planning<'_> {
             false => None,
         };
         let stream = StreamKind { by_gtid: false, in_order: false, purged };
-        let described = format!("at {file}:{pos}");
-        Ok(Dump { request: DumpRequest::Position { file: file.to_string(), pos }, resume, stream, described })
+        let described = match begins == resume.frontier.place {
+            true => format!("at {file}:{pos}"),
+            false => format!(
+                "at {file}:{pos}, and from {}:{} on the prepared XA transactions before it",
+                begins.file, begins.pos
+            ),
+        };
+        let request = DumpRequest::Position { file: begins.file.to_string(), pos: begins.pos };
+        Ok(Dump { request, resume, stream, described })
     }
 
     fn check_position(&mut self, place: &Place) -> Result<(), Fault> {
@@ -299,6 +311,7 @@ impl Planning<'_> {
     fn at_end(&mut self, way: Way) -> Result<Dump, Fault> {
         let end =
             BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(self.source_fault())?;
+        self.warn_of_prepared_xa();
         let gtids = match way {
             Way::Position | Way::Group => {
                 let mut dump = self.begin_by_position(&end.file, end.pos)?;
@@ -353,6 +366,7 @@ impl Planning<'_> {
             file_created: 0,
             executed: Some(gtids),
             set_ahead: true,
+            pending_xa: Vec::new(),
             ts_ms: 0,
         };
         let resume = Resume { identity: self.session.identity(), frontier, inside: None };
@@ -366,7 +380,14 @@ impl Planning<'_> {
 
     fn begin_by_position(&mut self, file: &str, pos: u64) -> Result<Dump, Fault> {
         let place = Place { file: file.into(), pos };
-        let frontier = Frontier { place, file_created: 0, executed: None, set_ahead: false, ts_ms: 0 };
+        let frontier = Frontier {
+            place,
+            file_created: 0,
+            executed: None,
+            set_ahead: false,
+            pending_xa: Vec::new(),
+            ts_ms: 0,
+        };
         self.resume_by_position(Resume { identity: self.session.identity(), frontier, inside: None })
     }
 }

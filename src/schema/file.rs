@@ -12,7 +12,15 @@ use std::collections::HashMap;
 /// Definitions by database and table.
 #[derive(Debug, Clone, Default)]
 pub struct SchemaFile {
-    tables: HashMap<(String, String), TableDefinition>,
+    tables: HashMap<(String, String), Entry>,
+}
+
+/// One line of the file.
+#[derive(Debug, Clone)]
+struct Entry {
+    definition: TableDefinition,
+    /// CRC-32 of the line: tells an edited entry from the one of before.
+    mark: u32,
 }
 
 impl SchemaFile {
@@ -28,7 +36,8 @@ impl SchemaFile {
                 .map_err(|error| format!("line {place}: no table definition as JSON: {error}"))?;
             check(&table).map_err(|problem| format!("line {place}: {problem}"))?;
             let name = (table.database.clone(), table.table.clone());
-            if tables.insert(name, table).is_some() {
+            let entry = Entry { definition: table, mark: crc32fast::hash(line.as_bytes()) };
+            if tables.insert(name, entry).is_some() {
                 return Err(format!("line {place}: the table has a line already"));
             }
         }
@@ -36,7 +45,18 @@ impl SchemaFile {
     }
 
     pub fn table(&self, database: &str, table: &str) -> Option<&TableDefinition> {
-        self.tables.get(&(database.to_owned(), table.to_owned()))
+        self.marked(database, table).map(|(definition, _)| definition)
+    }
+
+    /// A table's definition with the mark of its line: another text has another mark.
+    pub fn marked(&self, database: &str, table: &str) -> Option<(&TableDefinition, u32)> {
+        let entry = self.tables.get(&(database.to_owned(), table.to_owned()))?;
+        Some((&entry.definition, entry.mark))
+    }
+
+    /// All definitions with their marks, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = (&TableDefinition, u32)> {
+        self.tables.values().map(|entry| (&entry.definition, entry.mark))
     }
 }
 

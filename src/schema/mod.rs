@@ -3,6 +3,7 @@
 pub mod definition;
 pub mod file;
 pub mod filter;
+pub mod ledger;
 pub mod plan;
 pub mod resolve;
 pub mod row;

@@ -274,9 +274,14 @@ impl<'a> LoggedTable<'a> {
         Ok(declared)
     }
 
-    fn difference(&self, definition: &TableDefinition, problem: &str) -> ResolveError {
+    /// The logged types for people: `INT, VARCHAR(20)`.
+    pub fn types_text(&self) -> String {
         let logged: Vec<String> =
             self.types.iter().map(|(code, metadata)| logged_text(*code, *metadata)).collect();
+        logged.join(", ")
+    }
+
+    fn difference(&self, definition: &TableDefinition, problem: &str) -> ResolveError {
         let defined: Vec<String> = definition
             .columns
             .iter()
@@ -289,7 +294,7 @@ impl<'a> LoggedTable<'a> {
                  definition of that time by schema_file, or set binlog_row_metadata=FULL for rows to come",
                 self.database,
                 self.table,
-                logged.join(", "),
+                self.types_text(),
                 defined.join(", ")
             ),
         }

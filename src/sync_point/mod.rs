@@ -17,7 +17,9 @@ pub mod history;
 pub mod line_log;
 pub mod lock;
 pub mod old_files;
+pub mod pending_xa;
 pub mod record;
+pub mod schema_store;
 pub mod sealed;
 pub mod text;
 pub mod trace;
@@ -27,6 +29,7 @@ use crate::code::Code;
 use crate::sync_point::folder::FolderError;
 use crate::sync_point::gap::GapEdge;
 use crate::sync_point::old_files::FoundPoint;
+use crate::sync_point::pending_xa::PendingXa;
 use crate::sync_point::sealed::hex_crc32;
 use serde::Deserialize;
 use serde::Serialize;
@@ -59,6 +62,10 @@ pub struct SyncPoint {
     /// The GTIDs may hold transactions that lie behind `file` and `pos`: read on by GTID only.
     #[serde(default, skip_serializing_if = "is_false")]
     pub set_ahead: bool,
+    /// XA transactions that were prepared before this place and are not decided on, in the order of the log: reading begins
+    /// at the first of them, and what lies before this place is delivered already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending_xa: Vec<PendingXa>,
     /// Set while the transaction that starts here has been delivered in part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<Inside>,
@@ -81,10 +88,30 @@ pub struct Inside {
     /// CRC-32 over those rows' (op, table), to prove on the second reading that they are the same rows.
     #[serde(with = "hex_crc32")]
     pub crc32: u32,
+    /// What a policy has decided about it; none when it goes out as it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
+}
+
+/// A transaction that was held before its first line went out (`transaction_policy` `mini` or `discard_huge_table`). So
+/// that the rest of it comes the same way behind a break, also under another configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// It was held up to here, rows and steps as in [`Inside`]: what was rolled back before does not come out.
+    pub rows: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub steps: u64,
+    /// Tables that were left out of it because it is too large: database and table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<(String, String)>,
 }
 
 fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+fn is_zero_u32(number: &u32) -> bool {
+    *number == 0
 }
 
 fn is_zero(number: &u64) -> bool {

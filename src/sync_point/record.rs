@@ -24,7 +24,9 @@
 //! | `gtid_set` | MySQL: all that is delivered, ends included |
 //! | `gtid_position` | MariaDB: the last GTID delivered of each domain |
 //! | `group_id` | Baidu's MySQL 5.1: the last group delivered |
-//! | `inside` | of the transaction that starts here, a part is delivered already: `rows` of its rows, watched or not, and `steps` statements or savepoints behind them; `crc32` over (op, table) of those rows proves that it is the same one; `gtid` is its name |
+//! | `set_ahead` | true when the GTIDs may hold transactions that lie behind `file` and `pos`: read on by GTID only |
+//! | `pending_xa` | XA transactions prepared before this place and not decided on yet: reading begins at the first of them, and of what lies before this place only they are taken. Each with `xid` (its name), `file`, `pos` (where the transaction of its XA PREPARE starts), `file_created`, `gtid` (which `gtid_set` leaves out), and on MariaDB `gtids_before` (the position from which it is sent again) |
+//! | `inside` | of the transaction that starts here, a part is delivered already: `rows` of its rows, watched or not, and `steps` statements or savepoints behind them; `crc32` over (op, table) of those rows proves that it is the same one; `gtid` is its name; `judged`: it was held up to its row `rows` and `steps` before its first line went out, and the tables `left_out` are left out of it |
 //! | `ts_ms` | commit time of the last delivered transaction, in milliseconds since 1970 |
 //! | `moved` | the point was moved by `points set` `at_ms`, `from` that place, for that `reason`; gone once the sink has been told |
 //! | `crc32` | seals the line ([`crate::sync_point::sealed`]) |
@@ -79,6 +81,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::binlog::ExecutedGtids;
     use crate::sync_point::Inside;
+    use crate::sync_point::Judged;
     use crate::sync_point::Moved;
     use crate::sync_point::ServerIdentity;
     use crate::sync_point::SyncPoint;
@@ -97,6 +100,7 @@ pub(crate) mod tests {
                 "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23".parse().unwrap(),
             )),
             set_ahead: false,
+            pending_xa: Vec::new(),
             inside: None,
             ts_ms: 1_700_000_000_100,
         }
@@ -104,7 +108,7 @@ pub(crate) mod tests {
 
     fn inside() -> Inside {
         let gtid = Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:24".into());
-        Inside { gtid, rows: 7, steps: 0, crc32: 0x0f3a_77c1 }
+        Inside { gtid, rows: 7, steps: 0, crc32: 0x0f3a_77c1, judged: None }
     }
 
     pub(crate) fn record(epoch: u64, sequence: u64) -> PointRecord {
@@ -151,10 +155,16 @@ pub(crate) mod tests {
             file_created: 0,
             executed: None,
             set_ahead: false,
+            pending_xa: Vec::new(),
             inside: None,
             ts_ms: 0,
         });
-        for record in [record(3, 4), bare, plain] {
+        let mut judged = record(5, 6);
+        if let Some(inside) = judged.point.as_mut().and_then(|point| point.inside.as_mut()) {
+            let left_out = vec![("shop".to_owned(), "a.b".to_owned())];
+            inside.judged = Some(Judged { rows: 9, steps: 1, left_out });
+        }
+        for record in [record(3, 4), bare, plain, judged] {
             let line = record.to_line().unwrap();
             assert!(!line.contains('\n'));
             assert_eq!(PointRecord::from_line(line.as_bytes()), Ok(record));

@@ -218,7 +218,7 @@ impl<'a> Check<'a> {
         }
         let here = BinlogPosition::new(place.file.as_str(), place.pos);
         if self.events.contains(&(place.file.clone(), place.pos))
-            || self.before.is_some_and(|before| lies_before(&here, before))
+            || self.before.is_some_and(|before| lies_before(&here, before) && !is_pending(before, &here))
         {
             return Err(wrong("an event that was delivered comes again", "a later one", here));
         }
@@ -257,6 +257,9 @@ impl<'a> Check<'a> {
 
 /// Whether a point says that a transaction is finished, going by its name.
 fn is_delivered(point: &SyncPoint, gtid: &str, place: &RowPlace) -> bool {
+    if point.pending_xa.iter().any(|xa| xa.gtid.as_deref() == Some(gtid)) {
+        return false;
+    }
     match &point.executed {
         Some(ExecutedGtids::Mysql(set)) => gtid.parse::<Gtid>().is_ok_and(|gtid| set.contains(&gtid)),
         Some(ExecutedGtids::Mariadb(position)) => {
@@ -271,6 +274,12 @@ fn is_delivered(point: &SyncPoint, gtid: &str, place: &RowPlace) -> bool {
         Some(ExecutedGtids::Group(last)) => gtid.parse::<u64>().is_ok_and(|gtid| gtid <= *last),
         None => false,
     }
+}
+
+/// Whether an event may be of an XA transaction without a name that was prepared before the point, and comes when it is
+/// committed. It lies in one file.
+fn is_pending(point: &SyncPoint, place: &BinlogPosition) -> bool {
+    point.pending_xa.iter().any(|xa| xa.gtid.is_none() && xa.file == place.file && xa.pos <= place.pos)
 }
 
 fn lies_before(place: &BinlogPosition, point: &SyncPoint) -> bool {

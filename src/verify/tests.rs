@@ -76,6 +76,7 @@ impl Writer {
             file_created: 1,
             executed,
             set_ahead: false,
+            pending_xa: Vec::new(),
             inside: None,
             ts_ms: 0,
         }

@@ -16,9 +16,11 @@ pub const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
 /// MySQL 8.0.26 and later: USE_HEARTBEAT_EVENT_V2, heartbeats that carry 64 bits of position. MariaDB:
 /// BINLOG_SEND_ANNOTATE_ROWS_EVENT; it leaves those events out otherwise, and as its headers tell no positions inside
 /// a transaction (11.4 and later), only a stream without holes lets them be counted. MySQL from 5.5 on looks at
-/// BINLOG_DUMP_NON_BLOCK (1) alone, which we never set; BINLOG_THROUGH_GTID (4) is implied. Not for servers before 5.5:
+/// [`DUMP_NON_BLOCK`] alone; BINLOG_THROUGH_GTID (4) is implied. Not for servers before 5.5:
 /// patched ones, of which Baidu's is one, may take the bit for the wish to answer each event (semi-synchronous).
 pub const DUMP_FLAGS: u16 = 2;
+/// BINLOG_DUMP_NON_BLOCK: at the end of its binlog the server ends the stream instead of waiting for more.
+pub const DUMP_NON_BLOCK: u16 = 1;
 
 /// The server refuses a longer host name in COM_REGISTER_SLAVE (HOSTNAME_LENGTH, 60 until 8.0.17).
 const REPORT_HOST_MAX: usize = 60;
@@ -35,10 +37,10 @@ pub enum Command<'a> {
         host: &'a [u8],
         port: u16,
     },
-    /// The stream from a place in a file on. Never with BINLOG_DUMP_NON_BLOCK: the server waits for new events.
+    /// The stream from a place in a file on; at the end the server waits for new events, unless told not to.
     BinlogDump {
         pos: u32,
-        /// [`DUMP_FLAGS`] or none.
+        /// [`DUMP_FLAGS`] or none, and [`DUMP_NON_BLOCK`].
         flags: u16,
         server_id: u32,
         file: &'a [u8],

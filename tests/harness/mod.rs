@@ -14,6 +14,7 @@ mod refused;
 pub mod scripts;
 mod server;
 mod session;
+pub mod shapes;
 mod slots;
 mod zookeeper;
 

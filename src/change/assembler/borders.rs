@@ -4,6 +4,7 @@ use crate::binlog::AnyGtid;
 use crate::change::assembler::At;
 use crate::change::batch::Batch;
 use crate::change::batch::Begin;
+use crate::change::batch::DecidedXa;
 use crate::change::batch::End;
 use crate::change::batch::Item;
 use crate::change::batch::Outcome;
@@ -26,14 +27,16 @@ pub(super) struct Borders {
     begun: u64,
     /// In a relay log another file or connection has begun inside of a transaction, and nothing has come behind it.
     interrupted: bool,
+    /// What is read outside of transactions lies before a place that is known, and moves nothing.
+    quiet: bool,
 }
 
 #[derive(Debug)]
 struct Open {
     /// It ends with COMMIT, ROLLBACK or XID; without BEGIN it ends with its statement.
     explicit: bool,
-    /// Rows of watched tables have been handed on from it.
-    watched_rows: bool,
+    /// What it changes is kept aside, its beginning too.
+    aside: bool,
     gtid: Option<AnyGtid>,
     /// The largest group id of its events. They should all carry the same one.
     group: Option<u64>,
@@ -49,6 +52,7 @@ impl Borders {
             ended: None,
             begun: 0,
             interrupted: false,
+            quiet: false,
         }
     }
 
@@ -69,6 +73,12 @@ impl Borders {
     /// No transaction is open, and none announced.
     pub fn is_outside(&self) -> bool {
         self.open.is_none() && self.announced.is_none()
+    }
+
+    /// A transaction is open whose changes are kept aside.
+    #[inline]
+    pub fn is_aside(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.aside)
     }
 
     /// A transaction has begun and not ended.
@@ -101,9 +111,24 @@ impl Borders {
     /// Outside of transactions the log has been read up to here.
     pub fn moved_to(&mut self, place: Place, batch: &mut Batch) {
         if self.is_outside() {
-            batch.items.push(Item::Moved(place.clone()));
+            if !self.quiet {
+                batch.items.push(Item::Moved(place.clone()));
+            }
             self.rest = Some(place);
         }
+    }
+
+    /// The next event starts there, and what lies before it is known.
+    pub fn rest_at(&mut self, place: Place) {
+        self.rest = Some(place);
+    }
+
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// A GTID event: a transaction will begin with the next one.
@@ -127,20 +152,31 @@ impl Borders {
             ts_from_gtid: true,
             server_id: at.header.server_id,
             timestamp: at.header.timestamp,
+            committed_at: None,
         });
         Ok(())
     }
 
     /// BEGIN, or what stands for it.
     pub fn begin(&mut self, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+        let begin = self.begin_explicitly(false, at, batch)?;
+        batch.items.push(Item::Begin(begin));
+        Ok(())
+    }
+
+    /// A transaction begins whose changes, and whose beginning, the caller keeps aside.
+    pub fn begin_aside(&mut self, at: At<'_>, batch: &mut Batch) -> Result<Begin, ChangeError> {
+        self.begin_explicitly(true, at, batch)
+    }
+
+    fn begin_explicitly(&mut self, aside: bool, at: At<'_>, batch: &mut Batch) -> Result<Begin, ChangeError> {
         if std::mem::take(&mut self.interrupted) && self.open.is_some() {
             self.end_torn(at, batch);
         }
-        if self.open.is_some() {
-            return Err(unended());
+        match self.open {
+            Some(_) => Err(unended()),
+            None => Ok(self.open_transaction(true, aside, at)),
         }
-        self.open_transaction(true, at, batch);
-        Ok(())
     }
 
     /// A relay log goes on in another file, or over another connection, maybe inside of a transaction. A replica that
@@ -153,11 +189,12 @@ impl Borders {
     pub fn ensure_begun(&mut self, at: At<'_>, batch: &mut Batch) {
         self.interrupted = false;
         if self.open.is_none() {
-            self.open_transaction(false, at, batch);
+            let begin = self.open_transaction(false, false, at);
+            batch.items.push(Item::Begin(begin));
         }
     }
 
-    fn open_transaction(&mut self, explicit: bool, at: At<'_>, batch: &mut Batch) {
+    fn open_transaction(&mut self, explicit: bool, aside: bool, at: At<'_>) -> Begin {
         let begin = self.announced.take().unwrap_or_else(|| Begin {
             place: self.place(at.pos),
             gtid: None,
@@ -165,20 +202,42 @@ impl Borders {
             ts_from_gtid: false,
             server_id: at.header.server_id,
             timestamp: at.header.timestamp,
+            committed_at: None,
         });
         self.rest = None;
         self.begun += 1;
         let gtid = begin.gtid.as_ref().map(|gtid| gtid.gtid);
-        self.open = Some(Open { explicit, watched_rows: false, gtid, group: at.group });
-        batch.items.push(Item::Begin(begin));
+        self.open = Some(Open { explicit, aside, gtid, group: at.group });
+        begin
     }
 
     /// The open transaction ends; where none is open, one that is nothing but its end.
     pub fn end(&mut self, outcome: Outcome, at: At<'_>, batch: &mut Batch) {
+        self.end_decided(outcome, None, at, batch);
+    }
+
+    /// The same of a transaction that decides on one that was prepared.
+    pub fn end_decided(
+        &mut self,
+        outcome: Outcome,
+        decided: Option<DecidedXa>,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) {
         self.ensure_begun(at, batch);
-        let gtid = self.open.take().and_then(|open| open.gtid.or(open.group.map(AnyGtid::Group)));
-        self.ended = gtid;
-        self.push_end(outcome, gtid, at, batch);
+        let gtid = self.close();
+        self.push_end(outcome, gtid, decided, at, batch);
+    }
+
+    /// The open transaction, kept aside, ends for the time being. Its GTID.
+    pub fn end_aside(&mut self, at: At<'_>) -> Option<AnyGtid> {
+        self.rest = Some(self.place(at.next));
+        self.close()
+    }
+
+    fn close(&mut self) -> Option<AnyGtid> {
+        self.ended = self.open.take().and_then(|open| open.gtid.or(open.group.map(AnyGtid::Group)));
+        self.ended
     }
 
     /// A statement outside of BEGIN is a transaction of its own.
@@ -191,13 +250,20 @@ impl Borders {
     /// The server died before it had written the end of a transaction, and rolled it back when it came up again. Its GTID
     /// is not executed: the next transaction gets it.
     pub fn end_torn(&mut self, at: At<'_>, batch: &mut Batch) {
-        if self.open.take().is_some() {
-            self.push_end(Outcome::Rollback, None, at, batch);
+        if self.open.take().is_some_and(|open| !open.aside) {
+            self.push_end(Outcome::Rollback, None, None, at, batch);
         }
         self.announced = None;
     }
 
-    fn push_end(&mut self, outcome: Outcome, gtid: Option<AnyGtid>, at: At<'_>, batch: &mut Batch) {
+    fn push_end(
+        &mut self,
+        outcome: Outcome,
+        gtid: Option<AnyGtid>,
+        decided: Option<DecidedXa>,
+        at: At<'_>,
+        batch: &mut Batch,
+    ) {
         let next = self.place(at.next);
         self.rest = Some(next.clone());
         batch.items.push(Item::End(End {
@@ -207,6 +273,7 @@ impl Borders {
             gtid,
             server_id: at.header.server_id,
             timestamp: at.header.timestamp,
+            decided,
         }));
     }
 
@@ -215,16 +282,6 @@ impl Borders {
         if let Some(open) = &mut self.open {
             open.group = open.group.max(at.group);
         }
-    }
-
-    pub fn note_watched_rows(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.watched_rows = true;
-        }
-    }
-
-    pub fn has_watched_rows(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.watched_rows)
     }
 }
 

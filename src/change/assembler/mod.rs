@@ -4,6 +4,7 @@
 //! consumed, or it stops the shard; nothing falls through.
 
 mod borders;
+mod known;
 mod readings;
 mod refusals;
 mod rows;
@@ -11,6 +12,8 @@ mod session;
 mod statements;
 #[cfg(test)]
 mod tests;
+pub mod touching;
+mod xa;
 
 use crate::binlog::AnyGtid;
 use crate::binlog::Decoder;
@@ -34,11 +37,15 @@ use crate::change::batch::Place;
 use crate::change::batch::TransactionGtid;
 use crate::change::error::ChangeError;
 use crate::change::tables::Definitions;
+use crate::change::tables::LogPlace;
 use crate::change::tables::Tables;
 use crate::schema::filter::Filter;
 use borders::Borders;
+pub use known::Known;
+pub use known::Pending;
 use session::SessionSettings;
 use std::sync::Arc;
+use xa::Xa;
 
 /// What is delivered besides rows, and what is taken for an error.
 #[derive(Debug, Clone)]
@@ -47,6 +54,8 @@ pub struct AssemblerOptions {
     pub dispatch_ddl: DispatchDdl,
     pub statement_dml: StatementDml,
     pub max_event_bytes: u64,
+    /// Most bytes of XA transactions that are kept until they are decided on.
+    pub xa_hold_max_bytes: u64,
 }
 
 /// Which DDL is delivered.
@@ -76,6 +85,9 @@ pub struct Assembler<D> {
     options: AssemblerOptions,
     tables: Tables<D>,
     borders: Borders,
+    xa: Xa,
+    /// Set while the stream has not come to what is new.
+    known: Option<Known>,
     /// For the statement to come.
     session: SessionSettings,
     /// Who wrote the file, by its format description.
@@ -98,12 +110,20 @@ struct At<'a> {
     group: Option<u64>,
 }
 
+impl At<'_> {
+    fn log_place<'a>(&self, file: &'a str) -> LogPlace<'a> {
+        LogPlace { file, pos: self.pos }
+    }
+}
+
 impl<D: Definitions> Assembler<D> {
     pub fn new(options: AssemblerOptions, definitions: D, file: &str) -> Self {
         Self {
+            xa: Xa::new(options.xa_hold_max_bytes),
             options,
             tables: Tables::new(definitions),
             borders: Borders::new(file),
+            known: None,
             session: SessionSettings::default(),
             flavor: Flavor::default(),
             file_created: None,
@@ -142,6 +162,11 @@ impl<D: Definitions> Assembler<D> {
         self.borders.take_ended()
     }
 
+    /// XA transactions that are prepared and not decided on, for people: each with its place, in the order of the log.
+    pub fn prepared_xa(&self) -> Vec<String> {
+        self.xa.prepared()
+    }
+
     /// Transactions begun so far.
     pub fn transactions(&self) -> u64 {
         self.borders.begun()
@@ -166,13 +191,16 @@ impl<D: Definitions> Assembler<D> {
         hand_over: &mut dyn HandOver,
     ) -> Result<(), ChangeError> {
         let at = At { header: &header, pos: span.start, next: span.end, group: decoder.group_id() };
+        if self.known.is_some() && self.is_known(&event, at)? {
+            return Ok(());
+        }
         match event {
             Event::Payload(payload) => self.payload(decoder, payload, at, batch, hand_over),
             Event::MariadbCompressed(compressed) => {
                 let unpacked = compressed.unpack(self.options.max_event_bytes)?;
-                self.event(&compressed.with(&unpacked), at, batch)
+                self.event(&compressed.with(&unpacked), at, batch, hand_over)
             }
-            event => self.event(&event, at, batch),
+            event => self.event(&event, at, batch, hand_over),
         }
     }
 
@@ -188,7 +216,7 @@ impl<D: Definitions> Assembler<D> {
         let mut reader = PayloadReader::new(&payload, self.options.max_event_bytes)?;
         while let Some(bytes) = reader.next_event()? {
             let (header, event) = decoder.decode_inner(bytes)?;
-            self.event(&event, At { header: &header, ..at }, batch)?;
+            self.event(&event, At { header: &header, ..at }, batch, hand_over)?;
             if batch.is_full() {
                 hand_over.hand_over(batch)?;
             }
@@ -196,7 +224,13 @@ impl<D: Definitions> Assembler<D> {
         Ok(())
     }
 
-    fn event(&mut self, event: &Event<'_>, at: At<'_>, batch: &mut Batch) -> Result<(), ChangeError> {
+    fn event(
+        &mut self,
+        event: &Event<'_>,
+        at: At<'_>,
+        batch: &mut Batch,
+        hand_over: &mut dyn HandOver,
+    ) -> Result<(), ChangeError> {
         self.borders.note_group(at);
         match event {
             Event::FormatDescription(description) => self.format_description(description, at, batch),
@@ -206,13 +240,13 @@ impl<D: Definitions> Assembler<D> {
                 self.borders.announce(gtid, event.original_commit_timestamp, at, batch)?;
             }
             Event::MariadbGtid(gtid) => self.mariadb_gtid(gtid, at, batch)?,
-            Event::Query(query) => self.query(query, at, batch)?,
-            Event::Xid(_) => self.borders.end(Outcome::Commit, at, batch),
-            Event::XaPrepare(prepare) => self.xa_prepare(prepare.one_phase, at, batch)?,
+            Event::Query(query) => self.query(query, at, batch, hand_over)?,
+            Event::Xid(_) => self.end(Outcome::Commit, at, batch, hand_over)?,
+            Event::XaPrepare(prepare) => self.xa_prepare(prepare, at, batch, hand_over)?,
             Event::TableMap(map) => {
                 // Logs without BEGIN: the transaction begins here.
                 self.borders.ensure_begun(at, batch);
-                self.tables.map(map, &self.options.filter)?;
+                self.tables.map(map, at.log_place(self.borders.file()), &self.options.filter)?;
             }
             Event::Rows(rows) => self.rows(rows, at, batch)?,
             Event::StatementContext(context) => {
@@ -242,6 +276,9 @@ impl<D: Definitions> Assembler<D> {
         }
         if self.borders.is_outside() {
             self.tables.trim();
+            self.xa.none_is_open();
+        } else if self.borders.is_aside() {
+            self.xa.check()?;
         }
         Ok(())
     }
@@ -295,9 +332,14 @@ impl<D: Definitions> Assembler<D> {
     ) -> Result<(), ChangeError> {
         let gtid = TransactionGtid::new(AnyGtid::Mariadb(event.gtid));
         self.borders.announce(Some(gtid), None, at, batch)?;
-        match event.flags & gtid_flags::STANDALONE {
-            0 => self.borders.begin(at, batch),
-            _ => Ok(()),
+        match &event.xid {
+            Some(xid) if event.flags & gtid_flags::PREPARED_XA != 0 => {
+                self.xa_start(&xid.to_string(), at, batch)
+            }
+            // XA COMMIT or XA ROLLBACK: a statement says which.
+            Some(_) => Ok(()),
+            None if event.flags & gtid_flags::STANDALONE == 0 => self.borders.begin(at, batch),
+            None => Ok(()),
         }
     }
 
@@ -316,7 +358,7 @@ impl<D: Definitions> Assembler<D> {
     }
 
     fn gtids_before(&mut self, before: GtidsBefore, at: At<'_>, batch: &mut Batch) {
-        if self.borders.is_outside() {
+        if self.borders.is_outside() && !self.borders.is_quiet() {
             batch.items.push(Item::GtidsBefore(before));
         }
         self.borders.pass(at, batch);

@@ -4,6 +4,7 @@ use crate::binlog::ColumnBits;
 use crate::binlog::RowsEvent;
 use crate::change::assembler::Assembler;
 use crate::change::assembler::At;
+use crate::change::assembler::xa::pass_aside;
 use crate::change::batch::Batch;
 use crate::change::batch::Item;
 use crate::change::batch::Passed;
@@ -41,11 +42,15 @@ impl<D: Definitions> Assembler<D> {
         let plan = Arc::clone(&table.plan);
         if !table.watched {
             let count = count_rows(rows, &plan)?;
-            batch.items.push(Item::Passed(Passed { plan, kind: rows.kind, count }));
+            let passed = Passed { plan, kind: rows.kind, count };
+            match self.borders.is_aside() {
+                true => pass_aside(self.xa.target(true, batch), passed),
+                false => batch.items.push(Item::Passed(passed)),
+            }
             return Ok(());
         }
         self.rows_events += 1;
-        self.borders.note_watched_rows();
+        let batch = self.xa.target(self.borders.is_aside(), batch);
         let item = Rows {
             plan,
             kind: rows.kind,

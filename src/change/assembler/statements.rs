@@ -6,8 +6,13 @@ use crate::binlog::statement::StatementLoad;
 use crate::change::assembler::Assembler;
 use crate::change::assembler::At;
 use crate::change::assembler::DispatchDdl;
+use crate::change::assembler::HandOver;
 use crate::change::assembler::StatementDml;
 use crate::change::assembler::readings::Readings;
+use crate::change::assembler::touching::ROLLBACK_ALTER;
+use crate::change::assembler::touching::START_ALTER;
+use crate::change::assembler::touching::touching;
+use crate::change::assembler::xa::logged_xid;
 use crate::change::batch::Batch;
 use crate::change::batch::Item;
 use crate::change::batch::Outcome;
@@ -23,18 +28,13 @@ use crate::change::sql::Statement;
 use crate::change::tables::Definitions;
 use crate::code::Code;
 
-/// Bits of [`crate::binlog::query::QueryStatus::mariadb_gtid_flags`]: with `binlog_alter_two_phase` an ALTER is logged
-/// when it starts and again, whole, when it commits or is rolled back (`Gtid_log_event::FL_START_ALTER_E1` and
-/// `FL_ROLLBACK_ALTER_E1` in MariaDB's log_event.h).
-const START_ALTER: u8 = 2;
-const ROLLBACK_ALTER: u8 = 8;
-
 impl<D: Definitions> Assembler<D> {
     pub(super) fn query(
         &mut self,
         query: &Query<'_>,
         at: At<'_>,
         batch: &mut Batch,
+        hand_over: &mut dyn HandOver,
     ) -> Result<(), ChangeError> {
         let status = query.status();
         let readings = Readings::of(query, self.flavor);
@@ -46,21 +46,34 @@ impl<D: Definitions> Assembler<D> {
             (Statement::Unknown, Some(other)) => sql::classify(other),
             (statement, _) => statement,
         };
+        if matches!(statement, Statement::Ddl(_) | Statement::Dml | Statement::Unknown)
+            && let Some(touching) = touching(query, self.flavor)
+        {
+            self.tables.touched(&touching, at.log_place(self.borders.file()), &self.options.filter)?;
+        }
         match statement {
-            Statement::Begin | Statement::XaStart => self.borders.begin(at, batch)?,
-            Statement::Commit | Statement::XaCommit => self.borders.end(Outcome::Commit, at, batch),
-            Statement::Rollback | Statement::XaRollback => self.borders.end(Outcome::Rollback, at, batch),
-            Statement::XaPrepare => self.xa_prepare(false, at, batch)?,
+            Statement::Begin => self.borders.begin(at, batch)?,
+            Statement::Commit => self.end(Outcome::Commit, at, batch, hand_over)?,
+            Statement::Rollback => self.end(Outcome::Rollback, at, batch, hand_over)?,
+            Statement::XaStart => self.xa_start(logged_xid(sql.text)?, at, batch)?,
+            Statement::XaCommit => self.xa_decide(sql.text, Outcome::Commit, at, batch, hand_over)?,
+            Statement::XaRollback => self.xa_decide(sql.text, Outcome::Rollback, at, batch, hand_over)?,
+            // It is an event of its own.
+            Statement::XaPrepare => {
+                return Err(ChangeError::new(Code::BadEvent, "XA PREPARE was logged as a statement"));
+            }
             Statement::Savepoint(_) | Statement::RollbackTo(_) if !self.borders.is_open() => {
                 self.borders.pass(at, batch);
             }
-            Statement::Savepoint(name) => batch.items.push(Item::Savepoint(name)),
-            Statement::RollbackTo(name) => batch.items.push(Item::RollbackTo(RollbackTo {
-                name,
-                place: self.borders.place(at.pos),
-                server_id: at.header.server_id,
-                timestamp: at.header.timestamp,
-            })),
+            Statement::Savepoint(name) => {
+                self.xa.target(self.borders.is_aside(), batch).items.push(Item::Savepoint(name));
+            }
+            Statement::RollbackTo(name) => {
+                let place = self.borders.place(at.pos);
+                let (server_id, timestamp) = (at.header.server_id, at.header.timestamp);
+                let target = RollbackTo { name, place, server_id, timestamp };
+                self.xa.target(self.borders.is_aside(), batch).items.push(Item::RollbackTo(target));
+            }
             Statement::ReleaseSavepoint | Statement::XaEnd => self.borders.pass(at, batch),
             Statement::Ddl(ddl) => {
                 let changes = status.mariadb_gtid_flags.unwrap_or(0) & (START_ALTER | ROLLBACK_ALTER) == 0;
@@ -119,6 +132,7 @@ impl<D: Definitions> Assembler<D> {
 
     fn deliver_text(&mut self, op: SqlOp, sql: Sql<'_>, set: Option<String>, at: At<'_>, batch: &mut Batch) {
         self.borders.ensure_begun(at, batch);
+        let batch = self.xa.target(self.borders.is_aside(), batch);
         let text = batch.keep(sql.text.as_bytes());
         batch.items.push(Item::Sql(SqlItem {
             op,
@@ -202,22 +216,6 @@ impl<D: Definitions> Assembler<D> {
                 Ok(())
             }
         }
-    }
-
-    pub(super) fn xa_prepare(
-        &mut self,
-        one_phase: bool,
-        at: At<'_>,
-        batch: &mut Batch,
-    ) -> Result<(), ChangeError> {
-        if !one_phase && self.borders.has_watched_rows() {
-            return Err(ChangeError::new(
-                Code::Unsupported,
-                "XA PREPARE with rows of watched tables: two-phase XA transactions are not in this version",
-            ));
-        }
-        self.borders.end(Outcome::Commit, at, batch);
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod statements;
 mod transactions;
+mod xa;
 
 use super::*;
 use crate::binlog::ChecksumAlgorithm;
@@ -9,6 +10,7 @@ use crate::binlog::event_type::*;
 use crate::binlog::testing;
 use crate::change::batch::End;
 use crate::change::batch::SqlOp;
+use crate::change::batch::XaPrepared;
 use crate::code::Code;
 use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
@@ -19,7 +21,12 @@ struct OneDefinition {
 }
 
 impl Definitions for OneDefinition {
-    fn definition(&mut self, database: &str, table: &str) -> Result<Option<TableDefinition>, ChangeError> {
+    fn definition(
+        &mut self,
+        _: LogPlace<'_>,
+        database: &str,
+        table: &str,
+    ) -> Result<Option<TableDefinition>, ChangeError> {
         self.asked += 1;
         let column = |name: &str, column_type: &str, charset: Option<&str>| ColumnDefinition {
             name: name.to_owned(),
@@ -54,6 +61,7 @@ fn options() -> AssemblerOptions {
         dispatch_ddl: DispatchDdl::Table,
         statement_dml: StatementDml::Stop,
         max_event_bytes: 1 << 20,
+        xa_hold_max_bytes: 1 << 20,
     }
 }
 
@@ -111,7 +119,11 @@ impl Stream {
         match item {
             Item::Begin(begin) => {
                 let gtid = begin.gtid.as_ref().map_or(String::new(), |gtid| format!(" {}", gtid.text));
-                format!("begin {}{gtid}", self.number(&begin.place))
+                let at = begin
+                    .committed_at
+                    .as_ref()
+                    .map_or(String::new(), |at| format!(" at {}", self.number(at)));
+                format!("begin {}{gtid}{at}", self.number(&begin.place))
             }
             Item::Rows(rows) => format!("{:?} {}", rows.kind, rows.plan.full_name()),
             Item::Passed(passed) => format!("passed {} {}", passed.count, passed.plan.full_name()),
@@ -122,10 +134,18 @@ impl Stream {
             }
             Item::Savepoint(name) => format!("savepoint {name}"),
             Item::RollbackTo(target) => format!("to {}", target.name),
-            Item::End(End { outcome, next, gtid, .. }) => {
+            Item::End(End { outcome, next, gtid, decided, .. }) => {
                 let gtid = gtid.map_or(String::new(), |gtid| format!(" {gtid}"));
-                format!("{outcome:?} {}{gtid}", self.number(next))
+                let decided = decided.as_ref().map_or(String::new(), |xa| {
+                    format!(" of {}{}", xa.xid, xa.gtid.map_or(String::new(), |gtid| format!(" {gtid}")))
+                });
+                format!("{outcome:?} {}{gtid}{decided}", self.number(next))
             }
+            Item::XaPrepared(XaPrepared { xid, place, next, gtid }) => {
+                let gtid = gtid.map_or(String::new(), |gtid| format!(" {gtid}"));
+                format!("prepared {xid} {} {}{gtid}", self.number(place), self.number(next))
+            }
+            Item::XaUnknown(xid) => format!("unknown {xid}"),
             Item::File { file, created } => format!("file {file} {created}"),
             Item::GtidsBefore(GtidsBefore::Mysql(set)) => format!("before {set}"),
             Item::GtidsBefore(GtidsBefore::Mariadb(position)) => format!("before {position}"),
@@ -374,7 +394,7 @@ fn transactions_of_real_servers_begin_and_end() {
             match item.split(' ').next().unwrap() {
                 "begin" => assert!(!std::mem::replace(&mut open, true), "{fixture}: {told:?}"),
                 "Commit" | "Rollback" => assert!(std::mem::take(&mut open), "{fixture}: {told:?}"),
-                "moved" | "file" | "before" => assert!(!open, "{fixture}: {told:?}"),
+                "moved" | "file" | "before" | "prepared" => assert!(!open, "{fixture}: {told:?}"),
                 _ => assert!(open, "{fixture}: {told:?}"),
             }
         }

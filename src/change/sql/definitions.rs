@@ -33,7 +33,7 @@ pub fn definition(verb: &str, tokens: &mut Tokens<'_>, database: &str) -> Statem
             _ => {}
         }
     }
-    Statement::Ddl(Ddl::Other)
+    Statement::Ddl(Ddl::Tables(Vec::new()))
 }
 
 /// One table, for CREATE and TRUNCATE.

@@ -91,30 +91,37 @@ group! { PACKS "Packs: rows travel in packs; a pack is durable in the sink befor
     SPARATE_PACKSIZE = Key::new("sparate_packsize", Shard, Kind::Whole(1, ROWS_MAX),
         "Most rows in a pack (the original's spelling). Empty: no limit but pack_max_bytes.");
     MEMQ_LIMIT = Key::new("memq_limit", Shard, Kind::Whole(1, ROWS_MAX),
-        "Most rows that may be between source and sink.").default("60000");
+        "Most rows that may be between source and sink; for a transaction that a policy holds trans_max_size counts.")
+        .default("60000");
 }
 
 group! { TRANSACTIONS "Transactions, DDL and what is told about them"
     TRANSACTION_POLICY = Key::new("transaction_policy", Shard, Kind::OneOf(TransactionPolicy::WORDS),
         "none: rows go on as they come, a transaction that fits a pack is held to its end; mini: whole \
-         transactions up to trans_max_size and trans_max_bytes; discard_huge_table: as mini, dropping the \
-         tables that are too large.").default("none");
+         transactions up to trans_max_size and trans_max_bytes, nothing of what is rolled back; \
+         discard_huge_table: as mini, and of a larger one tables are left out, the one with the most rows first, \
+         until the rest fits.").default("none");
     TRANS_MAX_SIZE = Key::new("trans_max_size", Shard, Kind::Whole(1, ROWS_MAX),
-        "Most rows of a transaction under mini and discard_huge_table.").default("30000");
+        "Most rows of a transaction under mini and discard_huge_table, counting rows of watched tables that are \
+         not rolled back.").default("30000");
     TRANS_MAX_BYTES = Key::new("trans_max_bytes", Shard, Kind::Size(1, TIB),
-        "Most bytes of a transaction under mini and discard_huge_table.").default("64MiB");
+        "Most bytes of a transaction's lines (without their seq) under mini and discard_huge_table; so much is held \
+         in memory, and about a third more where each event has one row.").default("64MiB");
     TRANS_OVERSIZE = Key::new("trans_oversize", Shard, Kind::OneOf(Oversize::WORDS),
-        "A larger transaction under mini: stop the shard, discard it (what the original did), or stream it \
-         in parts.").default("stop");
+        "A larger transaction under mini: stop the shard before it; discard it, with a warning and a gap record \
+         (what the original did, mostly in silence); or stream it in parts. Under discard_huge_table it counts only \
+         where leaving tables out does not help: for long statements. Under none no transaction is too large.")
+        .default("stop");
     STATEMENT_DML = Key::new("statement_dml", Shard, Kind::OneOf(StatementDml::WORDS),
         "A change of rows that the server logged as a statement: stop the shard, or deliver the statement (of \
          LOAD DATA not the file's contents).").default("stop");
     DISPATCH_DDL = Key::new("dispatch_ddl", Shard, Kind::OneOf(DispatchDdl::WORDS),
         "DDL lines: table: those that touch a watched table; none; all.").default("table");
     DISPATCH_TRANSACTION = Key::new("dispatch_transaction", Shard, Kind::Bool,
-        "true: a begin and a commit line around the rows of each transaction.").default("false");
+        "true: a begin and a commit line around the changes of each transaction of which any is delivered.")
+        .default("false");
     DISPATCH_GAP = Key::new("dispatch_gap", Shard, Kind::Bool,
-        "true: a gap line where rows were skipped, moved over or repeated.")
+        "true: a gap line where rows were left out, skipped, moved over or repeated.")
         .default("true");
 }
 
@@ -140,9 +147,10 @@ group! { READING "Reading the binlog"
         "Largest binlog event that is accepted, in bytes.")
         .default("1GiB");
     XA_HOLD_MAX_BYTES = Key::new("xa_hold_max_bytes", Shard, Kind::Size(MIB, TIB),
-        "Most bytes of prepared XA transactions that are held until they commit.").default("64MiB").later();
+        "Most bytes of prepared XA transactions that are held until they commit.").default("64MiB");
     SCHEMA_FILE = Key::new("schema_file", Shard, Kind::Path,
-        "Table definitions, one table a line as JSON, for rows that neither the binlog nor the server can explain.");
+        "Table definitions, one table a line as JSON, for rows that neither the binlog nor the server can explain. \
+         Each holds until the first DDL of its table is read; edit its line to use it again.");
 }
 
 group! { FOLDERS "Folders and the stop; relative folders are meant from $FOUNTAIN_HOME"

@@ -138,6 +138,7 @@ mod tests {
             file_created: 0,
             executed: None,
             set_ahead: false,
+            pending_xa: Vec::new(),
             inside: None,
             ts_ms: 1_000_000,
         };

@@ -80,7 +80,7 @@ impl Resumed {
     pub(super) fn check_name(self, begin: &Begin) -> Result<Self, Box<Changed>> {
         let gtid = begin.gtid.as_ref().map(|gtid| &*gtid.text);
         let same = match (&self.inside.gtid, gtid) {
-            (None, None) => self.place == begin.place,
+            (None, None) => self.place == *begin.border(),
             (Some(expected), gtid) => gtid == Some(expected),
             // A point of before GTIDs were noted in it: the checksum must do.
             (None, Some(_)) => true,

@@ -1,8 +1,12 @@
 //! Changes to packs: holds a transaction until its end while it fits one pack, and cuts packs where they may be cut.
 //!
-//! This is the transaction policy `none`. Lines of finished transactions wait in one buffer; the open transaction's
-//! lines follow them. A pack is cut at the end of the last finished transaction. Only a transaction that alone is larger
-//! than a pack goes out in fragments, and the point then says how far into it we are ([`Inside`]).
+//! Lines of finished transactions wait in one buffer; the open transaction's lines follow them. A pack is cut at the end of
+//! the last finished transaction. Only a transaction that alone is larger than a pack goes out in fragments, and the point
+//! then says how far into it we are ([`Inside`]).
+//!
+//! **Policies.** Without [`HoldRules`] (policy `none`) fragments go out as they fill. With them the lines of a transaction are
+//! held apart (`held`) until it ends, and join the others then; its fragments are cut in the same way. What becomes of one
+//! that is too large: `holding`.
 //!
 //! **Rollbacks.** Lines that are rolled back are dropped. If some of them have gone out, a line
 //! `{"op":"rollback","from_row":R,…}` takes back all lines of its transaction before it whose `row` is R or more. Behind
@@ -18,16 +22,25 @@
 //! Pure: packs leave through [`PackOutput`].
 
 mod error;
+mod gaps;
+mod held;
+mod holding;
+mod limits;
+mod marks;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod model_tests;
 mod open;
 mod output;
 mod progress;
 mod savepoints;
+mod tables;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod unknown_xa;
 mod waiting;
 
 pub use error::BadRow;
@@ -36,8 +49,12 @@ pub use error::Changed;
 pub use error::Difference;
 pub use error::Refusal;
 pub use error::Resumed;
+pub use gaps::Discards;
+pub use limits::HoldRules;
+pub use limits::Oversize;
 pub use output::FinishedPack;
 pub use output::Frontier;
+pub use output::GapReport;
 pub use output::PackOutput;
 pub use output::Reached;
 pub use progress::StreamKind;
@@ -47,22 +64,19 @@ use crate::change::batch::Begin;
 use crate::change::batch::End;
 use crate::change::batch::Item;
 use crate::change::batch::Outcome;
-use crate::change::batch::Place;
 use crate::change::batch::RollbackTo;
 use crate::change::batch::Rows;
 use crate::change::batch::Sql;
-use crate::pack::lines::Gap;
-use crate::pack::lines::GapPlace;
 use crate::pack::lines::LineNumbers;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::MarkEvent;
 use crate::pack::lines::RowsReader;
 use crate::sync_point::Inside;
-use crate::sync_point::gap::GapEdge;
+use held::Held;
+use open::Course;
 use open::Open;
-use open::RowCounts;
 use progress::Progress;
-use std::sync::Arc;
+use tables::Tables;
 use waiting::Border;
 use waiting::LinePlace;
 use waiting::PackLines;
@@ -78,6 +92,8 @@ pub struct PackRules {
     pub transaction_lines: bool,
     /// `gap` lines.
     pub gap_lines: bool,
+    /// Transactions are held to their end; none: the policy `none`.
+    pub hold: Option<HoldRules>,
 }
 
 /// Collects lines and cuts packs.
@@ -88,6 +104,11 @@ pub struct PackBuilder {
     waiting: Waiting,
     progress: Progress,
     open: Option<Open>,
+    /// Lines of `open` while it is held.
+    held: Held,
+    /// The rows of `open` by table, when it counts them so.
+    tables: Tables,
+    discards: Discards,
     /// The transaction that comes next went out in part.
     resume: Option<Resumed>,
     /// Lines carry numbers.
@@ -110,6 +131,9 @@ impl PackBuilder {
             resume: resume.map(|inside| Resumed { place: frontier.place.clone(), inside }),
             progress: Progress::new(frontier),
             open: None,
+            held: Held::default(),
+            tables: Tables::default(),
+            discards: Discards::default(),
             counted: next_seq.is_some(),
         }
     }
@@ -148,7 +172,7 @@ impl PackBuilder {
     ) -> Result<(), BuildError<O::Error>> {
         for item in &batch.items {
             match item {
-                Item::Begin(begin) => self.begin(begin, output)?,
+                Item::Begin(begin) => self.begin::<O>(begin)?,
                 Item::Rows(rows) => self.rows(rows, batch, output)?,
                 Item::Passed(passed) => {
                     let open = required(&mut self.open, "rows")?;
@@ -157,11 +181,13 @@ impl PackBuilder {
                 Item::Sql(sql) => self.sql(sql, batch, output)?,
                 Item::Savepoint(name) => {
                     let open = required(&mut self.open, "SAVEPOINT")?;
-                    open.set_savepoint(name, self.waiting.kept());
+                    open.set_savepoint(name, self.waiting.kept(), self.tables.savepoint());
                     open.step(false);
                 }
                 Item::RollbackTo(target) => self.roll_back_to(target, output)?,
                 Item::End(end) => self.end(end, output)?,
+                Item::XaPrepared(prepared) => self.progress.xa_prepared(prepared),
+                Item::XaUnknown(xid) => self.unknown_xa(xid, output)?,
                 Item::File { file, created } => self.progress.file_begins(file, *created),
                 Item::GtidsBefore(before) => self.progress.gtids_before(before),
                 Item::Moved(place) => self.progress.moved(place),
@@ -196,70 +222,24 @@ impl PackBuilder {
     pub fn interrupted(&mut self) -> (Frontier, Option<Inside>) {
         if let Some(open) = self.open.take() {
             self.waiting.drop_open();
+            self.held.clear();
             self.resume = open.resume();
         }
         (self.frontier().clone(), self.resume.as_ref().map(|resume| resume.inside.clone()))
     }
 
-    /// Behind [`BuildError::Changed`]: what comes next is read anew from the frontier and delivered, nothing left out.
-    pub fn deliver_anew(&mut self, changed: &Changed) {
-        self.resume = None;
-        self.open = None;
-        self.waiting.drop_open();
-        if self.rules.gap_lines {
-            self.gap_line(changed);
-        }
-    }
-
-    /// The first line of all that comes: delivery had come to `from`, and goes on at the frontier.
-    pub fn tell_jump(&mut self, from: Option<&GapEdge>, reason: &str) {
-        let (place, executed) = (self.frontier().place.clone(), self.frontier().executed.as_ref());
-        let gtid: Option<Arc<str>> = executed.map(|executed| executed.to_string().into());
-        let edge = from.map_or((None, Place { file: "".into(), pos: 0 }, 0), |from| {
-            (from.gtid.as_deref(), Place { file: from.file.as_str().into(), pos: from.pos }, from.row)
-        });
-        let gap = Gap {
-            from: GapPlace { gtid: edge.0, place: &edge.1, row: edge.2 },
-            to: GapPlace { gtid: gtid.as_deref(), place: &place, row: 0 },
-            reason,
-        };
-        let seq = self.next_seq();
-        self.lines.write_gap(self.waiting.text(), &gap, self.counted.then_some(seq));
-        self.waiting.line_written();
-        self.waiting.note(&LinePlace::of_gap(gtid.as_ref(), &place, seq));
-        self.waiting.finish();
-    }
-
-    fn gap_line(&mut self, changed: &Changed) {
-        let Changed { expected: Resumed { place, inside }, .. } = changed;
-        let gap = Gap {
-            from: GapPlace { gtid: inside.gtid.as_deref(), place, row: inside.rows },
-            to: GapPlace { gtid: changed.gtid.as_deref(), place: &changed.place, row: 0 },
-            reason: &changed.to_string(),
-        };
-        let seq = self.next_seq();
-        self.lines.write_gap(self.waiting.text(), &gap, self.counted.then_some(seq));
-        self.waiting.line_written();
-        self.waiting.note(&LinePlace::of_gap(changed.gtid.as_ref(), &changed.place, seq));
-        self.waiting.finish();
-    }
-
-    fn begin<O: PackOutput>(&mut self, begin: &Begin, output: &mut O) -> Result<(), BuildError<O::Error>> {
+    fn begin<O: PackOutput>(&mut self, begin: &Begin) -> Result<(), BuildError<O::Error>> {
         if self.open.is_some() {
             return Err(Refusal::nested().into());
         }
-        self.progress.transaction_begins(&begin.place);
+        self.progress.transaction_begins(begin.border());
         let resumed = self.resume.take().map(|resumed| resumed.check_name(begin)).transpose()?;
-        let is_new = resumed.is_none();
-        self.open = Some(Open::new(begin, resumed));
-        if is_new && self.rules.transaction_lines {
-            let event =
-                MarkEvent { place: &begin.place, server_id: begin.server_id, timestamp: begin.timestamp };
-            self.mark_line("begin", "", event, output)?;
+        let mut open = Open::new(begin, resumed, self.rules.hold.is_some());
+        open.set_start(self.waiting.kept());
+        if open.by_table {
+            self.tables.begin(open.left_out_before());
         }
-        if let Some(open) = &mut self.open {
-            open.set_start(self.waiting.kept());
-        }
+        self.open = Some(open);
         Ok(())
     }
 
@@ -273,8 +253,13 @@ impl PackBuilder {
         self.lines.begin_rows(rows, &open.begin);
         let mut line = LinePlace::new(&open.begin, &rows.place, 0, 0);
         let mut reader = RowsReader::new(rows, batch);
+        // Not every server logs an event without rows.
+        let table = (open.by_table && !reader.is_empty()).then(|| self.tables.number(&rows.plan));
         while !reader.is_empty() {
-            self.row(rows, &mut reader, &mut line, output)?;
+            match table {
+                None => self.row(rows, &mut reader, &mut line, output)?,
+                Some(table) => self.counted_row(rows, &mut reader, &mut line, table, output)?,
+            }
         }
         Ok(())
     }
@@ -294,6 +279,7 @@ impl PackBuilder {
             reader.skip().map_err(bad)?;
             return Ok(open.row_left_out(rows.kind, &rows.plan)?);
         }
+        self.begin_line(output)?;
         (line.row, line.seq) = (row, self.waiting.next_seq());
         let numbers = LineNumbers { row, seq: self.counted.then_some(line.seq) };
         self.lines.write_row(self.waiting.text(), reader, numbers).map_err(bad)?;
@@ -311,15 +297,22 @@ impl PackBuilder {
         output: &mut O,
     ) -> Result<(), BuildError<O::Error>> {
         let open = required(&mut self.open, "a statement")?;
-        let left_out = open.leaves_out_step();
-        if !left_out {
-            let (row, seq) = (open.row(), self.waiting.next_seq());
-            let numbers = LineNumbers { row, seq: self.counted.then_some(seq) };
-            let line = LinePlace::new(&open.begin, &sql.place, row, seq);
-            self.lines.write_sql(self.waiting.text(), sql, batch.slice(&sql.sql), &open.begin, numbers);
-            self.line_written(&line, output)?;
+        open.has_sql = true;
+        match open.course {
+            _ if open.leaves_out_step() => open.step(false),
+            Course::Dropped(_) => open.step(false),
+            Course::Held => return self.held_sql(sql, batch, output),
+            Course::Streamed => {
+                self.begin_line(output)?;
+                let open = required(&mut self.open, "a statement")?;
+                let (row, seq) = (open.row(), self.waiting.next_seq());
+                let numbers = LineNumbers { row, seq: self.counted.then_some(seq) };
+                let line = LinePlace::new(&open.begin, &sql.place, row, seq);
+                self.lines.write_sql(self.waiting.text(), sql, batch.slice(&sql.sql), &open.begin, numbers);
+                self.line_written(&line, output)?;
+                self.step(true);
+            }
         }
-        self.step(!left_out);
         Ok(())
     }
 
@@ -330,38 +323,42 @@ impl PackBuilder {
     ) -> Result<(), BuildError<O::Error>> {
         let open = required(&mut self.open, "ROLLBACK TO")?;
         let left_out = open.leaves_out_step();
-        let savepoint = open.roll_back_to(&target.name)?;
-        if left_out {
-            open.step(false);
-            return Ok(());
-        }
-        if let Some((lines, last_line)) = &savepoint.held
-            && self.waiting.cut_back(lines)
-        {
-            open.cut_back_to(*last_line);
+        let (savepoint, undone) = open.roll_back_to(&target.name)?;
+        self.tables.roll_back(undone);
+        let position = savepoint.position;
+        let undone_silently = match open.course {
+            _ if left_out => true,
+            Course::Dropped(_) => true,
+            Course::Held if open.has_sent_behind(position) => {
+                // Another server or configuration than before the break: what was rolled back has gone out.
+                self.held.clear();
+                open.course = Course::Streamed;
+                false
+            }
+            Course::Held => {
+                self.held.cut_back(position);
+                true
+            }
+            Course::Streamed => savepoint.held.as_ref().is_some_and(|(lines, last_line)| {
+                // The `begin` line may have gone out alone: what was before it comes to the same.
+                let is_first = open.begun().filter(|begun| lines.is_before(begun));
+                let cut = self.waiting.cut_back(lines)
+                    || is_first.is_some_and(|begun| self.waiting.cut_back(begun));
+                if cut {
+                    open.cut_back_to(*last_line);
+                }
+                cut
+            }),
+        };
+        if undone_silently {
             open.step(false);
             return Ok(());
         }
         let (server_id, timestamp) = (target.server_id, target.timestamp);
         let event = MarkEvent { place: &target.place, server_id, timestamp };
-        self.take_back_from(savepoint.row, event, output)?;
+        self.take_back_from(position.rows, event, output)?;
         self.step(true);
         Ok(())
-    }
-
-    /// Lines that have gone out are taken back by a line that says from which row on. What has not is behind them and
-    /// is dropped.
-    fn take_back_from<O: PackOutput>(
-        &mut self,
-        row: u64,
-        event: MarkEvent<'_>,
-        output: &mut O,
-    ) -> Result<(), BuildError<O::Error>> {
-        self.waiting.drop_open();
-        if let Some(open) = &mut self.open {
-            open.cut_back_to_sent();
-        }
-        self.mark_line("rollback", &format!("\"from_row\":{row},"), event, output)
     }
 
     fn end<O: PackOutput>(&mut self, end: &End, output: &mut O) -> Result<(), BuildError<O::Error>> {
@@ -369,14 +366,14 @@ impl PackBuilder {
         open.check_length()?;
         let event = MarkEvent { place: &end.place, server_id: end.server_id, timestamp: end.timestamp };
         match end.outcome {
-            Outcome::Rollback if open.is_streamed() => self.take_back_from(0, event, output)?,
-            Outcome::Rollback => self.waiting.drop_open(),
-            Outcome::Commit if self.rules.transaction_lines => {
-                let RowCounts { inserts, updates, deletes } = open.counts();
-                let extra = format!("\"inserts\":{inserts},\"updates\":{updates},\"deletes\":{deletes},");
-                self.mark_line("commit", &extra, event, output)?;
+            Outcome::Rollback => {
+                self.held.clear();
+                match open.is_streamed() {
+                    true => self.take_back_from(0, event, output)?,
+                    false => self.waiting.drop_open(),
+                }
             }
-            Outcome::Commit => {}
+            Outcome::Commit => self.commit(end, event, output)?,
         }
         self.waiting.finish();
         if let Some(open) = self.open.take() {
@@ -391,22 +388,6 @@ impl PackBuilder {
         }
     }
 
-    /// A line about the open transaction. `extra` is its own members, each with a comma behind it.
-    fn mark_line<O: PackOutput>(
-        &mut self,
-        op: &str,
-        extra: &str,
-        event: MarkEvent<'_>,
-        output: &mut O,
-    ) -> Result<(), BuildError<O::Error>> {
-        let open = required(&mut self.open, op)?;
-        let (row, seq) = (open.row(), self.waiting.next_seq());
-        let numbers = LineNumbers { row, seq: self.counted.then_some(seq) };
-        let line = LinePlace::new(&open.begin, event.place, row, seq);
-        self.lines.write_mark(self.waiting.text(), op, extra, &open.begin, event, numbers);
-        self.line_written(&line, output)
-    }
-
     /// Accounts for a line of the open transaction that has just been written. A line that overflows the pack begins the
     /// next one. The transaction's own state must still be the one before this line.
     #[inline]
@@ -417,13 +398,23 @@ impl PackBuilder {
     ) -> Result<(), BuildError<O::Error>> {
         let start = self.waiting.line_written();
         if self.overflows() {
-            self.flush(output)?;
-        }
-        if self.overflows() {
-            self.send_fragment(start, output)?;
+            self.make_room(start, output)?;
         }
         self.waiting.note(line);
         Ok(())
+    }
+
+    /// Sends what waits before the line that begins there.
+    fn make_room<O: PackOutput>(
+        &mut self,
+        start: Border,
+        output: &mut O,
+    ) -> Result<(), BuildError<O::Error>> {
+        self.flush(output)?;
+        match self.overflows() {
+            true => self.send_fragment(start, output),
+            false => Ok(()),
+        }
     }
 
     #[inline]
@@ -440,7 +431,7 @@ impl PackBuilder {
         let Some(open) = &mut self.open else { return Ok(()) };
         let Some(lines) = self.waiting.open_lines(cut) else { return Ok(()) };
         let last_line = open.last_line();
-        let frontier = self.progress.frontier_at(&open.begin.place);
+        let frontier = self.progress.frontier_at(open.begin.border());
         let reached = Reached { frontier: &frontier, inside: Some(open.inside(last_line)) };
         output.send(lines.reaching(reached)).map_err(BuildError::Output)?;
         open.lines_sent(last_line);

@@ -1,162 +1,18 @@
 //! Random logs, a naive model of what is delivered of them, and the builder disturbed in every way: what it delivers is
 //! the model's, byte for byte.
 
+use super::model::Line;
+use super::model::Model;
 use super::testing::*;
 use super::*;
 use crate::binlog::ExecutedGtids;
 use crate::binlog::RowsKind;
 use crate::binlog::testing::Random;
-use crate::pack::header::RowPlace;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const SEEDS: std::ops::Range<u64> = 1..401;
-
-/// A line as it must come, and its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
-    text: String,
-    place: RowPlace,
-}
-
-/// The transaction that the model is in.
-#[derive(Default)]
-struct OpenModel {
-    lines: Vec<Line>,
-    /// How many of them have gone out.
-    sent: usize,
-    row: u64,
-    counts: [u64; 3],
-    savepoints: Vec<SavepointModel>,
-}
-
-struct SavepointModel {
-    name: String,
-    row: u64,
-    lines: usize,
-    counts: [u64; 3],
-}
-
-/// What must be delivered of a log, line by line.
-struct Model<'a> {
-    log: &'a Log,
-    rules: PackRules,
-    delivered: Vec<Line>,
-    open: OpenModel,
-}
-
-impl Model<'_> {
-    fn run(log: &Log, rules: PackRules) -> Vec<Line> {
-        let mut model = Model { log, rules, delivered: Vec::new(), open: OpenModel::default() };
-        log.events.iter().for_each(|event| model.event(event));
-        model.delivered
-    }
-
-    fn event(&mut self, event: &Event) {
-        match &event.change {
-            Change::Begin => {
-                self.open = OpenModel::default();
-                if self.rules.transaction_lines {
-                    self.line("\"op\":\"begin\"", event);
-                }
-                self.set_savepoint("");
-            }
-            Change::Rows { table, kind, rows } => rows.iter().for_each(|row| {
-                self.line(&row_head(*table, *kind, row), event);
-                self.open.row += 1;
-                self.open.counts[*kind as usize] += 1;
-            }),
-            Change::Passed(count) => self.open.row += count,
-            Change::Sql => self.line(&format!("\"op\":\"ddl\",\"database\":\"d\",\"sql\":\"{SQL}\""), event),
-            Change::Savepoint(name) => {
-                self.open.savepoints.retain(|savepoint| !savepoint.name.eq_ignore_ascii_case(name));
-                self.set_savepoint(name);
-            }
-            Change::RollbackTo(name) => self.roll_back_to(name, event),
-            Change::End(outcome) => self.end(*outcome, event),
-            Change::Moved | Change::Rotated | Change::Hole => {}
-        }
-    }
-
-    /// Adds a line. When those that wait get too many, all but the new one go out.
-    fn line(&mut self, head: &str, event: &Event) {
-        let seq = 1 + self.delivered.len() as u64 + self.open.lines.len() as u64;
-        let (row, gtid) = (self.open.row, self.log.gtid(event.transaction));
-        let place = RowPlace {
-            gtid: gtid.map(|gtid| gtid.text.to_string()),
-            file: event.file.to_string(),
-            pos: event.pos,
-            row,
-            seq,
-        };
-        let ts_ms = match &place.gtid {
-            Some(_) => 1000 * event.transaction,
-            None => 1_700_000_000_000,
-        };
-        let gtid = place.gtid.as_ref().map_or(String::new(), |gtid| format!("\"gtid\":\"{gtid}\","));
-        let text = format!(
-            "{{{head},\"ts_ms\":{ts_ms},\"shard\":\"s\",\"server\":\"h:1\",\"server_id\":1,{gtid}\"file\":\"{}\",\
-             \"pos\":{},\"row\":{row},\"seq\":{seq}}}\n",
-            event.file, event.pos
-        );
-        let open = &mut self.open;
-        open.lines.push(Line { text, place });
-        let waiting = &open.lines[open.sent..];
-        let bytes: usize = waiting.iter().map(|line| line.text.len()).sum();
-        if bytes > self.rules.max_bytes || waiting.len() as u64 > self.rules.max_lines {
-            open.sent = open.lines.len() - 1;
-        }
-    }
-
-    fn set_savepoint(&mut self, name: &str) {
-        let OpenModel { row, counts, .. } = self.open;
-        let lines = self.open.lines.len();
-        self.open.savepoints.push(SavepointModel { name: name.to_owned(), row, lines, counts });
-    }
-
-    fn roll_back_to(&mut self, name: &str, event: &Event) {
-        let open = &mut self.open;
-        let named = |savepoint: &SavepointModel| savepoint.name.eq_ignore_ascii_case(name);
-        // The first one is the transaction's start.
-        let index = open.savepoints.iter().position(named).unwrap_or(0);
-        open.savepoints.truncate(index + 1);
-        let SavepointModel { row, lines, counts, .. } = open.savepoints[index];
-        open.counts = counts;
-        if lines >= open.sent {
-            open.lines.truncate(lines);
-        } else {
-            open.lines.truncate(open.sent);
-            self.line(&format!("\"op\":\"rollback\",\"from_row\":{row}"), event);
-        }
-    }
-
-    fn end(&mut self, outcome: Outcome, event: &Event) {
-        let [inserts, updates, deletes] = self.open.counts;
-        match outcome {
-            Outcome::Commit if self.rules.transaction_lines => {
-                let counts = format!("\"inserts\":{inserts},\"updates\":{updates},\"deletes\":{deletes}");
-                self.line(&format!("\"op\":\"commit\",{counts}"), event);
-            }
-            Outcome::Commit => {}
-            Outcome::Rollback => {
-                self.open.lines.truncate(self.open.sent);
-                if self.open.sent > 0 {
-                    self.line("\"op\":\"rollback\",\"from_row\":0", event);
-                }
-            }
-        }
-        self.delivered.append(&mut self.open.lines);
-    }
-}
-
-fn row_head(table: char, kind: RowsKind, row: &TestRow) -> String {
-    let image = |name: &str, text: &str| format!("\"{name}\":{{\"id\":{},\"v\":\"{text}\"}}", row.id);
-    let (op, images) = match kind {
-        RowsKind::Insert => ("insert", image("after", &row.text)),
-        RowsKind::Update => ("update", image("before", "old") + "," + &image("after", &row.text)),
-        RowsKind::Delete => ("delete", image("before", &row.text)),
-    };
-    format!("\"op\":\"{op}\",\"database\":\"d\",\"table\":\"{table}\",{images},\"key\":[\"id\"]")
-}
 
 /// A log of some transactions, with everything in them that a server may log.
 fn random_log(random: &mut Random) -> Log {
@@ -205,8 +61,19 @@ fn random_rules(random: &mut Random) -> PackRules {
         max_bytes: [1, 300, 500, 1000, 2000, 1 << 20][random.below(6) as usize],
         max_lines: [u64::MAX, u64::MAX, 1, 3][random.below(4) as usize],
         transaction_lines: random.below(2) == 0,
-        gap_lines: true,
+        gap_lines: random.below(8) != 0,
+        hold: random_hold(random),
     }
+}
+
+fn random_hold(random: &mut Random) -> Option<HoldRules> {
+    let hold = HoldRules {
+        max_rows: [0, 1, 4, 10, 1000, 1000][random.below(6) as usize],
+        max_bytes: [400, 2000, 4000, 1 << 20, 1 << 20][random.below(5) as usize],
+        discard_tables: random.below(2) == 0,
+        oversize: [Oversize::Discard, Oversize::Stream][random.below(2) as usize],
+    };
+    (random.below(3) != 0).then_some(hold)
 }
 
 /// How a run is disturbed.
@@ -335,4 +202,88 @@ fn points_never_go_back_and_end_at_the_end() {
             assert_eq!(contains, last.inside.is_none(), "{seed}");
         }
     });
+}
+
+/// The rows that a reader has in the end, by transaction, in their order: `rollback` lines take some back.
+type Read = BTreeMap<String, Vec<(u64, char)>>;
+
+fn read(packs: &[Sent]) -> Read {
+    let mut read = Read::default();
+    let text: String = packs.iter().map(|pack| String::from_utf8(pack.rows.clone()).unwrap()).collect();
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let Some(gtid) = line["gtid"].as_str() else { continue };
+        let rows = read.entry(gtid.to_owned()).or_default();
+        let row = line["row"].as_u64().unwrap();
+        match line["op"].as_str().unwrap() {
+            "insert" | "update" | "delete" => {
+                rows.push((row, line["table"].as_str().unwrap().chars().next().unwrap()));
+            }
+            "rollback" => rows.retain(|(row, _)| *row < line["from_row"].as_u64().unwrap()),
+            _ => {}
+        }
+    }
+    read.retain(|_, rows| !rows.is_empty());
+    read
+}
+
+/// Whatever the policy was before a break and is behind it: each row that was not rolled back is there once, in order, or a
+/// gap tells of it.
+#[test]
+fn a_changed_policy_loses_and_repeats_nothing() {
+    for seed in SEEDS {
+        let mut random = Random::new(seed);
+        let log = loop {
+            let log = random_log(&mut random);
+            if log.naming == Naming::Mysql {
+                break log;
+            }
+        };
+        let plain =
+            PackRules { max_bytes: 700, transaction_lines: false, hold: None, ..random_rules(&mut random) };
+        let all = read(&packs(&log, plain));
+        let (mut sent, mut gaps, mut at) = (Vec::<Sent>::new(), Vec::new(), 0);
+        while at < log.events.len() {
+            let rules = PackRules { hold: random_hold(&mut random), ..plain };
+            let mut builder = match sent.last() {
+                Some(pack) => builder_behind(pack, rules),
+                None => builder(&log, rules),
+            };
+            let patient = random.below(8) == 0;
+            let mut sink = Sink { room: (!patient).then(|| random.below(4) as usize), ..Sink::default() };
+            at = match feed(&mut builder, &log, at, &mut sink) {
+                Ok(()) => log.events.len(),
+                Err(BuildError::Output(())) => {
+                    sink.packs.last().map_or(at, |pack| log.index_of(&pack.frontier.place))
+                }
+                Err(error) => panic!("seed {seed}: {error:?}"),
+            };
+            sent.append(&mut sink.packs);
+            gaps.append(&mut sink.gaps);
+        }
+        // What was recorded and then delivered after all, under another policy, is no loss.
+        let mut read = self::read(&sent);
+        let lost = lost_of(&gaps, &read);
+        for (name, table, rows) in lost {
+            let all_of = all.get(&name).into_iter().flatten().filter(|(_, of)| *of == table);
+            let all_of: Vec<_> = all_of.copied().collect();
+            assert_eq!(all_of.len() as u64, rows, "seed {seed}: {name} {table}");
+            let delivered = read.entry(name).or_default();
+            assert!(!delivered.iter().any(|(_, of)| *of == table), "seed {seed}: lost and delivered");
+            delivered.extend(all_of);
+            delivered.sort();
+        }
+        assert_eq!(read, all, "seed {seed}: {log:?}");
+    }
+}
+
+/// The (transaction, table, rows) that the gaps tell of and nothing has come of.
+fn lost_of(gaps: &[(usize, GapReport)], read: &Read) -> BTreeSet<(String, char, u64)> {
+    let told = gaps.iter().flat_map(|(_, gap)| {
+        let name = gap.from.gtid.clone().unwrap();
+        gap.tables.iter().map(move |t| (name.clone(), t.table.chars().last().unwrap(), t.rows))
+    });
+    let came =
+        |name: &str, table: char| read.get(name).is_some_and(|rows| rows.iter().any(|(_, of)| *of == table));
+    told.filter(|(name, table, _)| !came(name, *table)).collect()
 }

@@ -2,25 +2,31 @@
 
 use crate::binlog::RowsKind;
 use crate::change::batch::Begin;
+use crate::change::batch::Place;
 use crate::pack::builder::error::Changed;
 use crate::pack::builder::error::Difference;
 use crate::pack::builder::error::Refusal;
 use crate::pack::builder::error::Resumed;
+use crate::pack::builder::held::Held;
+use crate::pack::builder::limits::Excess;
 use crate::pack::builder::savepoints::Savepoint;
 use crate::pack::builder::savepoints::Savepoints;
+use crate::pack::builder::tables::Counted;
+use crate::pack::builder::tables::TableName;
 use crate::pack::builder::waiting::Kept;
 use crate::pack::run_crc::RunCrc;
 use crate::schema::plan::TablePlan;
 use crate::sync_point::Inside;
+use crate::sync_point::Judged;
 use std::sync::Arc;
 
 /// A place between the changes of a transaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     /// Rows before it, watched or not.
-    rows: u64,
+    pub rows: u64,
     /// Savepoints, ROLLBACK TO and statements behind the last of them.
-    steps: u64,
+    pub steps: u64,
 }
 
 /// A position, and the checksum over the rows before it.
@@ -28,6 +34,17 @@ pub(super) struct Position {
 pub(super) struct Stand {
     position: Position,
     crc32: u32,
+}
+
+/// Where the lines of a transaction go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    /// To those that wait to go out; as soon as they fill a pack they do.
+    Streamed,
+    /// They are held until it ends, or has come to the place up to which it was held before a break.
+    Held,
+    /// Nowhere, it was too large: what is left of it is counted.
+    Dropped(Excess),
 }
 
 /// Rows delivered of one transaction and not taken back, for its `commit` line.
@@ -52,11 +69,28 @@ pub(super) struct Open {
     sent: Option<Stand>,
     /// Set for good when a part of it went out before a break.
     resumed: Option<Resumed>,
+    pub course: Course,
+    /// A policy has asked for its rows by table.
+    pub by_table: bool,
+    /// Statements are among its changes.
+    pub has_sql: bool,
+    judged: Option<Judged>,
+    /// The lines up to its `begin` line.
+    begun: Option<Kept>,
 }
 
 impl Open {
-    pub fn new(begin: &Begin, resumed: Option<Resumed>) -> Self {
+    /// `hold`: a policy wants transactions held.
+    pub fn new(begin: &Begin, resumed: Option<Resumed>, hold: bool) -> Self {
         let sent = resumed.as_ref().map(|resumed| Stand::of(&resumed.inside));
+        let judged = resumed.as_ref().and_then(|resumed| resumed.inside.judged.clone());
+        let held_before = judged.as_ref().map(|judged| Position { rows: judged.rows, steps: judged.steps });
+        let course = match sent {
+            None if hold => Course::Held,
+            // What has gone out in part can neither be left out nor wait for ever.
+            Some(sent) if hold && held_before.is_some_and(|end| sent.position < end) => Course::Held,
+            _ => Course::Streamed,
+        };
         Self {
             begin: begin.clone(),
             counts: RowCounts::default(),
@@ -66,6 +100,74 @@ impl Open {
             last_line: sent,
             sent,
             resumed,
+            course,
+            by_table: hold || judged.as_ref().is_some_and(|judged| !judged.left_out.is_empty()),
+            has_sql: false,
+            judged,
+            begun: None,
+        }
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        let Place { file, pos } = &self.begin.place;
+        match &self.begin.gtid {
+            Some(gtid) => format!("{} at {file}:{pos}", gtid.text),
+            None => format!("at {file}:{pos}"),
+        }
+    }
+
+    /// A part of it went out before a break.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed.is_some()
+    }
+
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    pub fn runs(&self) -> &RunCrc {
+        &self.runs
+    }
+
+    /// The tables that were left out of it before a break.
+    pub fn left_out_before(&self) -> &[TableName] {
+        self.judged.as_ref().map_or(&[], |judged| &judged.left_out)
+    }
+
+    /// It has come to the place up to which it was held before a break.
+    pub fn is_judged(&self) -> bool {
+        let end = self.judged.as_ref().map(|judged| Position { rows: judged.rows, steps: judged.steps });
+        end.is_some_and(|end| self.position >= end)
+    }
+
+    /// It was held up to here, its `steps` and so many more, and these tables are left out of it.
+    pub fn judge(&mut self, more_steps: u64, left_out: Vec<TableName>) {
+        let Position { rows, steps } = self.position;
+        self.judged = Some(Judged { rows, steps: steps + more_steps, left_out });
+        self.last_line = Some(self.sent.unwrap_or_default());
+    }
+
+    /// The rows of held lines count from here on, also as those before a savepoint.
+    pub fn count_held(&mut self, held: &Held) {
+        let mut counts = RowCounts::default();
+        let mut savepoints = self.savepoints.all_mut().peekable();
+        for (run, _) in held.kept() {
+            while let Some(savepoint) = savepoints.next_if(|savepoint| savepoint.position <= run.position) {
+                savepoint.counts.add_all(counts);
+            }
+            run.count(&mut counts);
+        }
+        savepoints.for_each(|savepoint| savepoint.counts.add_all(counts));
+        self.counts.add_all(counts);
+    }
+
+    /// All lines so far have gone out, and `lines` is their end: savepoints that were set while they were held know that.
+    pub fn held_sent(&mut self, lines: &Kept) {
+        let last_line = self.last_line();
+        let sent = self.sent.unwrap_or_default().position;
+        for savepoint in self.savepoints.all_mut() {
+            savepoint.held = (savepoint.position >= sent).then(|| (lines.clone(), last_line));
         }
     }
 
@@ -97,14 +199,14 @@ impl Open {
     /// A row's line has been written.
     #[inline]
     pub fn row_written(&mut self, kind: RowsKind, plan: &Arc<TablePlan>) {
-        self.counts.add(kind);
+        self.counts.add(kind, 1);
         self.advance(kind, plan, 1);
         self.last_line = None;
     }
 
     /// A row is left out that went out before the break.
     pub fn row_left_out(&mut self, kind: RowsKind, plan: &Arc<TablePlan>) -> Result<(), Box<Changed>> {
-        self.counts.add(kind);
+        self.counts.add(kind, 1);
         self.rows_passed(kind, plan, 1)
     }
 
@@ -181,7 +283,7 @@ impl Open {
     }
 
     fn stand(&self) -> Stand {
-        Stand { position: self.position, crc32: self.runs.value() }
+        Stand::new(self.position, &self.runs)
     }
 
     /// What comes next is its first change.
@@ -189,20 +291,35 @@ impl Open {
         self.savepoints.set_start(self.savepoint(lines));
     }
 
-    pub fn set_savepoint(&mut self, name: &str, lines: Kept) {
-        self.savepoints.set(name, self.savepoint(lines));
+    pub fn set_savepoint(&mut self, name: &str, lines: Kept, counted: Counted) {
+        self.savepoints.set(name, self.savepoint(lines), counted);
     }
 
     fn savepoint(&self, lines: Kept) -> Savepoint {
         let held = (!self.leaves_out_step()).then(|| (lines, self.last_line()));
-        Savepoint { row: self.position.rows, counts: self.counts, held }
+        Savepoint { position: self.position, counts: self.counts, held }
     }
 
     /// Goes back to a savepoint; what its lines were is the caller's to undo.
-    pub fn roll_back_to(&mut self, name: &str) -> Result<Savepoint, Refusal> {
-        let savepoint = self.savepoints.roll_back_to(name)?;
+    pub fn roll_back_to(&mut self, name: &str) -> Result<(Savepoint, Vec<Counted>), Refusal> {
+        let (savepoint, undone) = self.savepoints.roll_back_to(name)?;
         self.counts = savepoint.counts;
-        Ok(savepoint)
+        Ok((savepoint, undone))
+    }
+
+    /// Whether lines behind a place of it have gone out.
+    pub fn has_sent_behind(&self, position: Position) -> bool {
+        self.sent.is_some_and(|sent| position < sent.position)
+    }
+
+    /// Its `begin` line has been written.
+    pub fn set_begun(&mut self, lines: Kept) {
+        self.begun = Some(lines);
+    }
+
+    /// The lines up to its `begin` line, if it has one.
+    pub fn begun(&self) -> Option<&Kept> {
+        self.begun.as_ref()
     }
 
     /// Lines have been dropped; the last one left stands here.
@@ -222,21 +339,30 @@ impl Open {
 
     /// How far into it delivery is when its line that stands there has gone out.
     pub fn inside(&self, last: Stand) -> Inside {
+        let is_needed = |judged: &&Judged| {
+            let end = Position { rows: judged.rows, steps: judged.steps };
+            last.position < end || !judged.left_out.is_empty()
+        };
         Inside {
             gtid: self.begin.gtid.as_ref().map(|gtid| gtid.text.to_string()),
             rows: last.position.rows,
             steps: last.position.steps,
             crc32: last.crc32,
+            judged: self.judged.as_ref().filter(is_needed).cloned(),
         }
     }
 
     /// How far into it delivery is, for reading it once more; none when nothing of it has gone out.
     pub fn resume(&self) -> Option<Resumed> {
-        self.sent.map(|sent| Resumed { place: self.begin.place.clone(), inside: self.inside(sent) })
+        self.sent.map(|sent| Resumed { place: self.begin.border().clone(), inside: self.inside(sent) })
     }
 }
 
 impl Stand {
+    pub fn new(position: Position, runs: &RunCrc) -> Self {
+        Self { position, crc32: runs.value() }
+    }
+
     fn of(inside: &Inside) -> Self {
         Self { position: Position { rows: inside.rows, steps: inside.steps }, crc32: inside.crc32 }
     }
@@ -244,11 +370,18 @@ impl Stand {
 
 impl RowCounts {
     #[inline]
-    fn add(&mut self, kind: RowsKind) {
+    pub fn add(&mut self, kind: RowsKind, count: u64) {
         match kind {
-            RowsKind::Insert => self.inserts += 1,
-            RowsKind::Update => self.updates += 1,
-            RowsKind::Delete => self.deletes += 1,
+            RowsKind::Insert => self.inserts += count,
+            RowsKind::Update => self.updates += count,
+            RowsKind::Delete => self.deletes += count,
         }
+    }
+
+    fn add_all(&mut self, more: RowCounts) {
+        let RowCounts { inserts, updates, deletes } = more;
+        self.inserts += inserts;
+        self.updates += updates;
+        self.deletes += deletes;
     }
 }

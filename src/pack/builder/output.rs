@@ -6,6 +6,11 @@ use crate::pack::header::RowPlace;
 use crate::sync_point::Inside;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::gap::GapEdge;
+use crate::sync_point::gap::GapKind;
+use crate::sync_point::gap::GapRecord;
+use crate::sync_point::gap::GapTable;
+use crate::sync_point::pending_xa::PendingXa;
 
 /// Where packs go.
 pub trait PackOutput {
@@ -14,6 +19,27 @@ pub trait PackOutput {
 
     /// Takes one pack; returns when it is delivered.
     fn send(&mut self, pack: FinishedPack<'_>) -> Result<(), Self::Error>;
+
+    /// Keeps a gap for people who ask later; returns when that is durable. Behind a break it may come again.
+    fn record_gap(&mut self, gap: &GapReport) -> Result<(), Self::Error>;
+}
+
+/// What the builder knows of a gap; the members are those of [`GapRecord`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GapReport {
+    pub kind: GapKind,
+    pub from: GapEdge,
+    pub to: GapEdge,
+    pub tables: Vec<GapTable>,
+    pub reason: String,
+}
+
+impl GapReport {
+    /// The record of it.
+    pub fn record(&self, shard: &str, at_ms: u64) -> GapRecord {
+        let Self { kind, from, to, tables, reason } = self.clone();
+        GapRecord { shard: shard.to_owned(), at_ms, kind, from, to, tables, reason }
+    }
 }
 
 /// A pack that is ready to go.
@@ -47,6 +73,9 @@ pub struct Frontier {
     /// `executed` may hold transactions that lie behind `place`: reading on there would repeat them. Nothing that it does
     /// not hold lies before.
     pub set_ahead: bool,
+    /// XA transactions that were prepared before `place` and are not decided on: they have to be read again. A MySQL set in
+    /// `executed` leaves them out.
+    pub pending_xa: Vec<PendingXa>,
     /// Commit time of the last finished transaction, 0 before the first.
     pub ts_ms: u64,
 }
@@ -59,6 +88,7 @@ impl Frontier {
             file_created: point.file_created,
             executed: point.executed.clone(),
             set_ahead: point.set_ahead,
+            pending_xa: point.pending_xa.clone(),
             ts_ms: point.ts_ms,
         }
     }
@@ -72,6 +102,7 @@ impl Frontier {
             file_created: self.file_created,
             executed: self.executed.clone(),
             set_ahead: self.set_ahead,
+            pending_xa: self.pending_xa.clone(),
             inside,
             ts_ms: self.ts_ms,
         }

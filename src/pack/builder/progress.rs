@@ -3,16 +3,22 @@
 //! A dump by GTID leaves out what we have. On the server from which we have it, that is all that lies before our place.
 //! On another one it may lie anywhere behind the place where the dump begins: until the server has said that all of ours
 //! lies before what it sends next, the place may not be read on from ([`Frontier::set_ahead`]).
+//!
+//! What XA PREPARE has put off is read and not delivered. The place goes on past it, a MySQL set leaves it out, a MariaDB
+//! position cannot: so it is listed, with where it is to be read again ([`Frontier::pending_xa`]), until it is decided on.
 
 use crate::binlog::AnyGtid;
 use crate::binlog::ExecutedGtids;
 use crate::binlog::GtidSet;
 use crate::binlog::MariadbGtidPosition;
+use crate::change::batch::DecidedXa;
 use crate::change::batch::End;
 use crate::change::batch::GtidsBefore;
 use crate::change::batch::Outcome;
 use crate::change::batch::Place;
+use crate::change::batch::XaPrepared;
 use crate::pack::builder::Frontier;
+use crate::sync_point::pending_xa::PendingXa;
 use std::sync::Arc;
 
 /// What a stream is that begins, as far as places and GTIDs go.
@@ -63,6 +69,9 @@ impl Progress {
         if !same_server {
             // Another server's files say nothing about this one's.
             self.frontier.file_created = 0;
+            for pending in &mut self.frontier.pending_xa {
+                (pending.file, pending.pos, pending.file_created) = (String::new(), 0, 0);
+            }
             if stream.by_gtid {
                 self.frontier.place = Place { file: "".into(), pos: 0 };
             }
@@ -99,6 +108,12 @@ impl Progress {
                 Some(purged) => set.union(purged).contains_set(ours),
                 None => set.contains_set(ours),
             },
+            // One that is pending could not be asked for by such GTIDs.
+            (GtidsBefore::Mariadb(_), None)
+                if self.frontier.pending_xa.iter().any(|pending| pending.gtids_before.is_none()) =>
+            {
+                false
+            }
             (GtidsBefore::Mariadb(position), executed @ None) => {
                 *executed = Some(ExecutedGtids::Mariadb(position.clone()));
                 false
@@ -143,6 +158,9 @@ impl Progress {
     pub fn transaction_ended(&mut self, end: &End, ts_ms: u64) {
         self.move_to(&end.next);
         self.frontier.ts_ms = ts_ms;
+        if let Some(decided) = &end.decided {
+            self.decided(decided);
+        }
         match &end.gtid {
             Some(gtid) => self.add(gtid),
             // A file that was torn, or nothing that counts.
@@ -150,6 +168,61 @@ impl Progress {
             // `gtid_mode=OFF_PERMISSIVE`: from here on only the place tells how far we are.
             None => (self.frontier.executed, self.previous) = (None, None),
         }
+    }
+
+    /// A transaction has ended with XA PREPARE.
+    pub fn xa_prepared(&mut self, prepared: &XaPrepared) {
+        let XaPrepared { xid, place, next, gtid } = prepared;
+        let pending = PendingXa {
+            xid: xid.to_string(),
+            file: place.file.to_string(),
+            pos: place.pos,
+            file_created: self.created(&place.file),
+            gtid: gtid.map(|gtid| gtid.to_string()),
+            gtids_before: self.frontier.executed.as_ref().and_then(|e| e.mariadb()).map(ToString::to_string),
+        };
+        if let Some(known) = self.frontier.pending_xa.iter_mut().find(|known| known.is_same(&pending)) {
+            // It has been read again, and lies before the frontier.
+            *known = PendingXa { gtids_before: known.gtids_before.take(), ..pending };
+            return;
+        }
+        self.forget_pending(&pending.xid);
+        self.transaction_begins(place);
+        self.frontier.pending_xa.push(pending);
+        self.move_to(next);
+        match (&mut self.frontier.executed, gtid) {
+            (Some(ExecutedGtids::Mysql(_)) | None, Some(AnyGtid::Mysql(_)))
+            | (None, Some(AnyGtid::Mariadb(_))) => {}
+            (Some(ExecutedGtids::Mariadb(position)), Some(AnyGtid::Mariadb(gtid))) => position.set(*gtid),
+            (_, _) => (self.frontier.executed, self.previous) = (None, None),
+        }
+    }
+
+    /// The server gives a name anew only when the transaction that had it is no more, which it may not have logged.
+    fn forget_pending(&mut self, xid: &str) {
+        let old = self.frontier.pending_xa.iter().find(|pending| pending.xid == xid);
+        if let Some(gtid) = old.map(|old| old.gtid.as_deref().and_then(|gtid| gtid.parse().ok())) {
+            self.decided(&DecidedXa { xid: xid.into(), gtid: gtid.map(AnyGtid::Mysql) });
+        }
+    }
+
+    /// It was committed or rolled back, so that it need not be read again.
+    fn decided(&mut self, decided: &DecidedXa) {
+        self.frontier.pending_xa.retain(|pending| *pending.xid != *decided.xid);
+        match (&mut self.frontier.executed, &mut self.previous, &decided.gtid) {
+            (Some(ExecutedGtids::Mysql(set)), _, Some(AnyGtid::Mysql(gtid)))
+            | (None, Some(set), Some(AnyGtid::Mysql(gtid))) => set.add(gtid),
+            // A MariaDB position holds it already, and by place alone there is nothing to add.
+            (_, _, _) => {}
+        }
+    }
+
+    /// Without those that are pending; none when one of them has no name.
+    fn without_pending(&self, mut set: GtidSet) -> Option<GtidSet> {
+        for pending in &self.frontier.pending_xa {
+            set.remove(&pending.gtid.as_ref()?.parse().ok()?);
+        }
+        Some(set)
     }
 
     fn add(&mut self, gtid: &AnyGtid) {
@@ -162,8 +235,9 @@ impl Progress {
                 }
             }
             // Only now: a file may begin with transactions without a GTID, and by GTID they would not be sent.
-            (executed @ None, AnyGtid::Mysql(gtid)) => {
-                *executed = self.previous.take().map(|mut set| {
+            (None, AnyGtid::Mysql(gtid)) => {
+                let before = self.previous.take().and_then(|set| self.without_pending(set));
+                self.frontier.executed = before.map(|mut set| {
                     set.add(gtid);
                     ExecutedGtids::Mysql(set)
                 });
@@ -217,7 +291,14 @@ mod tests {
 
     fn progress(executed: Option<ExecutedGtids>) -> Progress {
         let place = place("b.1", 500);
-        Progress::new(Frontier { place, file_created: 7, executed, set_ahead: false, ts_ms: 0 })
+        Progress::new(Frontier {
+            place,
+            file_created: 7,
+            executed,
+            set_ahead: false,
+            pending_xa: Vec::new(),
+            ts_ms: 0,
+        })
     }
 
     fn mariadb(position: &str) -> Progress {
@@ -237,6 +318,7 @@ mod tests {
             gtid,
             server_id: 1,
             timestamp: 0,
+            decided: None,
         }
     }
 

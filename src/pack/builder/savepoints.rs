@@ -2,8 +2,10 @@
 
 use crate::code::Code;
 use crate::pack::builder::error::Refusal;
+use crate::pack::builder::open::Position;
 use crate::pack::builder::open::RowCounts;
 use crate::pack::builder::open::Stand;
+use crate::pack::builder::tables::Counted;
 use crate::pack::builder::waiting::Kept;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -16,11 +18,20 @@ const MOST: usize = 1 << 17;
 /// The transaction as it was when a savepoint was set.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Savepoint {
-    /// Rows before it.
-    pub row: u64,
+    pub position: Position,
+    /// Of the rows before it. Those of lines that are held count when these go out.
     pub counts: RowCounts,
     /// The lines before it, and where the last of them stands. None when lines behind it went out before a break.
     pub held: Option<(Kept, Stand)>,
+}
+
+/// A savepoint and what is kept beside it.
+#[derive(Debug)]
+struct Set {
+    name: Arc<str>,
+    savepoint: Savepoint,
+    /// The rows between the savepoint before it and this one.
+    counted: Counted,
 }
 
 /// See the module's page.
@@ -30,7 +41,7 @@ pub(super) struct Savepoints {
     /// transaction at its first change), so what goes back to an unknown name goes back to here.
     start: Savepoint,
     by_name: HashMap<Arc<str>, u64>,
-    in_order: BTreeMap<u64, (Arc<str>, Savepoint)>,
+    in_order: BTreeMap<u64, Set>,
     next: u64,
     /// Savepoints have been given up because they were too many.
     forgotten: bool,
@@ -41,25 +52,41 @@ impl Savepoints {
         self.start = start;
     }
 
-    /// A savepoint that is set again moves (manual, "SAVEPOINT").
-    pub fn set(&mut self, name: &str, savepoint: Savepoint) {
+    /// A savepoint that is set again moves (manual, "SAVEPOINT"). `counted` are the rows since the last one.
+    pub fn set(&mut self, name: &str, savepoint: Savepoint, counted: Counted) {
         let name: Arc<str> = folded(name).into();
         let order = self.next;
         self.next += 1;
-        if let Some(before) = self.by_name.insert(Arc::clone(&name), order) {
-            self.in_order.remove(&before);
+        let before = self.by_name.insert(Arc::clone(&name), order);
+        self.in_order.insert(order, Set { name, savepoint, counted });
+        if let Some(before) = before {
+            self.forget(before);
         }
-        self.in_order.insert(order, (name, savepoint));
         if self.in_order.len() > MOST
-            && let Some((_, (oldest, _))) = self.in_order.pop_first()
+            && let Some(oldest) = self.in_order.keys().next().copied()
+            && let Some(name) = self.forget(oldest)
         {
-            self.by_name.remove(&oldest);
+            self.by_name.remove(&name);
             self.forgotten = true;
         }
     }
 
-    /// Gives up the savepoints behind the one of this name, which stays.
-    pub fn roll_back_to(&mut self, name: &str) -> Result<Savepoint, Refusal> {
+    /// Gives a savepoint up. The rows before it lie before the next one now.
+    fn forget(&mut self, order: u64) -> Option<Arc<str>> {
+        let Set { name, counted, .. } = self.in_order.remove(&order)?;
+        if let Some((_, next)) = self.in_order.range_mut(order..).next() {
+            for (table, rows) in counted {
+                match next.counted.iter_mut().find(|(number, _)| *number == table) {
+                    Some((_, all)) => *all += rows,
+                    None => next.counted.push((table, rows)),
+                }
+            }
+        }
+        Some(name)
+    }
+
+    /// Gives up the savepoints behind the one of this name, which stays, and the rows between them.
+    pub fn roll_back_to(&mut self, name: &str) -> Result<(Savepoint, Vec<Counted>), Refusal> {
         let kept = self.by_name.get(folded(name).as_str()).copied();
         if kept.is_none() && self.forgotten {
             let text = format!(
@@ -67,11 +94,18 @@ impl Savepoints {
             );
             return Err(Refusal { code: Code::Unsupported, text });
         }
-        for (name, _) in self.in_order.split_off(&kept.map_or(0, |kept| kept + 1)).into_values() {
-            self.by_name.remove(&name);
+        let mut undone = Vec::new();
+        for gone in self.in_order.split_off(&kept.map_or(0, |kept| kept + 1)).into_values() {
+            self.by_name.remove(&gone.name);
+            undone.push(gone.counted);
         }
-        let savepoint = kept.and_then(|kept| self.in_order.get(&kept)).map(|(_, savepoint)| savepoint);
-        Ok(savepoint.unwrap_or(&self.start).clone())
+        let savepoint = kept.and_then(|kept| self.in_order.get(&kept)).map(|kept| &kept.savepoint);
+        Ok((savepoint.unwrap_or(&self.start).clone(), undone))
+    }
+
+    /// All of them, in the order in which they were set.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Savepoint> {
+        std::iter::once(&mut self.start).chain(self.in_order.values_mut().map(|kept| &mut kept.savepoint))
     }
 }
 

@@ -118,6 +118,7 @@ impl Log {
                 Naming::None => None,
             },
             set_ahead: false,
+            pending_xa: Vec::new(),
             ts_ms: 0,
         }
     }
@@ -167,6 +168,7 @@ impl Log {
                 server_id,
                 timestamp,
                 ts_from_gtid: self.naming != Naming::None,
+                committed_at: None,
             }),
             Change::Rows { table, kind, rows } => {
                 let images = rows.iter().flat_map(|row| row_bytes(*kind, row)).collect::<Vec<_>>();
@@ -196,7 +198,7 @@ impl Log {
             }
             Change::End(outcome) => {
                 let gtid = self.gtid(event.transaction).map(|gtid| gtid.gtid);
-                Item::End(End { outcome: *outcome, place, next, gtid, server_id, timestamp })
+                Item::End(End { outcome: *outcome, place, next, gtid, server_id, timestamp, decided: None })
             }
             Change::Moved => Item::Moved(next),
             Change::Rotated => Item::Moved(Place { file: next_file(&event.file), pos: 4 }),
@@ -283,6 +285,8 @@ pub struct Sink {
     pub packs: Vec<Sent>,
     /// Packs that it takes before it fails.
     pub room: Option<usize>,
+    /// Gaps, and how many packs had gone out before each.
+    pub gaps: Vec<(usize, GapReport)>,
 }
 
 impl Sink {
@@ -309,10 +313,20 @@ impl PackOutput for Sink {
         });
         Ok(())
     }
+
+    fn record_gap(&mut self, gap: &GapReport) -> Result<(), ()> {
+        self.gaps.push((self.packs.len(), gap.clone()));
+        Ok(())
+    }
 }
 
-pub const RULES: PackRules =
-    PackRules { max_bytes: 1 << 20, max_lines: u64::MAX, transaction_lines: false, gap_lines: true };
+pub const RULES: PackRules = PackRules {
+    max_bytes: 1 << 20,
+    max_lines: u64::MAX,
+    transaction_lines: false,
+    gap_lines: true,
+    hold: None,
+};
 
 pub fn line_writer() -> LineWriter {
     let live = LiveFields { shard: "s".to_owned(), server: "h:1".to_owned() };

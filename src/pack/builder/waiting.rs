@@ -25,6 +25,12 @@ pub(super) struct Kept {
     last: Option<LinePlace>,
 }
 
+impl Kept {
+    pub fn is_before(&self, other: &Kept) -> bool {
+        self.border < other.border
+    }
+}
+
 /// The waiting lines; see the module's page.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -81,6 +87,11 @@ impl Waiting {
     /// Lines that wait.
     pub fn lines(&self) -> u64 {
         self.end.seq - self.sent.seq
+    }
+
+    /// Lines of the open transaction wait.
+    pub fn has_open(&self) -> bool {
+        self.end > self.finished
     }
 
     pub fn has_finished(&self) -> bool {
@@ -219,8 +230,8 @@ impl LinePlace {
     }
 
     /// A line that stands for no event.
-    pub fn of_gap(gtid: Option<&Arc<str>>, place: &Place, seq: u64) -> Self {
-        Self { gtid: gtid.map(Arc::clone), place: place.clone(), row: 0, seq }
+    pub fn of_gap(gtid: Option<&str>, place: &Place, seq: u64) -> Self {
+        Self { gtid: gtid.map(Arc::from), place: place.clone(), row: 0, seq }
     }
 
     fn is_in_event_of(&self, other: &Self) -> bool {

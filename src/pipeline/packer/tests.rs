@@ -91,8 +91,21 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
     let (messages, inbox) = bounded(100);
     let (spare, _) = bounded(1);
     let place = Place { file: "b.1".into(), pos: 4 };
-    let frontier = Frontier { place, file_created: 0, executed: None, set_ahead: false, ts_ms: 0 };
-    let limits = PackRules { max_bytes: 1 << 20, max_lines: 1000, transaction_lines: false, gap_lines: true };
+    let frontier = Frontier {
+        place,
+        file_created: 0,
+        executed: None,
+        set_ahead: false,
+        pending_xa: Vec::new(),
+        ts_ms: 0,
+    };
+    let limits = PackRules {
+        max_bytes: 1 << 20,
+        max_lines: 1000,
+        transaction_lines: false,
+        gap_lines: true,
+        hold: None,
+    };
     let packer = Packer {
         shard: "s".into(),
         messages: inbox,
@@ -139,6 +152,7 @@ fn transaction(pos: u64, line: bool, drained: bool) -> Message {
         server_id,
         timestamp,
         ts_from_gtid: false,
+        committed_at: None,
     })];
     if line {
         let (place, database) = (place.clone(), String::new());
@@ -153,7 +167,7 @@ fn transaction(pos: u64, line: bool, drained: bool) -> Message {
         }));
     }
     let (outcome, next) = (Outcome::Commit, place.clone());
-    items.push(Item::End(End { outcome, place, next, gtid: None, server_id, timestamp }));
+    items.push(Item::End(End { outcome, place, next, gtid: None, server_id, timestamp, decided: None }));
     Message::Batch(Batch { bytes: Vec::new(), items, drained })
 }
 

@@ -47,6 +47,7 @@ impl Planning<'_> {
             file_created: 0,
             executed: Some(ExecutedGtids::Group(id)),
             set_ahead: false,
+            pending_xa: Vec::new(),
             ts_ms: 0,
         };
         let resume = Resume { identity: self.session.identity(), frontier, inside: None };

@@ -8,6 +8,7 @@ use super::Dump;
 use super::Planning;
 use super::Resume;
 use super::no_place_yet;
+use super::pending::ask_behind;
 use super::shown;
 use crate::binlog::ExecutedGtids;
 use crate::binlog::MariadbGtid;
@@ -31,17 +32,13 @@ impl Planning<'_> {
         let executed = resume.frontier.executed.as_ref();
         let ours = executed.and_then(ExecutedGtids::mariadb).cloned().unwrap_or_default();
         let theirs = self.mariadb_gtids()?;
-        match compare(&ours, &theirs) {
-            Comparison::Fits { unknown } if unknown.is_empty() => {}
-            Comparison::Fits { unknown } => log::warn!(
-                "shard={} source={} knows nothing of the domains of {}; going on, and it will say so if it meets them",
-                self.shard.name,
-                self.session.server,
-                listed(&unknown)
-            ),
-            Comparison::Lacks(text) => return Err(self.refused(Code::PointBeyondEnd, &text)),
-            Comparison::Lost(text) => return Err(self.refused(Code::Purged, &text)),
+        self.check_mariadb_gtids(&ours, &theirs)?;
+        let behind = ask_behind(&ours, &resume.frontier.pending_xa);
+        if behind != ours {
+            let fits = self.check_mariadb_gtids(&behind, &theirs);
+            fits.map_err(|fault| self.for_pending_xa(fault, &resume))?;
         }
+
         match self.is_same_server(&resume) {
             true if resume.frontier.set_ahead || resume.frontier.place.file.is_empty() => {}
             true => self.compare_mariadb_gtids(&mut resume)?,
@@ -52,12 +49,29 @@ impl Planning<'_> {
             }
         }
         let stream = StreamKind { by_gtid: true, in_order: false, purged: None };
-        let described = match ours.is_empty() {
+        let described = match behind.is_empty() {
             true => "from the first GTID on".to_owned(),
-            false => format!("behind the GTIDs {}", shown(&ours)),
+            false => format!("behind the GTIDs {}", shown(&behind)),
         };
-        let request = DumpRequest::MariadbGtid { position: ours.to_string() };
+        let request = DumpRequest::MariadbGtid { position: behind.to_string() };
         Ok(Dump { request, resume, stream, described })
+    }
+
+    fn check_mariadb_gtids(&self, ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> Result<(), Fault> {
+        match compare(ours, theirs) {
+            Comparison::Fits { unknown } if unknown.is_empty() => Ok(()),
+            Comparison::Fits { unknown } => {
+                log::warn!(
+                    "shard={} source={} knows nothing of the domains of {}; going on, and it will say so if it meets them",
+                    self.shard.name,
+                    self.session.server,
+                    listed(&unknown)
+                );
+                Ok(())
+            }
+            Comparison::Lacks(text) => Err(self.refused(Code::PointBeyondEnd, &text)),
+            Comparison::Lost(text) => Err(self.refused(Code::Purged, &text)),
+        }
     }
 
     /// Asks the server which GTIDs lie before our place. If we do not know it, we do now; if we do, it must be the same,
@@ -72,6 +86,8 @@ impl Planning<'_> {
             // The first transaction of all lies behind the place; or the file has no GTID_LIST, as those of before MariaDB
             // 10.0, and then the server says the same of any place. A later file's list will tell.
             None if there.is_empty() => {}
+            // One that is pending could not be asked for by GTID.
+            None if resume.frontier.pending_xa.iter().any(|xa| xa.gtids_before.is_none()) => {}
             None => resume.frontier.executed = Some(ExecutedGtids::Mariadb(there)),
             Some(ExecutedGtids::Mariadb(ours)) if is_that(ours, &there) => {}
             Some(ours) => {

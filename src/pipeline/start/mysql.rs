@@ -38,7 +38,7 @@ impl Planning<'_> {
         let ours =
             resume.frontier.executed.as_ref().and_then(ExecutedGtids::mysql).cloned().unwrap_or_default();
         let theirs = self.mysql_gtids()?;
-        self.check_sets(&ours, &theirs)?;
+        self.check_sets(&ours, &theirs).map_err(|fault| self.for_lost_xa(fault, &resume, &theirs))?;
         if !self.is_same_server(&resume) {
             // Another server's files say nothing about ours.
             resume.frontier.place = no_place_yet();
@@ -47,6 +47,16 @@ impl Planning<'_> {
         let stream = StreamKind { by_gtid: true, in_order: false, purged: Some(theirs.purged) };
         let described = format!("behind the GTID set {}", shown(&ours));
         Ok(Dump { request: DumpRequest::Gtid { set: ours.encode() }, resume, stream, described })
+    }
+
+    /// Says so when the server has lost an XA PREPARE that is pending.
+    fn for_lost_xa(&self, fault: Fault, resume: &Resume, theirs: &MysqlGtids) -> Fault {
+        let lost = |gtid: &str| gtid.parse().is_ok_and(|gtid| theirs.purged.contains(&gtid));
+        let pending = &resume.frontier.pending_xa;
+        match pending.iter().any(|xa| xa.gtid.as_deref().is_some_and(lost)) {
+            true => self.for_pending_xa(fault, resume),
+            false => fault,
+        }
     }
 
     /// What the server has lost of what we need, and what it lacks of what we have, are refused by name: asked for the

@@ -9,7 +9,6 @@ fn all_ways_in_which_a_transaction_ends() {
         (xid(), "Commit"),
         (query("COMMIT"), "Commit"),
         (query("ROLLBACK"), "Rollback"),
-        (xa_prepare(1), "Commit"),
         (query("XA COMMIT X'78',X'',1 ONE PHASE"), "Commit"),
         (query("XA ROLLBACK X'78',X'',1"), "Rollback"),
     ] {
@@ -130,34 +129,4 @@ fn a_transaction_that_begins_inside_another_one_is_an_error() {
     }
     check_error(MYSQL, options(), &[gtid(1), gtid(2)], Code::BadEvent, "before the one before it");
     check_error(MARIADB, options(), &[mariadb_gtid(1, 12), mariadb_gtid(2, 12)], Code::BadEvent, "before");
-}
-
-#[test]
-fn xa_in_two_phases_is_refused_with_watched_rows_only() {
-    let prepared = |table: &str| {
-        [
-            query("XA START X'78',X'',1"),
-            table_map(1, table),
-            insert(1),
-            query("XA END X'78',X'',1"),
-            xa_prepare(0),
-        ]
-    };
-    check_error(MYSQL, options(), &prepared("t"), Code::Unsupported, "XA PREPARE");
-    for end in ["XA COMMIT X'78',X'',1", "XA ROLLBACK X'78',X'',1"] {
-        let outcome = if end.contains("COMMIT") { "Commit" } else { "Rollback" };
-        check(
-            MYSQL,
-            options(),
-            &log(&[&prepared("u"), &[gtid(2), query(end)]]),
-            &format!("begin #0, passed 1 d.u, Commit #5, begin #5 {NAME}:2, {outcome} #7 {NAME}:2"),
-        );
-    }
-    check_error(
-        MYSQL,
-        options(),
-        &[query("XA START X'78',X'',1"), table_map(1, "t"), insert(1), query("XA PREPARE X'78',X'',1")],
-        Code::Unsupported,
-        "XA PREPARE",
-    );
 }

@@ -1,6 +1,7 @@
 //! What comes again behind a break or a crash, and what does not.
 
 use super::*;
+use crate::sync_point::gap::GapKind;
 
 /// Reads a log up to an event, loses the connection, reads on, loses it again at the next event of `breaks`, and so on.
 fn with_breaks(log: &Log, rules: PackRules, breaks: &[usize]) -> Vec<Sent> {
@@ -164,7 +165,8 @@ fn a_changed_transaction_is_delivered_whole_behind_a_gap_line() {
             panic!("not seen");
         };
         assert!(sink.packs.is_empty());
-        builder.deliver_anew(&changed);
+        builder.deliver_anew(&changed, &mut sink).unwrap();
+        assert_eq!((sink.gaps[0].0, sink.gaps[0].1.kind, sink.gaps[0].1.from.row), (0, GapKind::Changed, 2));
         assert!(!builder.is_streaming());
         let (frontier, inside) = builder.interrupted();
         assert_eq!((now.index_of(&frontier.place), inside), (from, None));
@@ -206,7 +208,7 @@ fn a_gap_line_survives_a_break_and_is_told_again_only_when_it_was_lost() {
         let Err(BuildError::Changed(changed)) = feed(&mut builder, &now, 0, &mut sink) else {
             panic!("not seen");
         };
-        builder.deliver_anew(&changed);
+        builder.deliver_anew(&changed, &mut sink).unwrap();
         if sent {
             builder.flush(&mut sink).unwrap();
         }

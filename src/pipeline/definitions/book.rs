@@ -1,0 +1,314 @@
+//! The ledger of a shard at work: asked for definitions, told of DDL, and kept durable where that matters.
+//!
+//! A version that ends is saved before anything behind its DDL is handed on, so that no stored point lies behind a DDL that
+//! the stored ledger does not know. A version that begins is saved when there is time: losing it costs a proof.
+
+use crate::binlog::BinlogPosition;
+use crate::change::error::ChangeError;
+use crate::change::sql::Touched;
+use crate::code::Code;
+use crate::pack::builder::Frontier;
+use crate::pipeline::delivery::now_ms;
+use crate::schema::definition::TableDefinition;
+use crate::schema::file::SchemaFile;
+use crate::schema::ledger::Ledger;
+use crate::schema::ledger::LedgerServer;
+use crate::schema::ledger::Proof;
+use crate::schema::ledger::Version;
+use crate::sync_point::ServerIdentity;
+use crate::sync_point::StoreError;
+use crate::sync_point::schema_store::SchemaStore;
+use std::time::Duration;
+use std::time::Instant;
+
+/// How long a new version may wait for being saved.
+const LAZY: Duration = Duration::from_secs(2);
+
+/// Where the shard stood when it stopped, according to its point.
+#[derive(Debug, Clone)]
+pub struct LastStand {
+    /// The epoch in which the point was saved.
+    pub epoch: u64,
+    pub server: ServerIdentity,
+    pub place: BinlogPosition,
+}
+
+/// The definitions of one shard.
+#[derive(Debug, Default)]
+pub struct Book {
+    shard: String,
+    ledger: Ledger,
+    file: Option<SchemaFile>,
+    store: Option<Box<dyn SchemaStore>>,
+    /// Since when something waits for being saved.
+    unsaved: Option<Instant>,
+    /// A version has ended, and that is not saved.
+    must_save: bool,
+}
+
+/// A server's name in the ledger.
+pub fn ledger_server(identity: &ServerIdentity) -> LedgerServer {
+    LedgerServer { server_uuid: identity.server_uuid.clone(), server_id: identity.server_id }
+}
+
+/// Reads a shard's ledger; an empty one when there is none.
+pub fn load(store: &mut dyn SchemaStore, shard: &str) -> Result<Ledger, StoreError> {
+    let Some(object) = store.load()? else { return Ok(Ledger::default()) };
+    Ledger::from_object(&object, shard).map_err(|problem| {
+        let text = format!(
+            "the definitions of shard {shard} cannot be read: {problem}; delete the file: they are asked anew"
+        );
+        StoreError::new(Code::PointBroken, text)
+    })
+}
+
+/// Writes a shard's ledger.
+pub fn save(store: &mut dyn SchemaStore, shard: &str, ledger: &Ledger) -> Result<(), StoreError> {
+    let object = ledger.to_object(shard);
+    let object = object.map_err(|error| StoreError::new(Code::Internal, format!("the ledger: {error}")))?;
+    store.save(&object)
+}
+
+/// What of a ledger holds for whoever resumes at that stand. A point that was moved has an epoch of its own: forward, it may
+/// lie behind DDL that nobody read; back, what was read is known.
+fn resume(ledger: &mut Ledger, stand: Option<&LastStand>) {
+    let Some(stand) = stand.filter(|stand| ledger_server(&stand.server) == ledger.server) else {
+        return ledger.forget_all();
+    };
+    let read_through = ledger.epoch == stand.epoch;
+    let not_behind = ledger.followed.as_ref().is_some_and(|followed| stand.place <= *followed);
+    match (read_through, not_behind) {
+        (true, _) => {}
+        (false, true) => ledger.forget_unplaced(),
+        (false, false) => ledger.forget_open(),
+    }
+}
+
+/// Puts definitions in that a person vouches for, for rows from that stand on.
+pub fn set_by_hand(ledger: &mut Ledger, definitions: &SchemaFile, stand: &LastStand, reason: &str) {
+    resume(ledger, Some(stand));
+    (ledger.epoch, ledger.server) = (stand.epoch, ledger_server(&stand.server));
+    for (definition, _) in definitions.entries() {
+        ledger.add(Version {
+            definition: definition.clone(),
+            // A point that is GTIDs alone has no place: then it is from the next stream's beginning on.
+            from: (!stand.place.file.is_empty()).then(|| stand.place.clone()),
+            to: None,
+            proof: Proof::ByHand,
+            entry: None,
+            reason: Some(reason.to_owned()),
+            at_ms: now_ms(),
+        });
+    }
+}
+
+impl Book {
+    /// Opens what is kept of a shard that resumes at that stand; none: it begins anew.
+    pub fn open(
+        shard: &str,
+        mut store: Box<dyn SchemaStore>,
+        file: Option<SchemaFile>,
+        stand: Option<&LastStand>,
+    ) -> Result<Self, StoreError> {
+        let mut ledger = load(store.as_mut(), shard)?;
+        let stored = !ledger.is_empty();
+        resume(&mut ledger, stand);
+        let unsaved = stored.then(Instant::now);
+        Ok(Self { shard: shard.to_owned(), ledger, file, store: Some(store), unsaved, must_save: stored })
+    }
+
+    /// A new epoch begins: from now on its points follow this ledger.
+    pub fn begin_epoch(&mut self, epoch: u64) -> Result<(), ChangeError> {
+        self.ledger.epoch = epoch;
+        match self.must_save {
+            true => self.save(),
+            false => Ok(()),
+        }
+    }
+
+    /// A stream from that server begins at the frontier, which is a place on `of`.
+    pub fn connected(&mut self, server: &ServerIdentity, of: &ServerIdentity, frontier: &Frontier) {
+        let server = ledger_server(server);
+        if self.ledger.server == server {
+            return;
+        }
+        let place = BinlogPosition::new(&*frontier.place.file, frontier.place.pos);
+        let known = self.ledger.server == ledger_server(of) && !place.file.is_empty();
+        if known {
+            self.ledger.moved_to_another_server(&place, server);
+        } else {
+            self.ledger.forget_all();
+            self.ledger.server = server;
+        }
+        self.note_change();
+    }
+
+    /// The definition of a table for rows at a place.
+    pub fn known(&mut self, at: &BinlogPosition, database: &str, table: &str) -> Option<TableDefinition> {
+        let covering = self.ledger.covering(at, database, table);
+        let entry = self.file.as_ref().and_then(|file| file.marked(database, table));
+        let entry = entry.filter(|(_, mark)| !self.ledger.is_spent(database, table, *mark));
+        match (covering, entry) {
+            (Some(version), Some((_, mark)))
+                if version.proof == Proof::ByHand || version.entry == Some(mark) =>
+            {
+                Some(version.definition.clone())
+            }
+            (_, Some((definition, mark))) => {
+                let definition = definition.clone();
+                self.add(at, definition.clone(), Proof::SchemaFile, Some(mark));
+                Some(definition)
+            }
+            (Some(version), None) => Some(version.definition.clone()),
+            (None, None) => None,
+        }
+    }
+
+    /// A definition was read from the server, and holds for rows from a place on.
+    pub fn proven(&mut self, from: &BinlogPosition, definition: TableDefinition) {
+        self.add(from, definition, Proof::Server, None);
+    }
+
+    fn add(&mut self, from: &BinlogPosition, definition: TableDefinition, proof: Proof, entry: Option<u32>) {
+        self.ledger.add(Version {
+            definition,
+            from: Some(from.clone()),
+            to: None,
+            proof,
+            entry,
+            reason: None,
+            at_ms: now_ms(),
+        });
+        self.note_change();
+    }
+
+    /// What the file says of a table does not fit its rows: it is of another time. True where there was such a thing.
+    pub fn reject_entry(&mut self, at: &BinlogPosition, database: &str, table: &str) -> bool {
+        let covering = self.ledger.covering(at, database, table);
+        let Some(entry) = covering.and_then(|version| version.entry) else { return false };
+        self.ledger.reject(at, database, table);
+        self.ledger.spend(database, table, entry);
+        self.note_change();
+        true
+    }
+
+    /// A DDL at a place has been read. What it ended is durable when this returns; the tables are named.
+    pub fn touched(
+        &mut self,
+        touched: &Touched,
+        at: &BinlogPosition,
+    ) -> Result<Vec<(String, String)>, ChangeError> {
+        let closed = self.ledger.close(at, |database, table| touched.touches(database, table));
+        let spent = self.spend_entries(touched, &closed);
+        if !closed.is_empty() || spent {
+            self.must_save = true;
+        }
+        if self.must_save {
+            self.ledger.followed = Some(at.clone());
+            self.save()?;
+        }
+        Ok(closed)
+    }
+
+    /// Entries of the file hold until the first DDL of their table. One that was not needed yet may be meant for the table
+    /// that is made here.
+    fn spend_entries(&mut self, touched: &Touched, closed: &[(String, String)]) -> bool {
+        let Some(file) = &self.file else { return false };
+        let mut any = false;
+        for (definition, mark) in file.entries() {
+            let (database, table) = (&definition.database, &definition.table);
+            let used = closed.iter().any(|(d, t)| (d, t) == (database, table));
+            let created = matches!(touched, Touched::Created(_));
+            if touched.touches(database, table)
+                && (used || !created)
+                && !self.ledger.is_spent(database, table, mark)
+            {
+                self.ledger.spend(database, table, mark);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// All DDL before this place has been read. Saves what waits for it.
+    pub fn followed(&mut self, at: &BinlogPosition) -> Result<(), ChangeError> {
+        self.ledger.followed = Some(at.clone());
+        match self.ledger.is_empty() && self.unsaved.is_none() {
+            true => Ok(()),
+            false => self.save(),
+        }
+    }
+
+    /// Whether something has waited for long enough to be saved.
+    pub fn is_due(&self) -> bool {
+        self.unsaved.is_some_and(|since| since.elapsed() >= LAZY)
+    }
+
+    fn note_change(&mut self) {
+        self.unsaved.get_or_insert_with(Instant::now);
+    }
+
+    fn save(&mut self) -> Result<(), ChangeError> {
+        if let Some(store) = &mut self.store {
+            save(store.as_mut(), &self.shard, &self.ledger).map_err(|error| ChangeError {
+                code: error.code,
+                text: error.text,
+                retry: error.code == Code::PointStore,
+            })?;
+        }
+        (self.unsaved, self.must_save) = (None, false);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stand(epoch: u64, pos: u64) -> LastStand {
+        let server = ServerIdentity { server_uuid: None, server_id: 1 };
+        LastStand { epoch, server, place: BinlogPosition::new("b.1", pos) }
+    }
+
+    /// A ledger of epoch 3, followed to 1000, in which d.t is known from 100 on.
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.epoch = 3;
+        ledger.server.server_id = 1;
+        let line = r#"{"database":"d","table":"t","columns":[{"name":"a","type":"int"}]}"#;
+        set_by_hand(&mut ledger, &SchemaFile::parse(line).unwrap(), &stand(3, 100), "test");
+        ledger.followed = Some(BinlogPosition::new("b.1", 1000));
+        ledger
+    }
+
+    fn knows(ledger: &Ledger) -> bool {
+        ledger.covering(&BinlogPosition::new("b.1", 500), "d", "t").is_some()
+    }
+
+    #[test]
+    fn a_point_that_was_moved_forward_leaves_nothing_open() {
+        let other = LastStand { server: ServerIdentity { server_uuid: None, server_id: 2 }, ..stand(3, 500) };
+        for (stand, expected) in [
+            // Saved by the run that kept the ledger, wherever it is.
+            (Some(stand(3, 2000)), true),
+            // Moved, or a run without the ledger: back is known, forward is not.
+            (Some(stand(4, 400)), true),
+            (Some(stand(4, 1000)), true),
+            (Some(stand(4, 1001)), false),
+            // Another server's place, or begun anew.
+            (Some(other), false),
+            (None, false),
+        ] {
+            let mut ledger = ledger();
+            resume(&mut ledger, stand.as_ref());
+            assert_eq!(knows(&ledger), expected, "{stand:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_holds_from_the_point_on() {
+        let ledger = ledger();
+        assert!(ledger.covering(&BinlogPosition::new("b.1", 99), "d", "t").is_none());
+        assert!(ledger.versions().all(|version| version.reason.as_deref() == Some("test")));
+    }
+}

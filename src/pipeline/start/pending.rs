@@ -1,0 +1,119 @@
+//! Prepared XA transactions at a start: reading begins at the first that is pending, and what is known is passed over.
+
+use super::Dump;
+use super::Planning;
+use super::Resume;
+use crate::binlog::BinlogPosition;
+use crate::binlog::ExecutedGtids;
+use crate::binlog::MariadbGtid;
+use crate::binlog::MariadbGtidPosition;
+use crate::change::assembler::Known;
+use crate::change::assembler::Pending;
+use crate::change::batch::Place;
+use crate::mysql::binlog_stream::DumpRequest;
+use crate::mysql::xa_recover::prepared_xa;
+use crate::pipeline::fault::Fault;
+use crate::sync_point::pending_xa::PendingXa;
+
+impl Resume {
+    /// Where reading begins, and when that file was begun: at the first pending XA transaction, or where it goes on.
+    pub fn begins(&self) -> (Place, u32) {
+        let position = |file: &str, pos| BinlogPosition { file: file.to_owned(), pos };
+        let mut begins = (self.frontier.place.clone(), self.frontier.file_created);
+        for xa in self.frontier.pending_xa.iter().filter(|xa| !xa.file.is_empty()) {
+            if position(&xa.file, xa.pos) < position(&begins.0.file, begins.0.pos) {
+                begins = (Place { file: xa.file.as_str().into(), pos: xa.pos }, xa.file_created);
+            }
+        }
+        begins
+    }
+}
+
+impl Dump {
+    /// What of the stream is known already.
+    pub fn known(&self) -> Option<Known> {
+        let frontier = &self.resume.frontier;
+        let pending = frontier.pending_xa.iter().map(|xa| Pending {
+            place: Place { file: xa.file.as_str().into(), pos: xa.pos },
+            gtid: xa.gtid.clone(),
+        });
+        match (&self.request, &frontier.executed) {
+            (DumpRequest::Position { .. }, _) if self.resume.begins().0 != frontier.place => {
+                Some(Known::before(frontier.place.clone(), pending.collect()))
+            }
+            (DumpRequest::MariadbGtid { .. }, Some(ExecutedGtids::Mariadb(executed))) => {
+                let ends: Vec<MariadbGtid> = domains(&frontier.pending_xa)
+                    .iter()
+                    .filter_map(|(domain, _)| executed.get(*domain).copied())
+                    .collect();
+                (!ends.is_empty()).then(|| Known::up_to(ends, pending.collect()))
+            }
+            // A MySQL set leaves out just the pending ones.
+            (
+                DumpRequest::Position { .. } | DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. },
+                _,
+            ) => None,
+        }
+    }
+}
+
+/// The GTIDs from which on a MariaDB server sends all that is pending: those that we have, but of a domain with pending
+/// ones what lies before the first of them.
+pub(super) fn ask_behind(executed: &MariadbGtidPosition, pending: &[PendingXa]) -> MariadbGtidPosition {
+    let mut position = MariadbGtidPosition::new();
+    let domains = domains(pending);
+    for gtid in executed.gtids() {
+        match domains.iter().find(|(domain, _)| *domain == gtid.domain) {
+            None => position.set(*gtid),
+            Some((_, Some(before))) => position.set(*before),
+            // The first one of all in its domain.
+            Some((_, None)) => {}
+        }
+    }
+    position
+}
+
+/// The domains with pending transactions, and the last GTID before the first of them.
+fn domains(pending: &[PendingXa]) -> Vec<(u32, Option<MariadbGtid>)> {
+    let mut domains: Vec<(u32, Option<MariadbGtid>)> = Vec::new();
+    for xa in pending {
+        let gtid = xa.gtid.as_deref().and_then(|gtid| gtid.parse::<MariadbGtid>().ok());
+        let before = xa.gtids_before.as_deref().and_then(|gtids| gtids.parse::<MariadbGtidPosition>().ok());
+        let (Some(gtid), Some(before)) = (gtid, before) else { continue };
+        if domains.iter().all(|(domain, _)| *domain != gtid.domain) {
+            domains.push((gtid.domain, before.get(gtid.domain).copied()));
+        }
+    }
+    domains
+}
+
+impl Planning<'_> {
+    /// A refusal of the place where pending transactions lie, or of the GTIDs before them.
+    pub(super) fn for_pending_xa(&self, fault: Fault, resume: &Resume) -> Fault {
+        let names: Vec<&str> = resume.frontier.pending_xa.iter().map(|xa| xa.xid.as_str()).collect();
+        let text = format!(
+            "{}; it is needed for the prepared XA transactions {}, whose rows are only there",
+            fault.text,
+            names.join(", ")
+        );
+        Fault { text, ..fault }
+    }
+
+    /// What was prepared before a start at the server's end will come as a gap, if it is committed.
+    pub(super) fn warn_of_prepared_xa(&mut self) {
+        if !self.session.facts.logs_xa_prepare() {
+            return;
+        }
+        let name = &self.shard.name;
+        match prepared_xa(&mut self.session.connection) {
+            Ok(prepared) if prepared.is_empty() => {}
+            Ok(prepared) => log::warn!(
+                "shard={name} source={} begins at the end of the log, and these XA transactions were prepared before it: {}; \
+                 when one of them is committed its rows will be missing, and a gap is recorded",
+                self.session.server,
+                prepared.join(", ")
+            ),
+            Err(error) => log::debug!("shard={name} {error}"),
+        }
+    }
+}
