@@ -31,6 +31,7 @@ cd "$source_folder"
 readonly may_use='
 code        -
 codec       -
+fail_point  -
 stop        -
 secret      -
 config      code secret schema::filter
@@ -39,9 +40,9 @@ column      code codec
 binlog      code codec column
 schema      code codec binlog column
 change      code codec binlog column schema
-sync_point  code codec binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids binlog::MariadbGtid binlog::MariadbGtidPosition
+sync_point  code codec fail_point binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids binlog::MariadbGtid binlog::MariadbGtidPosition
 pack        code codec binlog column schema change sync_point
-sink        code stop config pack sync_point
+sink        code stop config fail_point pack sync_point
 status      code stop config sync_point
 guard       code codec stop config status
 mysql       code codec stop secret config wire binlog schema sync_point
@@ -50,6 +51,7 @@ logging     code config
 engine      code stop config pack sync_point sink pipeline
 cat         *
 doctor      code stop config wire binlog column schema change sync_point sink mysql pipeline logging
+points      *
 verify      code config stop wire binlog schema change pack sync_point sink mysql pipeline logging
 daemon      *
 cli         *

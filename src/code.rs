@@ -95,7 +95,6 @@ codes! {
     FilterUnmatched "FILTER_UNMATCHED" "An entry of a filter matches no table of the server."
     NoKey "NO_KEY" "A watched table has no key that tells its rows apart."
     FkCascade "FK_CASCADE" "The server does not log the rows that a foreign key changes by itself."
-    HiddenColumns "HIDDEN_COLUMNS" "A watched table has columns that only the server sees."
     TableEngine "TABLE_ENGINE" "A watched table's engine logs less than all changes, or cannot roll back."
     FileMode "FILE_MODE" "Others may read a password, or write where only fountain should."
     DiskSpace "DISK_SPACE" "The disk has less room than the configuration asks for."
@@ -161,16 +160,19 @@ impl Code {
             }
             Self::PointBeyondEnd => {
                 "The server lost the end of its binlog (crash, restore, reset), or it is not the one that the point is of, or \
-                 it lags behind."
+                 it lags behind. Transactions that no server has any more are taken out of the point by fountain points set \
+                 --drop-gtids."
             }
             Self::PointForeign => {
                 "A position means nothing on another server: go on by GTID, or start anew there."
             }
             Self::PointBroken => {
-                "Restore the file from a backup, or remove it and start anew behind a fresh copy."
+                "Restore the file from a backup, go on from a former point (fountain points history, points set), or start anew behind a \
+                 fresh copy (points set)."
             }
             Self::PointLost => {
-                "Restore the point, or remove its .trace file too and start anew behind a fresh copy."
+                "Restore the point, go on from a former one (fountain points history, points set), or start anew behind a fresh copy \
+                 (points set)."
             }
             Self::PointStore => "Check the folder producer_position: rights, disk, mount.",
             Self::NoPoint => "Give a start (mysql_binlogdump_*) or set start_without_point.",

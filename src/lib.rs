@@ -83,6 +83,7 @@
 //! |---|---|---|
 //! | [`code`] | the stable codes of messages | yes |
 //! | [`codec`] | checked reading of bytes from outside | yes |
+//! | [`fail_point`] | crashes and full disks on order, in debug builds only | |
 //! | [`secret`], [`stop`] | texts that must not be seen; the wish to stop | |
 //! | [`wire`] | MySQL's client/server protocol, both sides of it | yes |
 //! | [`mod@column`] | column types: from a column's bytes to a value | yes |
@@ -96,7 +97,7 @@
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
 //! | [`engine`] | all shards together; fountain inside of another program | |
-//! | [`daemon`], [`cat`], [`doctor`], [`verify`] | the commands `run`, `cat`, `check` and `verify` | |
+//! | [`daemon`], [`cat`], [`doctor`], [`points`], [`verify`] | the commands `run`, `cat`, `check`, `points`, `gaps` and `verify` | |
 //! | [`cli`], [`logging`] | the command line and the log | |
 //!
 //! # Where to read first
@@ -115,10 +116,12 @@ pub mod config;
 pub mod daemon;
 pub mod doctor;
 pub mod engine;
+pub mod fail_point;
 pub mod logging;
 pub mod mysql;
 pub mod pack;
 pub mod pipeline;
+pub mod points;
 pub mod schema;
 pub mod secret;
 pub mod sink;

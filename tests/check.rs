@@ -150,8 +150,12 @@ const MYSQL97: &[Illness] = &[
         tidy: "SET GLOBAL binlog_row_image='FULL'",
     },
 ];
-const MARIADB: &[Illness] =
-    &[ill("CREATE TABLE shop.v (a INT PRIMARY KEY) WITH SYSTEM VERSIONING", "warn", "HIDDEN_COLUMNS")];
+const MARIADB: &[Illness] = &[ill(
+    "CREATE TABLE shop.v (a INT PRIMARY KEY, s BIGINT UNSIGNED GENERATED ALWAYS AS ROW START, e BIGINT UNSIGNED GENERATED ALWAYS \
+     AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING",
+    "error",
+    "STATEMENT_DML",
+)];
 
 /// Options with which nothing is to be said of a server.
 fn healthy_options(kind: Kind) -> &'static [&'static str] {
@@ -170,6 +174,9 @@ fn healthy_options(kind: Kind) -> &'static [&'static str] {
 fn healthy(kind: Kind) -> Option<Server> {
     let server = Server::start_private(kind, healthy_options(kind))?;
     server.sql("CREATE DATABASE shop; CREATE TABLE shop.good (id INT PRIMARY KEY, name TEXT) ENGINE=InnoDB");
+    if !kind.is_mysql() {
+        server.sql("CREATE TABLE shop.versioned (id INT PRIMARY KEY, t TEXT UNIQUE) WITH SYSTEM VERSIONING ENGINE=InnoDB");
+    }
     Some(server)
 }
 

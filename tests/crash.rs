@@ -1,4 +1,5 @@
-//! Killed at any moment, fountain goes on where it was: nothing lost, order kept, and with the file sink nothing twice.
+//! Killed at any moment, fountain goes on where it was: nothing lost, order kept. That nothing comes twice into files is
+//! proven by crash_bytes.rs.
 
 mod harness;
 
@@ -6,7 +7,6 @@ use harness::Fountain;
 use harness::GTID;
 use harness::Kind;
 use harness::Server;
-use harness::delivered::data;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
@@ -67,73 +67,6 @@ impl Dice {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) % limit
     }
-}
-
-/// Plays the lines into a table of our own.
-fn apply(lines: &[Value]) -> BTreeMap<u64, String> {
-    let mut table = BTreeMap::new();
-    for line in lines {
-        let id = |image: &str| line[image]["id"].as_u64().expect("id");
-        let value = || line["after"]["v"].as_str().expect("v").to_owned();
-        match line["op"].as_str().expect("op") {
-            "insert" => assert!(table.insert(id("after"), value()).is_none(), "inserted twice: {line}"),
-            "update" => assert!(
-                table.insert(id("after"), value()).is_some(),
-                "updated before it was inserted: {line}"
-            ),
-            "delete" => {
-                assert!(table.remove(&id("before")).is_some(), "deleted before it was inserted: {line}")
-            }
-            "ddl" => {}
-            other => panic!("unexpected op {other}"),
-        }
-    }
-    table
-}
-
-fn killed_at_random_moments_into_files(kind: Kind, options: &[&str], seed: u64) {
-    let Some(server) = Server::start_private(kind, options) else { return };
-    server.sql(
-        "CREATE DATABASE crash; CREATE TABLE crash.t (id bigint PRIMARY KEY, v varchar(400)) ENGINE=InnoDB",
-    );
-    let home = Fountain::new();
-    let load = Load::start(&server);
-    let mut dice = Dice(seed);
-    for _ in 0..KILLS {
-        let run = home.spawn(&run_arguments(&home, &server, &["-D", "start_without_point=beginning"]));
-        std::thread::sleep(Duration::from_millis(20 + dice.below(400)));
-        run.kill9();
-    }
-    load.end();
-    let last = run_until(&home, &server, "end", &["-D", "start_without_point=beginning"]);
-    assert_eq!(last.code, 0, "seed {seed}: {}", last.stderr);
-
-    let lines = parse(&data(&home.home().join("data")));
-    let table = apply(&lines);
-    let told: BTreeMap<u64, String> = server
-        .select("SELECT id, v FROM crash.t")
-        .into_iter()
-        .map(|row| (row[0].as_ref().expect("id").parse().expect("a number"), row[1].clone().expect("v")))
-        .collect();
-    assert!(told.len() > 1000, "the load was too small to prove anything: {} rows", told.len());
-    assert!(table == told, "seed {seed}: the rows applied are not the table's");
-    let seqs: Vec<u64> = lines.iter().map(|line| line["seq"].as_u64().expect("seq")).collect();
-    assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "seed {seed}: numbered without a jump");
-}
-
-#[test]
-fn killed_into_files_mysql97_gtid() {
-    killed_at_random_moments_into_files(Kind::Mysql97, GTID, 1);
-}
-
-#[test]
-fn killed_into_files_mysql56_position() {
-    killed_at_random_moments_into_files(Kind::Mysql56, &[], 2);
-}
-
-#[test]
-fn killed_into_files_mariadb() {
-    killed_at_random_moments_into_files(Kind::Mariadb, &[], 3);
 }
 
 /// To a pipe rows may come again after a kill, and none may be missing: what a run was killed in the middle of, the

@@ -15,6 +15,8 @@ use std::sync::Arc;
 /// Table ids kept at most. A server gives a table a new id whenever it opens it anew, so ids that are no longer used
 /// pile up in a long life; a table that is used again is mapped again first.
 const MAX_TABLES: usize = 20_000;
+/// Columns of these tables at most, about 200 bytes each: 20 000 tables of 4096 columns would need gigabytes.
+const MAX_COLUMNS: usize = 1 << 19;
 
 /// Where an event starts, in the file that is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +73,13 @@ pub struct Table {
 pub struct Tables<D> {
     definitions: D,
     by_id: HashMap<u64, Table>,
+    /// Columns of all tables that were taken since all were forgotten.
+    columns: usize,
 }
 
 impl<D: Definitions> Tables<D> {
     pub fn new(definitions: D) -> Self {
-        Self { definitions, by_id: HashMap::new() }
+        Self { definitions, by_id: HashMap::new(), columns: 0 }
     }
 
     pub fn definitions(&mut self) -> &mut D {
@@ -85,7 +89,7 @@ impl<D: Definitions> Tables<D> {
     /// Forgets tables when they have become too many. Between transactions: within one, rows still name them.
     #[inline]
     pub fn trim(&mut self) {
-        if self.by_id.len() >= MAX_TABLES {
+        if self.by_id.len() >= MAX_TABLES || self.columns >= MAX_COLUMNS {
             self.forget();
         }
     }
@@ -93,6 +97,7 @@ impl<D: Definitions> Tables<D> {
     /// Forgets all tables: the server has been started anew, and gives the ids it gave before to others.
     pub fn forget(&mut self) {
         self.by_id.clear();
+        self.columns = 0;
     }
 
     /// A statement may have changed definitions: what it touches is resolved anew.
@@ -115,6 +120,7 @@ impl<D: Definitions> Tables<D> {
     ) -> Result<(), ChangeError> {
         if self.by_id.get(&map.table_id).is_none_or(|table| *table.body != *map.body) {
             let table = self.resolve(map, at, filter)?;
+            self.columns += table.plan.columns.len();
             self.by_id.insert(map.table_id, table);
         }
         Ok(())

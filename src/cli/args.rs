@@ -5,6 +5,9 @@ use crate::cli::commands;
 use crate::cli::commands::Action;
 use crate::cli::commands::COMMON_OPTIONS;
 use crate::cli::commands::Command;
+use crate::cli::points_args;
+use crate::cli::points_args::GapsOptions;
+use crate::cli::points_args::PointsCommand;
 use crate::cli::schema::SchemaCommand;
 use crate::cli::until::Until;
 use crate::config::near;
@@ -37,6 +40,10 @@ pub enum Invocation {
     Conf(ConfArgs),
     /// Say which rule decides on a table.
     FilterTest(ConfArgs, TableName),
+    /// Look at sync points, or move one.
+    Points(ConfArgs, PointsCommand),
+    /// List gap records.
+    Gaps(ConfArgs, GapsOptions),
 }
 
 /// The options that say where the configuration comes from.
@@ -99,9 +106,10 @@ struct Typed {
     until: Option<Until>,
     schema: Option<PathBuf>,
     strictness: Strictness,
+    /// Options with a value that only a few commands have, each given once.
+    values: Vec<(&'static str, String)>,
     shard: Option<String>,
     form: Form,
-    reason: Option<String>,
     words: Vec<OsString>,
     options: Vec<&'static str>,
     help: bool,
@@ -149,7 +157,7 @@ fn not_here(command: &Command, parser: &mut lexopt::Parser) -> Result<Invocation
     Err(Failure::unsupported(format!("\"fountain {}\" is not in this version", command.name)))
 }
 
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 11] = [
     "--conf",
     "-D",
     "--until",
@@ -157,11 +165,26 @@ const OPTIONS: [&str; 12] = [
     "--strict",
     "--shard",
     "--json",
-    "--reason",
     "--help",
     "-h",
     "--version",
     "-V",
+];
+
+/// Those without a value, and those with one.
+const FLAGS: [&str; 3] = ["--yes", "--no-server", "--from-local"];
+const VALUES: [&str; 11] = [
+    "--limit",
+    "--time",
+    "--since",
+    "--file",
+    "--pos",
+    "--gtids",
+    "--to-history",
+    "--start",
+    "--drop-gtids",
+    "--source",
+    "--reason",
 ];
 
 /// The option's name in the table of options.
@@ -171,7 +194,8 @@ fn known(option: &Arg<'_>, command: Option<&Command>) -> Result<&'static str, Fa
         Arg::Long(name) => format!("--{name}"),
         Arg::Value(word) => word.to_string_lossy().into_owned(),
     };
-    OPTIONS.iter().find(|option| **option == typed).copied().ok_or_else(|| {
+    let all = || OPTIONS.iter().chain(&FLAGS).chain(&VALUES);
+    all().find(|option| **option == typed).copied().ok_or_else(|| {
         let own = command.map_or(OPTIONS.as_slice(), |command| command.options);
         let hint = near::hint(&typed, own.iter().copied().chain(COMMON_OPTIONS));
         let list = match command {
@@ -202,15 +226,16 @@ impl Typed {
                 self.schema = Some(PathBuf::from(value()?));
             }
             "--strict" => self.strictness = Strictness::Strict,
+            flag if FLAGS.contains(&flag) => {}
+            name if VALUES.contains(&name) => {
+                once(self.values.iter().any(|(given, _)| *given == name))?;
+                self.values.push((name, text(name, value()?)?));
+            }
             "--shard" => {
                 once(self.shard.is_some())?;
                 self.shard = Some(text(option, value()?)?);
             }
             "--json" => self.form = Form::Json,
-            "--reason" => {
-                once(self.reason.is_some())?;
-                self.reason = Some(text(option, value()?)?);
-            }
             "--help" | "-h" => self.help = true,
             _ => self.version = true,
         }
@@ -286,12 +311,24 @@ impl Typed {
             Action::Schema => {
                 let words: Result<Vec<String>, Failure> =
                     self.words.into_iter().map(|word| text("schema", word)).collect();
-                let command = SchemaCommand::parse(words?, self.form == Form::Json, self.reason)?;
+                // The only one of these that the command has.
+                let reason = self.values.into_iter().next().map(|(_, reason)| reason);
+                let command = SchemaCommand::parse(words?, self.form == Form::Json, reason)?;
                 Ok(Invocation::Schema(self.conf, command))
             }
             Action::Filter => {
                 let table = filter_test(&self.words)?;
                 Ok(Invocation::FilterTest(self.conf, table))
+            }
+            Action::Points => {
+                let typed =
+                    points_args::Typed { words: self.words, values: self.values, options: self.options };
+                typed.points().map(|points| Invocation::Points(self.conf, points))
+            }
+            Action::Gaps => {
+                let typed =
+                    points_args::Typed { words: self.words, values: self.values, options: self.options };
+                typed.gaps().map(|gaps| Invocation::Gaps(self.conf, gaps))
             }
             Action::Help => match self.words.as_slice() {
                 [] => Ok(Invocation::Help(None)),
@@ -421,7 +458,49 @@ mod tests {
             ("conf -D sink", "USAGE -D \"sink\": expected -D KEY=VALUE"),
             ("conf -D mysql_password:secret", "USAGE -D \"mysql_password…\": expected -D KEY=VALUE"),
             ("status --json", "UNSUPPORTED \"fountain status\" is not in this version"),
-            ("points set --reason x", "UNSUPPORTED \"fountain points\" is not in this version"),
+            ("points", "USAGE expected \"fountain points show|history|find|set\""),
+            ("points sho", "USAGE \"fountain points\" does not know \"sho\", did you mean \"show\"?"),
+            ("points show a b", "USAGE \"fountain points show\" does not take \"b\""),
+            ("points show --time 5", "USAGE \"fountain points show\" has no option --time"),
+            ("points history --limit x", "USAGE --limit: expected a whole number, got \"x\""),
+            ("points find", "USAGE \"fountain points find\" needs --time T"),
+            ("points set --reason x", "USAGE \"fountain points set\" needs the shard's name"),
+            (
+                "points set a --start end",
+                "USAGE \"fountain points set\" needs --reason TEXT: it is kept with the gap record",
+            ),
+            (
+                "points set a --reason x",
+                "USAGE \"fountain points set\" needs one of --file F --pos P, --gtids SET, --to-history ID, --start beginning|end, --drop-gtids SET",
+            ),
+            ("points set a --reason x --file b.1", "USAGE --file and --pos belong together"),
+            (
+                "points set a --reason x --file b.1 --pos 3",
+                "USAGE --pos: expected a whole number of 4 or more, got \"3\"",
+            ),
+            (
+                "points set a --reason x --start end --gtids 0-1-2",
+                "USAGE --gtids and --start are two places, one is needed",
+            ),
+            ("points set a --reason x --start now", "USAGE --start: expected beginning or end, got \"now\""),
+            (
+                "points set a --reason x --drop-gtids 0-1-2",
+                "USAGE --drop-gtids: expected a GTID set of MySQL, got \"0-1-2\"",
+            ),
+            (
+                "points set a --reason x --gtids 3-x",
+                "USAGE --gtids: expected a GTID set of MySQL or a position of MariaDB, got \"3-x\"",
+            ),
+            (
+                "points set a --reason x --start end --source ha0",
+                "USAGE --source: expected main or haK, got \"ha0\"",
+            ),
+            (
+                "points set a --reason x --start end --no-server",
+                "USAGE --start needs a server: only it knows its beginning and its end",
+            ),
+            ("points set a --reason x --from-local", "UNSUPPORTED \"--from-local\" is not in this version"),
+            ("gaps a b", "USAGE \"fountain gaps\" does not take \"b\""),
             ("--conf x step-down", "UNSUPPORTED \"fountain step-down\" is not in this version"),
         ];
         for (line, message) in cases {

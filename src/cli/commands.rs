@@ -34,6 +34,10 @@ pub enum Action {
     Conf,
     /// `fountain filter`
     Filter,
+    /// `fountain points`
+    Points,
+    /// `fountain gaps`
+    Gaps,
     /// `fountain version`
     Version,
     /// `fountain help`
@@ -91,8 +95,68 @@ Exit code: 0 fine (warnings are allowed without --strict), 1 an error, 2 bad usa
         action: Some(Action::Check),
     },
     later("status", "[--json] [--watch]", "say how every shard is doing"),
-    later("points", "show|history|find|set", "look at sync points and move them"),
-    later("gaps", "", "list every jump, skip, discard and reset"),
+    Command {
+        name: "points",
+        usage: "show|history|find|set …",
+        summary: "look at sync points, look back, find one by time, move one",
+        help: "The point of a shard is the place behind everything that was delivered. Former points are kept: the last 1000, and \
+               one a minute for points_history_days. Looking takes no lock; a run may go on meanwhile.
+
+  points show [SHARD] [--json]
+      what is stored now. A file sink's last whole pack wins over it where that is newer
+  points history [SHARD] [--json] [--limit N]
+      former points, the oldest first, each with the number by which \"set\" knows it; --limit: the last N
+  points find --time T [SHARD] [--json]
+      the newest kept point behind which every row committed after T comes again (rows committed before T may come too).
+      T: 2026-01-31T12:00:00+01:00, \"2026-01-31 12:00:00\" (UTC where no offset is given), or seconds since 1970
+  points set SHARD PLACE --reason TEXT [--yes] [--source main|haK] [--no-server] [--json]
+      moves the point. PLACE is one of
+        --file F --pos P      the border of a transaction in a file of the main server, or of --source
+        --gtids SET           behind that set (MySQL) or position (MariaDB)
+        --to-history ID       a former point
+        --start beginning     all that the main server, or --source, still has; --start end: only what comes from now on
+        --drop-gtids SET      where it is, but these count as not delivered (MySQL)
+      A server of the shard is asked whether it can go on there, as at a start; --no-server leaves that to the next start.
+      --yes: do not ask. --from-local comes with points in ZooKeeper.
+
+A point is not moved while a process leads the shard: stop it first. Moving forward leaves out the rows in between, moving \
+back delivers rows again; both are kept as a gap record (\"fountain gaps\") with the reason, and told by a gap line to whoever \
+reads the rows (dispatch_gap). seq goes on rising. With --json set prints the stored record.
+
+Exit code: 0 done, 1 failed or nothing found, 2 bad usage or configuration.",
+        options: &[
+            "--json",
+            "--limit",
+            "--time",
+            "--file",
+            "--pos",
+            "--gtids",
+            "--to-history",
+            "--start",
+            "--drop-gtids",
+            "--source",
+            "--no-server",
+            "--from-local",
+            "--reason",
+            "--yes",
+        ],
+        action: Some(Action::Points),
+    },
+    Command {
+        name: "gaps",
+        usage: "[SHARD] [--json] [--since T]",
+        summary: "list every jump, skip, discard and reset",
+        help: "Prints a line for each place where delivery did not simply go on behind what came before, the oldest first: when, which \
+               shard, what (discard, changed, jump, skip, reset), from where to where, which tables and how many rows where that is \
+               known, and why. A run may go on meanwhile.
+
+  --json     the records themselves, one JSON object a line
+  --since T  only those recorded at T or later (T as in \"fountain help points\")
+
+Exit code: 0 done, 1 failed (also when lines of the file make no sense), 2 bad usage or configuration.",
+        options: &["--json", "--since"],
+        action: Some(Action::Gaps),
+    },
     Command {
         name: "verify",
         usage: "[--shard S] [--json] FOLDER…",

@@ -11,6 +11,8 @@ pub mod engine;
 mod failure;
 mod filter;
 mod help;
+mod points;
+pub mod points_args;
 pub mod schema;
 pub mod until;
 mod verify;
@@ -67,6 +69,8 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
             config.need_shards()?;
             print(&conf::table(&config))
         }
+        Invocation::Points(conf, command) => points::points(&load_shards(&conf)?, command),
+        Invocation::Gaps(conf, options) => points::gaps(&load_shards(&conf)?, &options),
         Invocation::FilterTest(conf, table) => print(&filter::test(&load(&conf)?, &table)),
     }
 }
@@ -91,6 +95,12 @@ fn cat(conf: &ConfArgs, options: CatOptions) -> Result<(), Failure> {
         return Err(Failure::configuration(&unsupported));
     }
     engine::cat(config, options)
+}
+
+fn load_shards(conf: &ConfArgs) -> Result<Config, Failure> {
+    let config = load(conf)?;
+    config.need_shards()?;
+    Ok(config)
 }
 
 fn load(conf: &ConfArgs) -> Result<Config, Failure> {

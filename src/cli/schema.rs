@@ -175,7 +175,8 @@ fn set(config: &Config, shard: Option<&str>, file: &std::path::Path, reason: &st
         );
         return Err(Failure::failed(Code::NoPoint, text));
     };
-    let stand = LastStand { epoch, server: point.server, place: BinlogPosition::new(point.file, point.pos) };
+    let place = book::certain_place(&point.file, point.pos, point.set_ahead);
+    let stand = LastStand { epoch, server: point.server, place };
     let (mut store, mut ledger) = load(config, name).map_err(|error| failure(name, &error))?;
     book::set_by_hand(&mut ledger, &definitions, &stand, reason);
     book::save(&mut store, name, &ledger).map_err(|error| failure(name, &error))?;
@@ -183,5 +184,6 @@ fn set(config: &Config, shard: Option<&str>, file: &std::path::Path, reason: &st
         .entries()
         .map(|(definition, _)| format!("{}.{}", definition.database, definition.table))
         .collect();
-    print(&format!("{name}: set from {} on: {}\n", stand.place, tables.join(", ")))
+    let from = stand.place.map_or("the stored GTIDs".to_owned(), |place| place.to_string());
+    print(&format!("{name}: set from {from} on: {}\n", tables.join(", ")))
 }

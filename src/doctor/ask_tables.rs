@@ -12,6 +12,7 @@ use crate::doctor::facts::UnreadableColumn;
 use crate::doctor::facts::WatchedTable;
 use crate::mysql::catalog::hex_literal;
 use crate::mysql::catalog::quote_name;
+use crate::mysql::catalog::show_made_up_keys;
 use crate::mysql::catalog::table_definition;
 use crate::mysql::connection::Connection;
 use crate::mysql::error::SourceError;
@@ -61,19 +62,20 @@ struct Survey<'a> {
 impl Survey<'_> {
     fn run(mut self) -> Told<TableFacts> {
         self.connection.query("SET NAMES utf8mb4")?;
+        show_made_up_keys(self.connection)?;
         let mut facts = self.names()?;
         let keys = self.keys()?;
         for table in &mut facts.watched {
-            let (has_key, hash_key) = keys.get(&table.name).copied().unwrap_or_default();
-            table.has_key = has_key;
-            // MEMORY tables have hash indexes that can be seen.
-            table.hash_key = hash_key && table.engine != "MEMORY";
+            table.has_key = keys.get(&table.name).copied().unwrap_or_default();
         }
         let watched: HashSet<String> = facts.watched.iter().map(|table| table.name.clone()).collect();
         facts.cascades = match self.flavor {
             Flavor::MySql => self.cascades(&watched)?,
             Flavor::MariaDb => self.cascades_one_by_one(&facts.watched)?,
         };
+        if facts.versioned {
+            self.transaction_columns(&mut facts.watched)?;
+        }
         facts.unreadable = self.unreadable(&watched)?;
         facts.hidden = self.hidden(&facts)?;
         Ok(facts)
@@ -93,16 +95,16 @@ impl Survey<'_> {
         let owned = |entries: Vec<&str>| entries.into_iter().map(str::to_owned).collect();
         let (unmatched_white, unmatched_black) = (owned(unmatched.white), owned(unmatched.black));
         let watched = rows.iter().filter(|[database, table, ..]| self.filter.watches(database, table));
-        let watched = watched.map(|[database, table, kind, engine]| WatchedTable {
+        let watched = watched.map(|[database, table, _, engine]| WatchedTable {
             name: format!("{database}.{table}"),
             engine: engine.clone(),
-            versioned: kind == "SYSTEM VERSIONED",
             has_key: false,
-            hash_key: false,
+            transaction_columns: Vec::new(),
         });
         let watched = watched.collect();
         Ok(TableFacts {
             watched,
+            versioned: rows.iter().any(|[_, _, kind, _]| kind == "SYSTEM VERSIONED"),
             visible: rows.len(),
             unmatched_white,
             unmatched_black,
@@ -110,24 +112,40 @@ impl Survey<'_> {
         })
     }
 
-    /// For each table with unique keys: whether one identifies its rows, and whether one is kept as a hash.
-    fn keys(&mut self) -> Told<HashMap<String, (bool, bool)>> {
+    /// For each table with unique keys: whether one identifies its rows.
+    fn keys(&mut self) -> Told<HashMap<String, bool>> {
         // A part without a column is an expression.
         let sql = format!(
             "SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, \
-             SUM(NULLABLE = 'YES' OR SUB_PART IS NOT NULL OR COLUMN_NAME IS NULL), MAX(INDEX_TYPE) \
+             SUM(NULLABLE = 'YES' OR SUB_PART IS NOT NULL OR COLUMN_NAME IS NULL) \
              FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND {} GROUP BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME",
             self.scope
         );
         let told = self.connection.query(&sql)?;
-        let mut keys: HashMap<String, (bool, bool)> = HashMap::new();
+        let mut keys: HashMap<String, bool> = HashMap::new();
         for row in 0..told.rows.len() {
-            let [database, table, _, loose, kind] = texts(&told, row);
-            let entry = keys.entry(format!("{database}.{table}")).or_default();
-            entry.0 |= loose == "0";
-            entry.1 |= kind == "HASH";
+            let [database, table, _, loose] = texts(&told, row);
+            *keys.entry(format!("{database}.{table}")).or_default() |= loose == "0";
         }
         Ok(keys)
+    }
+
+    /// The columns of MariaDB's system versioning that count transactions.
+    fn transaction_columns(&mut self, watched: &mut [WatchedTable]) -> Told<()> {
+        let sql = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS \
+             WHERE GENERATION_EXPRESSION IN ('ROW START', 'ROW END') AND DATA_TYPE = 'bigint' AND {}",
+            self.scope
+        );
+        let told = self.connection.query(&sql)?;
+        for row in 0..told.rows.len() {
+            let [database, table, column] = texts(&told, row);
+            let name = format!("{database}.{table}");
+            for table in watched.iter_mut().filter(|table| table.name == name) {
+                table.transaction_columns.push(column.clone());
+            }
+        }
+        Ok(())
     }
 
     fn cascades(&mut self, watched: &HashSet<String>) -> Told<Vec<Cascade>> {

@@ -103,6 +103,8 @@ pub struct TableFacts {
     pub watched: Vec<WatchedTable>,
     /// How many it can see, watched or not.
     pub visible: usize,
+    /// Some of them are MariaDB's WITH SYSTEM VERSIONING.
+    pub versioned: bool,
     /// Entries of the white list that match nothing; and of the black list.
     pub unmatched_white: Vec<String>,
     pub unmatched_black: Vec<String>,
@@ -119,12 +121,10 @@ pub struct WatchedTable {
     /// `database.table`
     pub name: String,
     pub engine: String,
-    /// MariaDB's WITH SYSTEM VERSIONING.
-    pub versioned: bool,
     /// It has a unique key over whole NOT NULL columns.
     pub has_key: bool,
-    /// MariaDB: a unique key over more than an index can hold, for which the table has a hidden column.
-    pub hash_key: bool,
+    /// MariaDB's WITH SYSTEM VERSIONING by transaction instead of by time: the two columns that say so; else none.
+    pub transaction_columns: Vec<String>,
 }
 
 /// A foreign key with ON DELETE or ON UPDATE that changes rows.

@@ -9,6 +9,7 @@ use super::connection::quote;
 use super::error::SourceError;
 use super::refusal::When;
 use super::stream::Deadline;
+use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::format_description::ServerVersion;
 use crate::code::Code;
 use crate::codec::Reader;
@@ -137,6 +138,14 @@ impl BinlogStream {
     /// checksums. It decides the form of the artificial ROTATE_EVENT that comes before the first format description.
     pub fn announced_checksum(&self) -> Option<&str> {
         self.announced_checksum.as_deref()
+    }
+
+    /// The same for a decoder.
+    pub fn announced_algorithm(&self) -> ChecksumAlgorithm {
+        match self.announced_checksum() {
+            Some(name) if name.eq_ignore_ascii_case("CRC32") => ChecksumAlgorithm::Crc32,
+            _ => ChecksumAlgorithm::Off,
+        }
     }
 
     /// The server, as `host:port`.

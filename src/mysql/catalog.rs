@@ -1,18 +1,20 @@
 //! What a table looks like now, according to the server's catalog.
 //!
 //! Without a right on a table the catalog is silently empty, so "no such table" and "no right" are asked apart.
-//! MariaDB leaves its own invisible columns out (`row_start` and `row_end` of `WITH SYSTEM VERSIONING` without a
-//! period of its own, the hash of a long unique key), though rows log them.
+//! MariaDB's own columns, which it shows nobody, are added by [`super::own_columns`].
 
 use super::connection::Connection;
 use super::error::SourceError;
+use super::own_columns;
+use crate::binlog::format_description::ServerVersion;
 use crate::code::Code;
 use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
 use crate::wire::response::ResultSet;
 use std::collections::HashSet;
 
-/// ER_UNKNOWN_CHARACTER_SET.
+/// ER_UNKNOWN_SYSTEM_VARIABLE.
+const UNKNOWN_VARIABLE: u16 = 1193;
 /// ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE.
 const ABSENT: [u16; 2] = [1049, 1146];
 
@@ -30,19 +32,38 @@ pub fn table_definition(
 ) -> Result<Option<TableDefinition>, SourceError> {
     // The session may have been set to anything; names and labels have to come as they are.
     connection.set_names("utf8mb4")?;
+    show_made_up_keys(connection)?;
     let answer = connection.query(&columns_sql(database, table))?;
     let columns = columns(&answer, database, table);
     if columns.is_empty() {
         return absent_or_hidden(connection, database, table);
     }
     let keys = format!("SHOW KEYS FROM {} FROM {}", quote_name(table), quote_name(database));
-    let key = match connection.query(&keys) {
-        Ok(answer) => best_key(&answer),
+    let keys = match connection.query(&keys) {
+        Ok(answer) => answer,
         // Dropped in between.
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(advise_select(connection, error, database)),
     };
-    Ok(Some(TableDefinition { database: database.to_string(), table: table.to_string(), columns, key }))
+    let (database, table) = (database.to_owned(), table.to_owned());
+    let mut definition = TableDefinition { database, table, columns, key: best_key(&keys), row_end: None };
+    if connection.is_mariadb() {
+        own_columns::add(connection, &mut definition, &keys)?;
+    }
+    Ok(Some(definition))
+}
+
+/// MySQL can be set not to show the primary keys that it makes up (`sql_generate_invisible_primary_key`), which rows log.
+pub fn show_made_up_keys(connection: &mut Connection) -> Result<(), SourceError> {
+    let version = ServerVersion::parse(connection.server_version());
+    if connection.is_mariadb() || version.is_none_or(|version| version < ServerVersion(8, 0, 30)) {
+        return Ok(());
+    }
+    match connection.query("SET SESSION show_gipk_in_create_table_and_information_schema = ON") {
+        // What calls itself MySQL and has none of this.
+        Err(error) if error.server_errno() == Some(UNKNOWN_VARIABLE) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// Waits until no DDL of the table is being finished. The catalog of MySQL 8.0 and later is read without locks, and may show
@@ -148,7 +169,7 @@ fn is_one_table(answer: &ResultSet) -> bool {
 fn column(answer: &ResultSet, row: usize) -> Option<ColumnDefinition> {
     let (name, column_type, charset) = (answer.text(row, 2)?, answer.text(row, 3)?, answer.text(row, 4));
     let column_type = without_unknown_labels(&name, column_type, charset.as_deref());
-    Some(ColumnDefinition { name, column_type, charset })
+    Some(ColumnDefinition { name, column_type, charset, hidden: false })
 }
 
 /// The catalog's own character set is utf8mb3: in labels it shows whatever that lacks as `?`. A label with such a mark is

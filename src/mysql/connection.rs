@@ -10,6 +10,7 @@ use super::stream::Deadline;
 use super::tls::Tls;
 use crate::code::Code;
 use crate::stop::Stop;
+use crate::wire::capability::CLIENT_LONG_PASSWORD;
 use crate::wire::command::Command;
 use crate::wire::response::ErrPacket;
 use crate::wire::response::Progress;
@@ -68,6 +69,13 @@ impl Connection {
     /// As the greeting has it, without MariaDB's `5.5.5-`.
     pub fn server_version(&self) -> &str {
         &self.link.greeting.server_version
+    }
+
+    /// Whether it is MariaDB, whatever version it has been told to say.
+    pub fn is_mariadb(&self) -> bool {
+        let greeting = &self.link.greeting;
+        // CLIENT_MYSQL in MariaDB's words, which its servers leave out since 10.2.
+        greeting.capabilities & CLIENT_LONG_PASSWORD == 0 || greeting.server_version.contains("MariaDB")
     }
 
     /// The server's number for this connection, as in its `SHOW PROCESSLIST`.

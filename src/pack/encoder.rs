@@ -199,6 +199,9 @@ impl<'a> Iterator for Columns<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            if self.index >= self.image.plan.visible {
+                return None;
+            }
             let column = self.image.plan.columns.get(self.index)?;
             let index = self.index;
             self.index += 1;

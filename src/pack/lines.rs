@@ -19,6 +19,7 @@ use crate::schema::row::HeldColumns;
 use crate::schema::row::NullBits;
 use crate::schema::row::RowError;
 use crate::schema::row::RowImages;
+use crate::schema::versioned;
 use crate::sync_point::gap::GapEdge;
 use crate::sync_point::gap::GapTable;
 use std::collections::HashMap;
@@ -26,6 +27,8 @@ use std::sync::Arc;
 
 /// Templates kept at most; beyond that the table is new anyway in a server with so many.
 const MAX_TEMPLATES: usize = 20_000;
+/// Bytes of these templates at most.
+const MAX_TEMPLATE_BYTES: usize = 32 << 20;
 
 /// What the lines of a running shard say besides the change itself. `fountain cat` has none of it.
 #[derive(Debug, Clone)]
@@ -41,6 +44,7 @@ pub struct LineWriter {
     options: JsonOptions,
     live: Option<LiveFields>,
     templates: HashMap<u64, Arc<Template>>,
+    template_bytes: usize,
     /// The template of the event's table.
     template: Arc<Template>,
     /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
@@ -80,17 +84,28 @@ impl<'a> RowsReader<'a> {
         self.bytes.is_empty()
     }
 
-    /// Walks over one row and tells its parts.
-    fn split(&mut self) -> Result<RowParts<'a>, RowError> {
+    /// Walks over one row, to be delivered as `op`, and tells its parts.
+    fn split(&mut self, op: RowsKind) -> Result<RowParts<'a>, RowError> {
         let Self { images, bytes } = self;
         let starts = images.split(bytes)?;
+        let (before, after) =
+            (starts.before.map(|b| (images.before, b)), starts.after.map(|b| (images.after, b)));
         Ok(RowParts {
             plan: images.plan,
-            kind: images.kind,
+            kind: op,
             partial_json: images.partial_json,
-            before: starts.before.map(|bytes| (images.before, bytes)),
-            after: starts.after.map(|bytes| (images.after, bytes)),
+            before: before.filter(|_| op != RowsKind::Insert),
+            after: after.filter(|_| op != RowsKind::Delete),
         })
+    }
+
+    /// What the next row is to be delivered as; none when it is not: it only was current once (MariaDB's system versioning).
+    #[inline]
+    pub fn op(&self) -> Result<Option<RowsKind>, RowError> {
+        match self.images.plan.row_end {
+            None => Ok(Some(self.images.kind)),
+            Some(row_end) => versioned::effect(&self.images, row_end, &self.bytes),
+        }
     }
 
     /// Walks over one row.
@@ -98,41 +113,41 @@ impl<'a> RowsReader<'a> {
         self.images.skip(&mut self.bytes)
     }
 
+    /// An image that the row has and the line has not is walked over.
     fn write_images(
         &mut self,
+        op: RowsKind,
         out: &mut Vec<u8>,
         names: &[Vec<u8>],
         options: JsonOptions,
     ) -> Result<(), RowError> {
         let Self { images, bytes } = self;
-        let base = match images.kind {
-            RowsKind::Insert => Vec::new(),
-            RowsKind::Update | RowsKind::Delete => {
-                out.extend_from_slice(b"\"before\":{");
-                let base = match images.partial_json {
-                    true => write_base_image(images, bytes, out, names, options)?,
-                    false => {
-                        write_image(images, &images.before, bytes, out, names, options)?;
-                        Vec::new()
-                    }
-                };
-                out.extend_from_slice(b"},");
-                base
+        let mut base = Vec::new();
+        if op != RowsKind::Insert {
+            out.extend_from_slice(b"\"before\":{");
+            match images.partial_json {
+                true => base = write_base_image(images, bytes, out, names, options)?,
+                false => write_image(images, &images.before, bytes, out, names, options)?,
             }
-        };
-        if images.kind != RowsKind::Delete {
+            out.extend_from_slice(b"},");
+        } else if images.kind != RowsKind::Insert {
+            images.skip_image(&images.before, bytes)?;
+        }
+        if op != RowsKind::Delete {
             out.extend_from_slice(b"\"after\":{");
             match images.partial_json {
                 true => write_partial_image(images, bytes, out, names, options, &base)?,
                 false => write_image(images, &images.after, bytes, out, names, options)?,
             }
             out.extend_from_slice(b"},");
+        } else if images.kind != RowsKind::Delete {
+            images.skip_image(&images.after, bytes)?;
         }
         Ok(())
     }
 }
 
-/// Writes the members of one image.
+/// Writes the members of one image. Columns behind those that have names here are walked over.
 #[inline]
 fn write_image<'a>(
     images: &RowImages<'a>,
@@ -158,7 +173,10 @@ fn write_image<'a>(
             .and_then(|value| json::write_value(out, &value, options))
             .map_err(|error| RowError::at(&column.name, error))?;
     }
-    Ok(())
+    match images.plan.visible == images.plan.columns.len() {
+        true => Ok(()),
+        false => images.skip_columns(images.plan.visible, held, &mut nulls, bytes),
+    }
 }
 
 /// Writes a before image, and keeps its values as the base of differences.
@@ -236,6 +254,7 @@ impl LineWriter {
             options,
             live,
             templates: HashMap::new(),
+            template_bytes: 0,
             template: Arc::default(),
             event_tail: Vec::new(),
             mark_tail: Vec::new(),
@@ -262,12 +281,22 @@ impl LineWriter {
             encoder.begin_rows(rows, transaction, commit_ms(transaction, rows.timestamp));
             return;
         }
-        if self.templates.len() >= MAX_TEMPLATES {
-            self.templates.clear();
-        }
-        let template = self.templates.entry(rows.plan.id);
-        self.template = Arc::clone(template.or_insert_with(|| Arc::new(Template::new(&rows.plan))));
+        self.template = match self.templates.get(&rows.plan.id) {
+            Some(known) => Arc::clone(known),
+            None => self.new_template(rows),
+        };
         self.begin_event(transaction, &rows.place, rows.server_id, rows.timestamp);
+    }
+
+    fn new_template(&mut self, rows: &Rows) -> Arc<Template> {
+        let template = Arc::new(Template::new(&rows.plan));
+        if self.templates.len() >= MAX_TEMPLATES || self.template_bytes >= MAX_TEMPLATE_BYTES {
+            self.templates.clear();
+            self.template_bytes = 0;
+        }
+        self.template_bytes += template.bytes();
+        self.templates.insert(rows.plan.id, Arc::clone(&template));
+        template
     }
 
     fn begin_event(&mut self, transaction: &Begin, place: &Place, server_id: u32, timestamp: u32) {
@@ -296,22 +325,25 @@ impl LineWriter {
         out.extend_from_slice(b",\"row\":");
     }
 
-    /// Writes the next row of the event that [`Self::begin_rows`] prepared. On an error `out` is as it was.
+    /// Writes the next row of the event that [`Self::begin_rows`] prepared, as what [`RowsReader::op`] said. On an error
+    /// `out` is as it was.
     #[inline]
     pub fn write_row(
         &mut self,
         out: &mut Vec<u8>,
         rows: &mut RowsReader<'_>,
+        op: RowsKind,
         numbers: LineNumbers,
     ) -> Result<(), RowError> {
         let start = out.len();
         if let Some(encoder) = &mut self.encoder {
-            let written = rows.split().and_then(|parts| encoder.row(out, parts, numbers, self.live.as_ref()));
+            let parts = rows.split(op);
+            let written = parts.and_then(|parts| encoder.row(out, parts, numbers, self.live.as_ref()));
             return written.inspect_err(|_| out.truncate(start));
         }
         let template = &self.template;
-        out.extend_from_slice(template.head(rows.images.kind));
-        if let Err(error) = rows.write_images(out, &template.columns, self.options) {
+        out.extend_from_slice(template.head(op));
+        if let Err(error) = rows.write_images(op, out, &template.columns, self.options) {
             out.truncate(start);
             return Err(error);
         }

@@ -9,7 +9,7 @@ use crate::schema::plan::TablePlan;
 pub struct Template {
     /// `{"op":"insert","database":"shop","table":"orders",` for insert, update, delete.
     heads: [Vec<u8>; 3],
-    /// `,"name":` for each column; the comma goes where it is the first of its image.
+    /// `,"name":` for each column that is delivered; the comma goes where it is the first of its image.
     pub columns: Vec<Vec<u8>>,
     /// `"key":["id"],`; empty when the key is not known.
     pub key: Vec<u8>,
@@ -25,7 +25,7 @@ impl Template {
             out.push(b',');
             out
         };
-        let columns = plan.columns.iter().map(|column| {
+        let columns = plan.columns.iter().take(plan.visible).map(|column| {
             let mut out = vec![b','];
             write_string(&mut out, &column.name);
             out.push(b':');
@@ -36,6 +36,12 @@ impl Template {
             columns: columns.collect(),
             key: plan.key.as_deref().map(key_text).unwrap_or_default(),
         }
+    }
+
+    /// Memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        let texts = self.heads.iter().chain(&self.columns);
+        texts.map(|text| size_of_val(text) + text.capacity()).sum::<usize>() + self.key.len()
     }
 
     pub fn head(&self, kind: RowsKind) -> &[u8] {

@@ -244,7 +244,7 @@ impl PackOutput for Delivery {
     fn record_gap(&mut self, gap: &GapReport) -> Result<(), Fault> {
         // A transaction that is another one now has been told by the packer.
         if gap.kind == GapKind::Discard {
-            log::warn!("shard={} {}", self.shard, gap.reason);
+            log::warn!("{}: shard={} {}", Code::TransOversize, self.shard, gap.reason);
         }
         self.append_gap(&gap.record(&self.shard, now_ms()))
     }

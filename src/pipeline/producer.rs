@@ -5,7 +5,6 @@
 //! where to read on.
 
 use crate::binlog::AnyGtid;
-use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
 use crate::binlog::ExecutedGtids;
@@ -127,6 +126,7 @@ impl Producer {
             if self.stop.requested() {
                 return Ok(Ended::Stopped);
             }
+            self.book.stands_at(&resume.identity, &resume.frontier);
             story.advanced = resume.is_behind(&began);
             if !sends_heartbeats && fault.code == Code::Stalled && story.between_events {
                 self.patience.note_idle();
@@ -187,7 +187,7 @@ impl Producer {
             return Ok(Ended::PackerGone);
         }
         let identity = session.identity();
-        self.book.connected(&identity, &dump.resume.identity, &dump.resume.frontier);
+        self.book.connected(&identity);
         let definitions = KnownDefinitions::for_stream(
             std::mem::take(&mut self.book),
             session.config.clone(),
@@ -219,7 +219,7 @@ impl Producer {
             assembler.know(known);
         }
         let mut streaming = Streaming {
-            decoder: Decoder::new(announced(&stream)),
+            decoder: Decoder::new(stream.announced_algorithm()),
             assembler,
             tracker: PositionTracker::new(place.pos, holes),
             reread,
@@ -254,14 +254,6 @@ fn ask_packer(channels: &Channels, identity: ServerIdentity) -> Option<Resume> {
     channels.messages.send(Message::Interrupted { answer }).ok()?;
     let ReadOn { frontier, inside } = reply.recv().ok()?;
     Some(Resume { identity, frontier, inside })
-}
-
-/// The form of what comes before the first format description follows what we have announced.
-fn announced(stream: &BinlogStream) -> ChecksumAlgorithm {
-    match stream.announced_checksum() {
-        Some(name) if name.eq_ignore_ascii_case("CRC32") => ChecksumAlgorithm::Crc32,
-        _ => ChecksumAlgorithm::Off,
-    }
 }
 
 /// One stream being followed.

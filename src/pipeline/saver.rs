@@ -59,18 +59,18 @@ struct Slot {
 }
 
 impl Saver {
-    /// `seq_reserved` is what the record that is already saved reserves.
+    /// `saved`: the record that is in the store already. It is the first one of the history.
     pub fn start(
         shard: &str,
         store: Box<dyn SyncPointStore>,
         history: Box<dyn PointHistory>,
         rhythm: SaveRhythm,
-        seq_reserved: u64,
+        saved: PointRecord,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             slot: Mutex::default(),
             changed: Condvar::new(),
-            seq_reserved: AtomicU64::new(seq_reserved),
+            seq_reserved: AtomicU64::new(saved.seq_reserved),
         });
         let worker = Worker {
             shared: Arc::clone(&shared),
@@ -81,7 +81,7 @@ impl Saver {
             rhythm,
         };
         let thread =
-            std::thread::Builder::new().name(format!("saver-{shard}")).spawn(move || worker.run())?;
+            std::thread::Builder::new().name(format!("saver-{shard}")).spawn(move || worker.run(saved))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -131,17 +131,17 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self) -> Result<(), StoreError> {
+    fn run(mut self, mut saved: PointRecord) -> Result<(), StoreError> {
+        self.note(&saved);
         let mut pause = match self.rhythm {
             SaveRhythm::Sync => Duration::ZERO,
             SaveRhythm::Async { initial_delay, .. } => initial_delay,
         };
         let mut failing = false;
-        let mut saved: Option<PointRecord> = None;
         loop {
             let (record, closing) = self.next(pause, failing);
             let Some(record) = record else { return Ok(()) };
-            if saved.as_mut().is_some_and(|saved| is_unchanged(saved, &record)) {
+            if is_unchanged(&mut saved, &record) {
                 pause = self.period();
                 continue;
             }
@@ -154,7 +154,7 @@ impl Worker {
                     }
                     failing = false;
                     pause = self.period();
-                    saved = Some(record);
+                    saved = record;
                 }
                 Err(error) if closing => return Err(error),
                 Err(error) => {

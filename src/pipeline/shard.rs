@@ -1,6 +1,5 @@
 //! One shard from start to end: folders locked, point and sink compared, first connect, threads, orderly end.
 
-use crate::binlog::BinlogPosition;
 use crate::change::assembler::AssemblerOptions;
 use crate::code::Code;
 use crate::config;
@@ -17,6 +16,7 @@ use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
 use crate::pipeline::definitions::book::Book;
 use crate::pipeline::definitions::book::LastStand;
+use crate::pipeline::definitions::book::certain_place;
 use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
@@ -37,6 +37,7 @@ use crate::pipeline::saver::SaveRhythm;
 use crate::pipeline::saver::Saver;
 use crate::pipeline::sinks::ask_standing;
 use crate::pipeline::sinks::check_standing;
+use crate::pipeline::sinks::keeps_packs;
 use crate::pipeline::sinks::open_sink;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start::Resume;
@@ -94,10 +95,10 @@ fn open_book(
     resume: Option<&Resume>,
 ) -> Result<Book, Fault> {
     let file = shard.schema_file.as_deref().map(read_schema_file).transpose()?;
-    let stand = resume.map(|resume| LastStand {
+    let stand = resume.map(|Resume { identity, frontier, .. }| LastStand {
         epoch,
-        server: resume.identity.clone(),
-        place: BinlogPosition::new(&*resume.frontier.place.file, resume.frontier.place.pos),
+        server: identity.clone(),
+        place: certain_place(&frontier.place.file, frontier.place.pos, frontier.set_ahead),
     });
     let opened = FileSchemaStore::new(&config.point_dir, &shard.name)
         .and_then(|store| Book::open(&shard.name, Box::new(store), file, stand.as_ref()));
@@ -190,7 +191,14 @@ impl Opened {
             history: FileHistory::new(&config.point_dir, &shard.name, config.points.history_days),
             sink,
             encoder: ports.encoder.as_ref().map(|make| make(&shard.name)),
-            standing: Standing { record, former, old_point, pack, packs_cut_off },
+            standing: Standing {
+                record,
+                former,
+                old_point,
+                keeps_packs: keeps_packs(shard, ports, pack.as_ref()),
+                pack,
+                packs_cut_off,
+            },
         }))
     }
 
@@ -251,7 +259,7 @@ impl Started {
         // Held until the last point is saved.
         let OpenStore { store, lock: _lock } = self.store;
         let history = Box::new(self.history);
-        let saver = Saver::start(name, store, history, rhythm, self.record.seq_reserved).map_err(internal)?;
+        let saver = Saver::start(name, store, history, rhythm, self.record.clone()).map_err(internal)?;
         let mut builder = builder(shard, &ready, self.record.next_seq, self.encoder);
         if let Some(moved) = &self.record.moved {
             builder.tell_jump(moved.from.as_ref(), &moved.reason);

@@ -43,7 +43,20 @@ pub fn open_sink(
     })
 }
 
-fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
+/// Whether the sink keeps the packs that it holds, and says so.
+pub fn keeps_packs(shard: &ShardConfig, ports: &Ports, held: Option<&PackHeader>) -> bool {
+    if ports.sink.is_some() {
+        return held.is_some();
+    }
+    match &shard.sink {
+        SinkConfig::File(_) => true,
+        SinkConfig::Exec(exec) => exec.resume == ExecResume::Consumer,
+        SinkConfig::Stdout | SinkConfig::Null => false,
+    }
+}
+
+/// The file sink's own view of its keys.
+pub fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
     FileSinkConfig {
         dir: file.dir.clone(),
         rotate_bytes: file.rotate_bytes,

@@ -27,6 +27,8 @@ pub struct Standing {
     pub old_point: Option<FoundPoint>,
     /// The last whole pack of a sink that keeps packs.
     pub pack: Option<PackHeader>,
+    /// A sink without packs is one that has been given none.
+    pub keeps_packs: bool,
     /// Whole packs that the sink had to cut off.
     pub packs_cut_off: u64,
 }
@@ -99,7 +101,7 @@ impl Standing {
         match (&self.record, &self.pack) {
             (_, Some(pack)) if self.pack_is_newer(pack) => pack.next_seq,
             (Some(record), Some(pack)) if pack.next_seq == record.next_seq => pack.next_seq,
-            (Some(record), None) if record.next_seq == FIRST => FIRST,
+            (Some(record), None) if self.keeps_packs && record.next_seq == FIRST => FIRST,
             (Some(record), _) => record.seq_reserved,
             (None, _) => self.former.as_ref().map_or(FIRST, |former| former.seq_reserved + LOST_SEQ),
         }
@@ -221,6 +223,16 @@ mod tests {
         assert_eq!(standing.gap("producer00", &point(1234), 2), None);
         let first = Standing::default();
         assert_eq!((first.last_epoch(), first.next_seq(), first.gap("s", &point(4), 2)), (0, 1, None));
+    }
+
+    /// A pipe keeps nothing: what was put out behind the first save and before the second is known to nobody.
+    #[test]
+    fn numbers_begin_anew_only_where_no_line_has_been_given_out() {
+        let first = || Some(PointRecord { next_seq: 1, ..record(1, 0) });
+        let standing = Standing { record: first(), ..Standing::default() };
+        assert_eq!(standing.next_seq(), 100_001);
+        let standing = Standing { record: first(), keeps_packs: true, ..Standing::default() };
+        assert_eq!(standing.next_seq(), 1);
     }
 
     #[test]

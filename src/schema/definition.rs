@@ -13,6 +13,9 @@ pub struct TableDefinition {
     /// the table has neither.
     #[serde(default)]
     pub key: Vec<String>,
+    /// MariaDB, `WITH SYSTEM VERSIONING`: the column that says until when a row was the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_end: Option<String>,
 }
 
 /// One column, in the server's words.
@@ -25,4 +28,11 @@ pub struct ColumnDefinition {
     /// `CHARACTER_SET_NAME`; none for columns that hold no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charset: Option<String>,
+    /// Logged and shown to nobody: MariaDB made the column for itself. Such columns stand behind all others.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hidden: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }

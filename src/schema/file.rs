@@ -4,7 +4,8 @@
 //! {"database":"shop","table":"orders","columns":[{"name":"id","type":"int"},
 //!  {"name":"note","type":"varchar(20)","charset":"utf8mb4"}],"key":["id"]}
 //! ```
-//! (on one line). Empty lines and lines that begin with `#` are passed over.
+//! (on one line). What MariaDB keeps for itself has `"hidden":true` and stands last; `"row_end":"…"` names the column that
+//! ends a system-versioned row. Empty lines and lines that begin with `#` are passed over.
 
 use crate::schema::definition::TableDefinition;
 use std::collections::HashMap;
@@ -65,11 +66,17 @@ fn check(table: &TableDefinition) -> Result<(), String> {
     if table.columns.is_empty() {
         return Err(format!("{name} has no columns"));
     }
-    let unknown = table.key.iter().find(|key| !table.columns.iter().any(|column| column.name == **key));
-    match unknown {
-        Some(key) => Err(format!("{name}: the key names {key}, which is no column")),
-        None => Ok(()),
+    let is_column = |name: &String| table.columns.iter().any(|column| column.name == *name);
+    if let Some(key) = table.key.iter().find(|key| !is_column(key)) {
+        return Err(format!("{name}: the key names {key}, which is no column"));
     }
+    if let Some(row_end) = table.row_end.iter().find(|row_end| !is_column(row_end)) {
+        return Err(format!("{name}: row_end names {row_end}, which is no column"));
+    }
+    if !table.columns.is_sorted_by_key(|column| column.hidden) {
+        return Err(format!("{name}: hidden columns stand behind all others"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -87,5 +94,17 @@ mod tests {
         assert!(SchemaFile::parse("{}").unwrap_err().starts_with("line 1: "));
         assert!(SchemaFile::parse(&line.replace(r#"["a"]"#, r#"["b"]"#)).unwrap_err().contains("no column"));
         assert!(SchemaFile::parse("not json").is_err());
+    }
+
+    #[test]
+    fn columns_that_mariadb_keeps_for_itself() {
+        let line = r#"{"database":"d","table":"t","columns":[{"name":"a","type":"int"},{"name":"e","type":"timestamp(6)","hidden":true}],"row_end":"e"}"#;
+        let file = SchemaFile::parse(line).unwrap();
+        let table = file.table("d", "t").unwrap();
+        assert!(table.columns[1].hidden && table.row_end.as_deref() == Some("e"));
+        let told = |from, to| SchemaFile::parse(&line.replace(from, to)).unwrap_err();
+        assert!(told(r#""row_end":"e""#, r#""row_end":"f""#).contains("row_end names f"));
+        let misplaced = r#"{"name":"a","type":"int","hidden":true},{"name":"b","type":"int"}"#;
+        assert!(told(r#"{"name":"a","type":"int"}"#, misplaced).contains("stand behind all others"));
     }
 }

@@ -4,6 +4,8 @@ pub mod definition;
 pub mod file;
 pub mod filter;
 pub mod ledger;
+pub mod own_columns;
 pub mod plan;
 pub mod resolve;
 pub mod row;
+pub mod versioned;

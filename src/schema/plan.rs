@@ -9,7 +9,12 @@ pub struct TablePlan {
     pub id: u64,
     pub database: String,
     pub table: String,
+    /// All columns that rows log.
     pub columns: Vec<PlannedColumn>,
+    /// How many of them are delivered: those behind belong to the server alone.
+    pub visible: usize,
+    /// MariaDB, `WITH SYSTEM VERSIONING`: the column that says until when a row was the current one.
+    pub row_end: Option<usize>,
     /// The key's columns; empty when the table has none, `None` when that is not known.
     pub key: Option<Vec<String>>,
 }

@@ -17,6 +17,8 @@ use crate::column::declared::DeclaredType;
 use crate::column::type_code;
 use crate::schema::definition::ColumnDefinition;
 use crate::schema::definition::TableDefinition;
+use crate::schema::own_columns;
+use crate::schema::own_columns::OwnColumns;
 use crate::schema::plan::PlannedColumn;
 use crate::schema::plan::TablePlan;
 use std::fmt;
@@ -58,6 +60,8 @@ pub struct LoggedTable<'a> {
     /// Type code and metadata of each column.
     types: Vec<(u8, u16)>,
     metadata: TableMetadata,
+    /// Whether each column can be NULL.
+    nullable: Vec<bool>,
 }
 
 impl<'a> LoggedTable<'a> {
@@ -74,6 +78,7 @@ impl<'a> LoggedTable<'a> {
             flavor: map.flavor,
             types: map.column_types.iter().copied().zip(metadata.iter().copied()).collect(),
             metadata: map.table_metadata(&metadata)?,
+            nullable: (0..metadata.len()).map(|column| map.null_bits.get(column)).collect(),
         })
     }
 
@@ -88,9 +93,14 @@ impl<'a> LoggedTable<'a> {
     /// Whether the event says everything about its table (`binlog_row_metadata=FULL`), so that nobody need be asked.
     ///
     /// MariaDB logs UUID, INET4 and INET6 as BINARY of 16 or 4 bytes, and VECTOR as VARBINARY, and its metadata does not
-    /// tell them apart: tables with such columns need a definition all the same.
+    /// tell them apart: tables with such columns need a definition all the same. So do those that may be system-versioned:
+    /// of that the event says nothing.
     pub fn is_complete(&self) -> bool {
-        let named = self.metadata.columns.iter().all(|column| column.name.is_some());
+        self.tells_columns() && !self.may_be_versioned()
+    }
+
+    /// Whether the event says every column's name and type.
+    fn tells_columns(&self) -> bool {
         let ambiguous = || {
             self.types
                 .iter()
@@ -98,7 +108,26 @@ impl<'a> LoggedTable<'a> {
                 .any(|(logged, said)| may_be_disguised(*logged, said))
         };
         let told = !(self.flavor == Flavor::MariaDb && ambiguous()) && self.unknown_collation().is_none();
-        named && told && self.walks_alone()
+        self.is_named() && told && self.walks_alone()
+    }
+
+    fn is_named(&self) -> bool {
+        self.metadata.columns.iter().all(|column| column.name.is_some())
+    }
+
+    /// Whether the table can be one WITH SYSTEM VERSIONING: it has two columns that can bound a row's time, and one of them
+    /// is in the primary key if there is one, where MariaDB puts the end by itself (`append_system_key_parts` in
+    /// sql/sql_table.cc).
+    fn may_be_versioned(&self) -> bool {
+        let bounds = |index: usize| {
+            let logged = self.types.get(index);
+            logged.is_some_and(|(type_code, metadata)| own_columns::may_bound_rows(*type_code, *metadata))
+                && self.nullable.get(index) == Some(&false)
+        };
+        let key = self.metadata.primary_key.as_ref();
+        self.flavor == Flavor::MariaDb
+            && (0..self.types.len()).filter(|index| bounds(*index)).count() >= 2
+            && key.is_none_or(|parts| parts.iter().any(|part| bounds(part.column)))
     }
 
     /// A collation id of the event that no table of ours has: an installation's own, or a newer server's.
@@ -136,16 +165,19 @@ impl<'a> LoggedTable<'a> {
             let format = format.map_err(|error| self.column_error(&name, &error))?;
             columns.push(PlannedColumn { name, format });
         }
-        Ok(self.plan_of(columns, None))
+        let own = OwnColumns::none(columns.len());
+        Ok(self.plan_of(columns, own, None))
     }
 
     /// The plan for rows that are delivered.
     pub fn plan(&self, definition: Option<&TableDefinition>) -> Result<TablePlan, ResolveError> {
-        let declared = self.declared(definition)?;
+        // Where the event says every column, a definition need not fit: it only tells what the table is.
+        let described = definition.filter(|_| !self.tells_columns());
+        let declared = self.declared(described)?;
         let mut columns = Vec::with_capacity(self.types.len());
         for (index, (type_code, metadata)) in self.types.iter().enumerate() {
             let said = self.metadata.columns.get(index);
-            let defined = definition.and_then(|definition| definition.columns.get(index));
+            let defined = described.and_then(|definition| definition.columns.get(index));
             let declared = declared.as_ref().and_then(|declared| declared.get(index));
             let name = said
                 .and_then(|said| said.name.clone())
@@ -163,16 +195,37 @@ impl<'a> LoggedTable<'a> {
                 .map_err(|error| self.column_error(&name, &error))?;
             columns.push(PlannedColumn { name, format });
         }
-        let key = self.key(&columns, definition);
-        Ok(self.plan_of(columns, key))
+        let own = self.own_columns(definition);
+        let key = self.key(&columns, own, definition);
+        Ok(self.plan_of(columns, own, key))
     }
 
-    fn plan_of(&self, columns: Vec<PlannedColumn>, key: Option<Vec<String>>) -> TablePlan {
+    /// Which columns MariaDB has made for itself.
+    fn own_columns(&self, definition: Option<&TableDefinition>) -> OwnColumns {
+        match definition {
+            Some(definition) if !self.tells_columns() => OwnColumns::defined(definition),
+            definition if self.flavor == Flavor::MariaDb && self.is_named() => {
+                let columns = self.types.iter().zip(&self.metadata.columns);
+                let columns = columns.map(|((type_code, metadata), said)| own_columns::Logged {
+                    name: said.name.as_deref().unwrap_or(""),
+                    type_code: *type_code,
+                    metadata: *metadata,
+                    unsigned: said.unsigned == Some(true),
+                });
+                OwnColumns::named(&columns.collect::<Vec<_>>(), definition)
+            }
+            Some(_) | None => OwnColumns::none(self.types.len()),
+        }
+    }
+
+    fn plan_of(&self, columns: Vec<PlannedColumn>, own: OwnColumns, key: Option<Vec<String>>) -> TablePlan {
         TablePlan {
             id: NEXT_PLAN.fetch_add(1, Ordering::Relaxed),
             database: self.database.to_owned(),
             table: self.table.to_owned(),
             columns,
+            visible: own.visible,
+            row_end: own.row_end,
             key,
         }
     }
@@ -194,17 +247,32 @@ impl<'a> LoggedTable<'a> {
     /// The event's own primary key, else the definition's key. MySQL takes the first unique key without NULLs for the
     /// primary key where there is none (`TABLE_SHARE::primary_key` in sql/table.cc), so a complete event without a key
     /// is a table without one.
-    fn key(&self, columns: &[PlannedColumn], definition: Option<&TableDefinition>) -> Option<Vec<String>> {
-        let named = self.metadata.columns.iter().all(|column| column.name.is_some());
-        if let Some(parts) = &self.metadata.primary_key {
-            let names = parts.iter().filter_map(|part| columns.get(part.column));
-            return Some(names.map(|column| column.name.clone()).collect());
+    ///
+    /// The end of a row's time, which MariaDB puts into every unique key, is left out: it is the same for all current rows.
+    fn key(
+        &self,
+        columns: &[PlannedColumn],
+        own: OwnColumns,
+        definition: Option<&TableDefinition>,
+    ) -> Option<Vec<String>> {
+        let key: Vec<String> = match (&self.metadata.primary_key, definition) {
+            (Some(parts), _) => {
+                let names = parts.iter().filter_map(|part| columns.get(part.column));
+                names.map(|column| column.name.clone()).collect()
+            }
+            (None, Some(definition)) => definition.key.clone(),
+            (None, None) if self.is_named() => Vec::new(),
+            (None, None) => return None,
+        };
+        let index = |name: &String| columns.iter().position(|column| column.name == *name);
+        if key.iter().any(|name| index(name).is_none()) {
+            // A key that is younger than the rows.
+            return Some(Vec::new());
         }
-        match definition {
-            Some(definition) => Some(definition.key.clone()),
-            None if named => Some(Vec::new()),
-            None => None,
-        }
+        let delivered = |name: &String| {
+            index(name).is_some_and(|index| index < own.visible && Some(index) != own.row_end)
+        };
+        Some(key.into_iter().filter(delivered).collect())
     }
 
     fn declared(

@@ -158,9 +158,21 @@ impl<'a> RowImages<'a> {
         Ok(starts)
     }
 
-    fn skip_image(&self, held: &HeldColumns<'_>, bytes: &mut Reader<'_>) -> Result<(), RowError> {
+    /// Walks over one image.
+    pub fn skip_image(&self, held: &HeldColumns<'_>, bytes: &mut Reader<'_>) -> Result<(), RowError> {
         let mut nulls = NullBits::read(held.count, bytes)?;
-        for (index, column) in self.plan.columns.iter().enumerate() {
+        self.skip_columns(0, held, &mut nulls, bytes)
+    }
+
+    /// Walks over an image's columns from `first` on.
+    pub fn skip_columns(
+        &self,
+        first: usize,
+        held: &HeldColumns<'_>,
+        nulls: &mut NullBits<'_>,
+        bytes: &mut Reader<'_>,
+    ) -> Result<(), RowError> {
+        for (index, column) in self.plan.columns.iter().enumerate().skip(first) {
             if held.has(index) && !nulls.next_bit() {
                 column.format.skip(bytes).map_err(|error| RowError::at(&column.name, error))?;
             }

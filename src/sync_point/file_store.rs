@@ -5,6 +5,7 @@
 //! from one that never was; `<shard>.lock` keeps a second process out.
 
 use crate::code::Code;
+use crate::fail_point;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
@@ -163,7 +164,7 @@ impl Place {
             return Ok(());
         }
         let text = format!(
-            "{}: the point of shard {} is gone, and {} says that there was one: put a copy back; or copy the tables anew, delete that trace and set the start by mysql_binlogdump_gtidset, or mysql_binlogdump_filename and mysql_binlogdump_position (without them it is the server's end, and the rows in between are missing)",
+            "{}: the point of shard {} is gone, and {} says that there was one: put a copy back; or go on from a former point (fountain points history and points set); or copy the tables anew and start behind them (points set)",
             self.point().display(),
             self.shard,
             self.trace.path().display()
@@ -188,10 +189,9 @@ impl Place {
 
     fn broken(&self, what: &str) -> StoreError {
         let text = format!(
-            "{}: not the point of shard {} as it was saved: {what}; put a good copy back; or copy the tables anew, delete it and {} and set the start by mysql_binlogdump_gtidset, or mysql_binlogdump_filename and mysql_binlogdump_position (without them it is the server's end, and the rows in between are missing)",
+            "{}: not the point of shard {} as it was saved: {what}; put a good copy back; or go on from a former point (fountain points history and points set); or copy the tables anew and start behind them (points set)",
             self.point().display(),
-            self.shard,
-            self.trace.path().display()
+            self.shard
         );
         StoreError::new(Code::PointBroken, text)
     }
@@ -207,11 +207,15 @@ impl Place {
         })?;
         let temporary = self.folder.join(format!(".{}.point.tmp", self.shard));
         let replace = || -> io::Result<()> {
+            fail_point::reach("point.create")?;
             let mut file = File::create(&temporary)?;
-            file.write_all(line.as_bytes())?;
+            fail_point::write("point.write", line.as_bytes(), |bytes| file.write_all(bytes))?;
             file.write_all(b"\n")?;
+            fail_point::reach("point.flush")?;
             file.sync_all()?;
+            fail_point::reach("point.rename")?;
             fs::rename(&temporary, &path)?;
+            fail_point::reach("point.flush_names")?;
             sync_folder(&self.folder)
         };
         replace().map_err(|e| self.failed(&path, "cannot be written", e))?;

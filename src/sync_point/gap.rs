@@ -24,6 +24,19 @@ pub enum GapKind {
     Reset,
 }
 
+impl GapKind {
+    /// As it is written in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Discard => "discard",
+            Self::Changed => "changed",
+            Self::Jump => "jump",
+            Self::Skip => "skip",
+            Self::Reset => "reset",
+        }
+    }
+}
+
 /// A place in front of a row of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GapEdge {

@@ -4,6 +4,7 @@
 
 use crate::code::Code;
 use crate::sync_point::StoreError;
+use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap::GapRecord;
 use crate::sync_point::line_log::LineLog;
@@ -56,8 +57,11 @@ impl GapLog for FileGapLog {
         })?;
         let append = || -> io::Result<()> {
             let mut log = LineLog::open(&self.path)?;
-            let held = log.tail().iter().filter_map(|line| serde_json::from_str::<GapRecord>(line).ok());
-            if held.into_iter().any(|held| held.is_same_gap(record)) {
+            let held =
+                log.tail().iter().rev().filter_map(|line| serde_json::from_str::<GapRecord>(line).ok());
+            // A jump may be made again later; only the last record can be the same one.
+            let looked_at = if record.kind == GapKind::Jump { 1 } else { usize::MAX };
+            if held.take(looked_at).any(|held| held.is_same_gap(record)) {
                 // Whoever wrote it may have died before this.
                 return log.sync();
             }
@@ -74,7 +78,6 @@ impl GapLog for FileGapLog {
 mod tests {
     use super::*;
     use crate::sync_point::gap::GapEdge;
-    use crate::sync_point::gap::GapKind;
     use crate::sync_point::gap::GapTable;
     use std::fs;
 
@@ -107,6 +110,10 @@ mod tests {
         assert_eq!(log.read(), Ok((vec![gap(4), gap(200), gap(300)], LinesRead::default())));
         log.append(&GapRecord { kind: GapKind::Skip, ..gap(200) }).unwrap();
         assert_eq!(log.read().unwrap().0.len(), 4);
+        for (pos, count) in [(7, 5), (7, 5), (8, 6), (7, 7)] {
+            log.append(&GapRecord { kind: GapKind::Jump, ..gap(pos) }).unwrap();
+            assert_eq!(log.read().unwrap().0.len(), count, "a jump is repeated only behind another one");
+        }
     }
 
     #[test]

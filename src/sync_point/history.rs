@@ -7,6 +7,7 @@
 //! one). Nothing here stops a shard.
 
 use crate::code::Code;
+use crate::fail_point;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::folder::sync_folder;
@@ -176,6 +177,7 @@ impl FileHistory {
         })?;
         outcome?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+        fail_point::reach("history.rename")?;
         fs::rename(&temporary, &path)?;
         sync_folder(&self.folder)
     }

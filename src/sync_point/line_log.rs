@@ -6,6 +6,7 @@
 //!
 //! One process appends at a time: the owner sees to that ([`crate::sync_point::lock`]).
 
+use crate::fail_point;
 use crate::sync_point::folder::sync_folder;
 use crate::sync_point::sealed::unseal;
 use std::fs::File;
@@ -41,6 +42,7 @@ impl LineLog {
     /// Opens the file, makes it when it is missing (durably, by its folder), and mends its end.
     pub fn open(path: &Path) -> io::Result<Self> {
         let new = !path.try_exists()?;
+        fail_point::reach("log.open")?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         if new {
             sync_folder(path.parent().unwrap_or(Path::new(".")))?;
@@ -59,7 +61,10 @@ impl LineLog {
     /// Appends a line (without its line end). What a failure left behind is taken back, so that a second try is whole.
     pub fn append(&mut self, line: &str) -> io::Result<()> {
         let bytes = format!("{line}\n");
-        if let Err(error) = self.file.write_all_at(bytes.as_bytes(), self.length) {
+        let (file, length) = (&self.file, self.length);
+        let written =
+            fail_point::write("log.append", bytes.as_bytes(), |bytes| file.write_all_at(bytes, length));
+        if let Err(error) = written {
             // When this fails too, the next one who opens the file cuts it.
             return self.file.set_len(self.length).and(Err(error));
         }
@@ -69,6 +74,7 @@ impl LineLog {
 
     /// Returns once all lines are durable.
     pub fn sync(&self) -> io::Result<()> {
+        fail_point::reach("log.flush")?;
         self.file.sync_data()
     }
 

@@ -4,6 +4,7 @@
 //! finds a trace and no point must stop, for starting anew would lose the rows in between.
 
 use crate::code::Code;
+use crate::fail_point;
 use crate::sync_point::StoreError;
 use crate::sync_point::folder::sync_folder;
 use std::fs::File;
@@ -44,8 +45,10 @@ impl PointTrace {
             self.shard
         );
         let write = || -> io::Result<()> {
+            fail_point::reach("trace.create")?;
             let mut file = File::create(self.path())?;
-            file.write_all(text.as_bytes())?;
+            fail_point::write("trace.write", text.as_bytes(), |bytes| file.write_all(bytes))?;
+            fail_point::reach("trace.flush")?;
             file.sync_all()?;
             sync_folder(&self.folder)
         };

@@ -14,10 +14,16 @@ use crate::column::Charset;
 use crate::column::ColumnError;
 use crate::column::decimal::Decimal;
 
+/// Assignments in front of one statement at most: more than a statement can have variables.
+const MOST_ASSIGNMENTS: usize = 1 << 16;
+/// Their bytes at most: one variable of the largest `max_allowed_packet`, in hexadecimal digits, and some more.
+const MOST_BYTES: usize = (2 << 30) + (64 << 20);
+
 /// Assignments for the next statement.
 #[derive(Debug, Default)]
 pub struct SessionSettings {
     assignments: Vec<String>,
+    bytes: usize,
 }
 
 impl SessionSettings {
@@ -31,21 +37,30 @@ impl SessionSettings {
                 return Err(ChangeError::new(Code::BadEvent, text));
             }
             StatementContext::Rand { seed1, seed2 } => {
-                self.push(format!("RAND_SEED1={seed1},RAND_SEED2={seed2}"));
+                self.push(format!("RAND_SEED1={seed1},RAND_SEED2={seed2}"))
             }
             StatementContext::UserVar(variable) => {
                 let name = String::from_utf8_lossy(variable.name).replace('`', "``");
                 let value = literal(variable, flavor).map_err(|why| {
                     ChangeError::new(Code::BadEvent, format!("USER_VAR_EVENT: @`{name}`: {why}"))
                 })?;
-                self.push(format!("@`{name}`={value}"));
+                self.push(format!("@`{name}`={value}"))
             }
         }
-        Ok(())
     }
 
-    fn push(&mut self, assignment: String) {
+    fn push(&mut self, assignment: String) -> Result<(), ChangeError> {
+        self.bytes += assignment.len();
         self.assignments.push(assignment);
+        if self.assignments.len() <= MOST_ASSIGNMENTS && self.bytes <= MOST_BYTES {
+            return Ok(());
+        }
+        let text = format!(
+            "{} settings of {} bytes stand in front of one statement, expected {MOST_ASSIGNMENTS} and {MOST_BYTES} at most",
+            self.assignments.len(),
+            self.bytes
+        );
+        Err(ChangeError::new(Code::BadEvent, text))
     }
 
     /// The statement has come: what was set for it, and nothing of that for the next one.
@@ -67,6 +82,7 @@ impl SessionSettings {
         if let Some((increment, offset)) = status.auto_increment {
             add(&format!("AUTO_INCREMENT_INCREMENT={increment},AUTO_INCREMENT_OFFSET={offset}"));
         }
+        self.bytes = 0;
         for assignment in self.assignments.drain(..) {
             add(&assignment);
         }
@@ -76,6 +92,7 @@ impl SessionSettings {
     /// Another statement than one of interest has come.
     pub fn forget(&mut self) {
         self.assignments.clear();
+        self.bytes = 0;
     }
 }
 

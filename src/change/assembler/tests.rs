@@ -32,6 +32,7 @@ impl Definitions for OneDefinition {
             name: name.to_owned(),
             column_type: column_type.to_owned(),
             charset: charset.map(str::to_owned),
+            hidden: false,
         };
         let columns = vec![column("id", "int", None), column("v", "varchar(400)", Some("latin1"))];
         Ok(Some(TableDefinition {
@@ -39,6 +40,7 @@ impl Definitions for OneDefinition {
             table: table.into(),
             columns,
             key: vec!["id".into()],
+            row_end: None,
         }))
     }
 

@@ -8,6 +8,7 @@ use crate::doctor::finding::Finding;
 use crate::doctor::finding::Topic;
 use crate::doctor::rules::listed;
 use crate::mysql::advice::logs_cascades;
+use crate::mysql::catalog::quote_name;
 use crate::mysql::preflight::ServerFacts;
 
 /// What of the account and the server counts for tables.
@@ -28,7 +29,7 @@ pub fn tables(facts: &TableFacts, sight: Sight<'_>) -> Vec<Finding> {
     if !logs_cascades(sight.server) {
         findings.extend(cascades(facts));
     }
-    findings.extend(hidden_columns(&facts.watched));
+    findings.extend(versioned_by_transaction(&facts.watched));
     findings.extend(engines(&facts.watched));
     findings.extend(unreadable(facts));
     findings
@@ -141,21 +142,25 @@ fn cascades(facts: &TableFacts) -> Option<Finding> {
     ))
 }
 
-fn hidden_columns(tables: &[WatchedTable]) -> Option<Finding> {
-    let names = names(tables, |table| table.versioned || table.hash_key);
-    let first = tables.iter().find(|table| table.versioned || table.hash_key)?;
-    let cure = match first.versioned {
-        true => format!("run on the server: ALTER TABLE {} DROP SYSTEM VERSIONING", quoted(&first.name)),
-        false => "make the unique key over a prefix of the column (UNIQUE KEY (column(100)))".to_owned(),
-    };
-    Some(Finding::warn(
-        Code::HiddenColumns,
+/// `THD::decide_logging_format` in MariaDB's sql/sql_class.cc.
+fn versioned_by_transaction(tables: &[WatchedTable]) -> Option<Finding> {
+    let names = names(tables, |table| !table.transaction_columns.is_empty());
+    let first = tables.iter().find(|table| !table.transaction_columns.is_empty())?;
+    let columns =
+        first.transaction_columns.iter().map(|column| format!(", DROP COLUMN {}", quote_name(column)));
+    Some(Finding::error(
+        Code::Statement,
         format!(
-            "rows of system-versioned tables, and of tables with a UNIQUE KEY on a whole TEXT or BLOB, hold columns that the \
-             server shows nobody: {}",
+            "system versioning by transaction (BIGINT columns): whatever binlog_format is, the server logs changes of these \
+             tables as statements, which stop the shard: {}",
             listed(&names)
         ),
-        format!("{cure}, or leave the table out by filter_shard_table_black"),
+        format!(
+            "run on the server: SET SESSION system_versioning_alter_history=KEEP; ALTER TABLE {} DROP SYSTEM VERSIONING{} \
+             (and ADD SYSTEM VERSIONING, which goes by time)",
+            quoted(&first.name),
+            columns.collect::<String>()
+        ),
     ))
 }
 
@@ -229,9 +234,8 @@ mod tests {
         WatchedTable {
             name: name.into(),
             engine: "InnoDB".into(),
-            versioned: false,
             has_key: true,
-            hash_key: false,
+            transaction_columns: Vec::new(),
         }
     }
 
@@ -258,10 +262,8 @@ mod tests {
     fn each_flaw_has_its_code() {
         let keyless = WatchedTable { has_key: false, ..table("a.b") };
         assert_eq!(judged(&facts(vec![keyless]), &[], true), ["TABLES", "NO_KEY"]);
-        let versioned = WatchedTable { versioned: true, ..table("a.b") };
-        assert_eq!(judged(&facts(vec![versioned]), &[], true), ["TABLES", "HIDDEN_COLUMNS"]);
-        let hashed = WatchedTable { hash_key: true, ..table("a.b") };
-        assert_eq!(judged(&facts(vec![hashed]), &[], true), ["TABLES", "HIDDEN_COLUMNS"]);
+        let versioned = WatchedTable { transaction_columns: vec!["s".into()], ..table("a.b") };
+        assert_eq!(judged(&facts(vec![versioned]), &[], true), ["TABLES", "STATEMENT_DML"]);
         for engine in ["MEMORY", "BLACKHOLE", "MyISAM", "Aria", "FEDERATED"] {
             let engine = WatchedTable { engine: engine.into(), ..table("a.b") };
             assert_eq!(judged(&facts(vec![engine]), &[], true), ["TABLES", "TABLE_ENGINE"]);

@@ -45,7 +45,13 @@ pub(super) struct HeldRun {
 
 #[derive(Debug)]
 enum Body {
-    Rows { kind: RowsKind, plan: Arc<TablePlan>, table: TableNumber },
+    /// Logged as `kind`, written as `op`.
+    Rows {
+        kind: RowsKind,
+        op: RowsKind,
+        plan: Arc<TablePlan>,
+        table: TableNumber,
+    },
     Sql,
 }
 
@@ -60,12 +66,19 @@ impl Held {
         &mut self.text
     }
 
-    /// A row is about to be written that stands at `position`.
-    pub fn begin_row(&mut self, rows: &Rows, table: TableNumber, position: Position, runs: &RunCrc) {
+    /// A row is about to be written, as `op`, that stands at `position`.
+    pub fn begin_row(
+        &mut self,
+        rows: &Rows,
+        op: RowsKind,
+        table: TableNumber,
+        position: Position,
+        runs: &RunCrc,
+    ) {
         match self.runs.last_mut() {
-            Some(run) if run.goes_on_with(rows, position) => run.lines += 1,
+            Some(run) if run.goes_on_with(rows, op, position) => run.lines += 1,
             _ => {
-                let body = Body::Rows { kind: rows.kind, plan: Arc::clone(&rows.plan), table };
+                let body = Body::Rows { kind: rows.kind, op, plan: Arc::clone(&rows.plan), table };
                 self.begin_run(body, &rows.place, position, runs);
             }
         }
@@ -147,11 +160,11 @@ impl Held {
 }
 
 impl HeldRun {
-    fn goes_on_with(&self, rows: &Rows, position: Position) -> bool {
-        let Body::Rows { kind, plan, .. } = &self.body else { return false };
+    fn goes_on_with(&self, rows: &Rows, as_op: RowsKind, position: Position) -> bool {
+        let Body::Rows { kind, op, plan, .. } = &self.body else { return false };
         // Events of one compressed payload share their place.
         self.place.pos == rows.place.pos
-            && *kind == rows.kind
+            && (*kind, *op) == (rows.kind, as_op)
             && Arc::ptr_eq(plan, &rows.plan)
             && position == (Position { rows: self.position.rows + self.lines, steps: 0 })
     }
@@ -176,8 +189,8 @@ impl HeldRun {
 
     /// Adds its rows.
     pub fn count(&self, counts: &mut RowCounts) {
-        if let Body::Rows { kind, .. } = &self.body {
-            counts.add(*kind, self.lines);
+        if let Body::Rows { op, .. } = &self.body {
+            counts.add(*op, self.lines);
         }
     }
 }

@@ -36,11 +36,14 @@ impl PackBuilder {
         table: TableNumber,
         output: &mut O,
     ) -> Result<(), BuildError<O::Error>> {
-        self.tables.add_row(table);
         let is_left_out = self.tables.is_left_out(table);
         let open = required(&mut self.open, "rows")?;
         let row = open.row();
         let bad = |error| BuildError::Row(Box::new(BadRow::new(rows, row, error)));
+        let op = reader.op().map_err(bad)?;
+        if op.is_some() {
+            self.tables.add_row(table);
+        }
         match open.course {
             _ if is_left_out => {
                 reader.skip().map_err(bad)?;
@@ -48,7 +51,7 @@ impl PackBuilder {
             }
             _ if open.leaves_out_row() => {
                 reader.skip().map_err(bad)?;
-                open.row_left_out(rows.kind, &rows.plan)?;
+                open.row_left_out(op, rows.kind, &rows.plan)?;
             }
             Course::Streamed => return self.row(rows, reader, line, output),
             Course::Dropped(_) => {
@@ -56,9 +59,14 @@ impl PackBuilder {
                 return Ok(open.rows_passed(rows.kind, &rows.plan, 1)?);
             }
             Course::Held => {
-                self.held.begin_row(rows, table, open.position(), open.runs());
-                let numbers = LineNumbers { row, seq: None };
-                self.lines.write_row(self.held.text(), reader, numbers).map_err(bad)?;
+                match op {
+                    None => reader.skip().map_err(bad)?,
+                    Some(op) => {
+                        self.held.begin_row(rows, op, table, open.position(), open.runs());
+                        let numbers = LineNumbers { row, seq: None };
+                        self.lines.write_row(self.held.text(), reader, op, numbers).map_err(bad)?;
+                    }
+                }
                 open.rows_passed(rows.kind, &rows.plan, 1)?;
             }
         }
@@ -154,7 +162,7 @@ impl PackBuilder {
             open.judge(u64::from(gap_line.is_some()), self.tables.names_left_out());
             self.release(output)?;
         }
-        let framed = self.rules.transaction_lines && self.has_lines();
+        let framed = self.rules.transaction_lines && self.has_begun();
         if let Some(gap) = gap_line {
             self.gap_step(gap, output)?;
         }

@@ -17,15 +17,15 @@ use crate::pack::lines::LineNumbers;
 use crate::pack::lines::MarkEvent;
 
 impl PackBuilder {
-    /// The open transaction has lines that wait or have gone out.
-    pub(super) fn has_lines(&self) -> bool {
-        self.waiting.has_open() || self.open.as_ref().is_some_and(Open::is_streamed)
+    /// The open transaction has its `begin` line, or a change behind which it would stand.
+    pub(super) fn has_begun(&self) -> bool {
+        self.open.as_ref().is_some_and(Open::has_begun)
     }
 
     /// Before each change: the `begin` line, where it is due.
     #[inline]
     pub(super) fn begin_line<O: PackOutput>(&mut self, output: &mut O) -> Result<(), BuildError<O::Error>> {
-        match self.rules.transaction_lines && !self.has_lines() {
+        match self.rules.transaction_lines && !self.has_begun() {
             true => self.write_begin_line(output),
             false => Ok(()),
         }

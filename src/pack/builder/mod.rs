@@ -275,17 +275,21 @@ impl PackBuilder {
         let open = required(&mut self.open, "rows")?;
         let row = open.row();
         let bad = |error| BuildError::Row(Box::new(BadRow::new(rows, row, error)));
-        if open.leaves_out_row() {
-            reader.skip().map_err(bad)?;
-            return Ok(open.row_left_out(rows.kind, &rows.plan)?);
-        }
+        let op = reader.op().map_err(bad)?;
+        let op = match op {
+            Some(op) if !open.leaves_out_row() => op,
+            op => {
+                reader.skip().map_err(bad)?;
+                return Ok(open.row_left_out(op, rows.kind, &rows.plan)?);
+            }
+        };
         self.begin_line(output)?;
         (line.row, line.seq) = (row, self.waiting.next_seq());
         let numbers = LineNumbers { row, seq: self.counted.then_some(line.seq) };
-        self.lines.write_row(self.waiting.text(), reader, numbers).map_err(bad)?;
+        self.lines.write_row(self.waiting.text(), reader, op, numbers).map_err(bad)?;
         self.line_written(line, output)?;
         if let Some(open) = &mut self.open {
-            open.row_written(rows.kind, &rows.plan);
+            open.row_written(op, rows.kind, &rows.plan);
         }
         Ok(())
     }
@@ -341,9 +345,12 @@ impl PackBuilder {
             }
             Course::Streamed => savepoint.held.as_ref().is_some_and(|(lines, last_line)| {
                 // The `begin` line may have gone out alone: what was before it comes to the same.
-                let is_first = open.begun().filter(|begun| lines.is_before(begun));
-                let cut = self.waiting.cut_back(lines)
-                    || is_first.is_some_and(|begun| self.waiting.cut_back(begun));
+                let is_first = open.begun().filter(|begun| lines.is_before(begun)).cloned();
+                let all = self.waiting.cut_back(lines);
+                if all && is_first.is_some() {
+                    open.forget_begun();
+                }
+                let cut = all || is_first.is_some_and(|begun| self.waiting.cut_back(&begun));
                 if cut {
                     open.cut_back_to(*last_line);
                 }

@@ -196,17 +196,24 @@ impl Open {
         self.resumed.as_ref().is_some_and(|resumed| self.position < Stand::of(&resumed.inside).position)
     }
 
-    /// A row's line has been written.
+    /// A row's line has been written, as `op`; `kind` is what was logged.
     #[inline]
-    pub fn row_written(&mut self, kind: RowsKind, plan: &Arc<TablePlan>) {
-        self.counts.add(kind, 1);
+    pub fn row_written(&mut self, op: RowsKind, kind: RowsKind, plan: &Arc<TablePlan>) {
+        self.counts.add(op, 1);
         self.advance(kind, plan, 1);
         self.last_line = None;
     }
 
-    /// A row is left out that went out before the break.
-    pub fn row_left_out(&mut self, kind: RowsKind, plan: &Arc<TablePlan>) -> Result<(), Box<Changed>> {
-        self.counts.add(kind, 1);
+    /// A row is left out: it went out before the break, as `op`, or is none that is delivered.
+    pub fn row_left_out(
+        &mut self,
+        op: Option<RowsKind>,
+        kind: RowsKind,
+        plan: &Arc<TablePlan>,
+    ) -> Result<(), Box<Changed>> {
+        if let Some(op) = op {
+            self.counts.add(op, 1);
+        }
         self.rows_passed(kind, plan, 1)
     }
 
@@ -315,6 +322,16 @@ impl Open {
     /// Its `begin` line has been written.
     pub fn set_begun(&mut self, lines: Kept) {
         self.begun = Some(lines);
+    }
+
+    /// Its `begin` line has been written, in this run or before the break.
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_some() || self.is_resumed()
+    }
+
+    /// Its `begin` line has been dropped.
+    pub fn forget_begun(&mut self) {
+        self.begun = None;
     }
 
     /// The lines up to its `begin` line, if it has one.

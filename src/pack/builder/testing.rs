@@ -250,7 +250,8 @@ pub fn plan(name: char) -> Arc<TablePlan> {
     };
     let columns = vec![column("id", 3, 0), column("v", 15, 400)];
     let (database, table, key) = ("d".to_owned(), name.to_string(), Some(vec!["id".to_owned()]));
-    Arc::new(TablePlan { id: name.into(), database, table, columns, key })
+    let visible = columns.len();
+    Arc::new(TablePlan { id: name.into(), database, table, columns, visible, row_end: None, key })
 }
 
 fn row_bytes(kind: RowsKind, row: &TestRow) -> Vec<u8> {

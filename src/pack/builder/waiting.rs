@@ -89,11 +89,6 @@ impl Waiting {
         self.end.seq - self.sent.seq
     }
 
-    /// Lines of the open transaction wait.
-    pub fn has_open(&self) -> bool {
-        self.end > self.finished
-    }
-
     pub fn has_finished(&self) -> bool {
         self.finished > self.sent
     }

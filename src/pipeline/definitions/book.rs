@@ -30,7 +30,13 @@ pub struct LastStand {
     /// The epoch in which the point was saved.
     pub epoch: u64,
     pub server: ServerIdentity,
-    pub place: BinlogPosition,
+    pub place: Option<BinlogPosition>,
+}
+
+/// The place up to which everything has been read, and nothing behind it. None where that is known in GTIDs alone: some of
+/// them may lie behind the place, DDL among them.
+pub fn certain_place(file: &str, pos: u64, set_ahead: bool) -> Option<BinlogPosition> {
+    (!file.is_empty() && !set_ahead).then(|| BinlogPosition::new(file, pos))
 }
 
 /// The definitions of one shard.
@@ -39,6 +45,8 @@ pub struct Book {
     shard: String,
     ledger: Ledger,
     file: Option<SchemaFile>,
+    /// Where the shard stands, on the server to which that place belongs.
+    stand: Option<(LedgerServer, Option<BinlogPosition>)>,
     store: Option<Box<dyn SchemaStore>>,
     /// Since when something waits for being saved.
     unsaved: Option<Instant>,
@@ -76,7 +84,8 @@ fn resume(ledger: &mut Ledger, stand: Option<&LastStand>) {
         return ledger.forget_all();
     };
     let read_through = ledger.epoch == stand.epoch;
-    let not_behind = ledger.followed.as_ref().is_some_and(|followed| stand.place <= *followed);
+    let not_behind = ledger.followed.as_ref().zip(stand.place.as_ref());
+    let not_behind = not_behind.is_some_and(|(followed, place)| place <= followed);
     match (read_through, not_behind) {
         (true, _) => {}
         (false, true) => ledger.forget_unplaced(),
@@ -92,7 +101,7 @@ pub fn set_by_hand(ledger: &mut Ledger, definitions: &SchemaFile, stand: &LastSt
         ledger.add(Version {
             definition: definition.clone(),
             // A point that is GTIDs alone has no place: then it is from the next stream's beginning on.
-            from: (!stand.place.file.is_empty()).then(|| stand.place.clone()),
+            from: stand.place.clone(),
             to: None,
             proof: Proof::ByHand,
             entry: None,
@@ -113,8 +122,15 @@ impl Book {
         let mut ledger = load(store.as_mut(), shard)?;
         let stored = !ledger.is_empty();
         resume(&mut ledger, stand);
-        let unsaved = stored.then(Instant::now);
-        Ok(Self { shard: shard.to_owned(), ledger, file, store: Some(store), unsaved, must_save: stored })
+        Ok(Self {
+            shard: shard.to_owned(),
+            ledger,
+            file,
+            stand: stand.map(|stand| (ledger_server(&stand.server), stand.place.clone())),
+            store: Some(store),
+            unsaved: stored.then(Instant::now),
+            must_save: stored,
+        })
     }
 
     /// A new epoch begins: from now on its points follow this ledger.
@@ -126,19 +142,26 @@ impl Book {
         }
     }
 
-    /// A stream from that server begins at the frontier, which is a place on `of`.
-    pub fn connected(&mut self, server: &ServerIdentity, of: &ServerIdentity, frontier: &Frontier) {
+    /// The shard stands there, and goes on from there at whatever server.
+    pub fn stands_at(&mut self, server: &ServerIdentity, frontier: &Frontier) {
+        let Frontier { place, set_ahead, .. } = frontier;
+        self.stand = Some((ledger_server(server), certain_place(&place.file, place.pos, *set_ahead)));
+    }
+
+    /// A stream from that server begins.
+    pub fn connected(&mut self, server: &ServerIdentity) {
         let server = ledger_server(server);
         if self.ledger.server == server {
             return;
         }
-        let place = BinlogPosition::new(&*frontier.place.file, frontier.place.pos);
-        let known = self.ledger.server == ledger_server(of) && !place.file.is_empty();
-        if known {
-            self.ledger.moved_to_another_server(&place, server);
-        } else {
-            self.ledger.forget_all();
-            self.ledger.server = server;
+        match &self.stand {
+            Some((of, Some(place))) if *of == self.ledger.server => {
+                self.ledger.moved_to_another_server(place, server);
+            }
+            _ => {
+                self.ledger.forget_all();
+                self.ledger.server = server;
+            }
         }
         self.note_change();
     }
@@ -267,7 +290,7 @@ mod tests {
 
     fn stand(epoch: u64, pos: u64) -> LastStand {
         let server = ServerIdentity { server_uuid: None, server_id: 1 };
-        LastStand { epoch, server, place: BinlogPosition::new("b.1", pos) }
+        LastStand { epoch, server, place: Some(BinlogPosition::new("b.1", pos)) }
     }
 
     /// A ledger of epoch 3, followed to 1000, in which d.t is known from 100 on.
@@ -295,6 +318,8 @@ mod tests {
             (Some(stand(4, 400)), true),
             (Some(stand(4, 1000)), true),
             (Some(stand(4, 1001)), false),
+            // By GTIDs that may lie anywhere.
+            (Some(LastStand { place: None, ..stand(4, 0) }), false),
             // Another server's place, or begun anew.
             (Some(other), false),
             (None, false),

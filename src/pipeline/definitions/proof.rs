@@ -34,6 +34,13 @@ use crate::pipeline::replica::other_replica;
 use crate::schema::definition::TableDefinition;
 use crate::schema::ledger::LedgerServer;
 use crate::stop::Stop;
+use std::cmp::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+/// How long a transaction may be on its way into the log.
+const COMMITTING: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(30);
 
 /// What a question to the server came to.
 #[derive(Debug)]
@@ -85,16 +92,16 @@ impl Prover {
         let Some(definition) = read.definition else { return Ok(Proven::Absent) };
         self.scouted.passed(at);
         let end = match read.end {
-            Some(end) if end <= *at => return Ok(Proven::Yes(definition)),
-            Some(end) if self.scouted.covers(at, &end) => end,
-            end => {
-                let scouted = self.look_ahead(at)?;
-                end.unwrap_or(scouted)
+            Some(end) => {
+                self.know_up_to(at, &end)?;
+                end
+            }
+            None => {
+                // A server that shuts down ends the stream as one that has sent all. A second look needs a server that lives.
+                self.look_ahead(at)?;
+                self.look_ahead(at)?
             }
         };
-        if !self.scouted.covers(at, &end) {
-            return Err(ChangeError::again(format!("reading ahead for DDL from {at} did not come to {end}")));
-        }
         Ok(match self.scouted.first_touching((at, &end), database, table) {
             None => Proven::Yes(definition),
             Some(ddl) => Proven::No(definition, ddl.clone()),
@@ -134,6 +141,27 @@ impl Prover {
                 self.server.server_id
             ))),
         }
+    }
+
+    /// Reads the log up to that place, as far as it is not known. What is being committed just now is told as the log's end
+    /// before the server sends it.
+    fn know_up_to(&mut self, at: &BinlogPosition, end: &BinlogPosition) -> Result<(), ChangeError> {
+        let began = Instant::now();
+        // All that lies before the rows was read. (Logs of different names do not compare: there the look ahead gives up.)
+        let is_read = matches!(end.partial_cmp(at), Some(Ordering::Less | Ordering::Equal));
+        while !is_read && !self.scouted.covers(at, end) {
+            if began.elapsed() > COMMITTING {
+                return Err(ChangeError::again(format!(
+                    "reading ahead for DDL from {at} did not come to {end}"
+                )));
+            }
+            let came_to = self.look_ahead(at)?;
+            let arrived = *end <= came_to;
+            if !arrived && self.stop.wait(SHORT) {
+                return Err(ChangeError::again("asked to stop while reading ahead for DDL"));
+            }
+        }
+        Ok(())
     }
 
     /// Reads the log to its end, as far as that is not known, and tells where that was.

@@ -2,7 +2,6 @@
 //! log's end. Rows are not looked at. What was read once is remembered, so that a backlog is read once in all.
 
 use crate::binlog::BinlogPosition;
-use crate::binlog::ChecksumAlgorithm;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
 use crate::binlog::EventHeader;
@@ -172,12 +171,8 @@ struct Reading {
 
 impl Reading {
     fn new(stream: &BinlogStream, from: &BinlogPosition, max_event_bytes: u64) -> Self {
-        let initial = match stream.announced_checksum() {
-            Some(name) if name.eq_ignore_ascii_case("CRC32") => ChecksumAlgorithm::Crc32,
-            _ => ChecksumAlgorithm::Off,
-        };
         Self {
-            decoder: Decoder::new(initial),
+            decoder: Decoder::new(stream.announced_algorithm()),
             tracker: PositionTracker::new(from.pos, Holes::Events),
             file: from.file.clone(),
             from: from.clone(),

@@ -23,10 +23,13 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
+use crate::sync_point::gap::GapEdge;
+use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap::GapRecord;
 use crate::sync_point::history::PointHistory;
 use crate::sync_point::old_files::FoundPoint;
+use crate::sync_point::record::tests::record;
 use crossbeam_channel::bounded;
 use std::sync::Mutex;
 
@@ -35,6 +38,8 @@ use std::sync::Mutex;
 struct Out {
     packs: Arc<Mutex<Vec<u64>>>,
     points: Arc<Mutex<Vec<u64>>>,
+    /// One more than gap records that cannot be written.
+    gap_failures: Arc<Mutex<u64>>,
 }
 
 impl Sink for Out {
@@ -83,7 +88,12 @@ impl PointHistory for Out {
 
 impl GapLog for Out {
     fn append(&mut self, _record: &GapRecord) -> Result<(), StoreError> {
-        Ok(())
+        let mut failures = self.gap_failures.lock().unwrap();
+        *failures = failures.saturating_sub(1);
+        match *failures {
+            0 => Ok(()),
+            _ => Err(StoreError::new(Code::PointStore, "the disk is full")),
+        }
     }
 }
 
@@ -106,6 +116,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
         gap_lines: true,
         hold: None,
     };
+    let saved = PointRecord { seq_reserved: 1 << 40, ..record(1, 0) };
     let packer = Packer {
         shard: "s".into(),
         messages: inbox,
@@ -124,7 +135,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
             previous_crc32: 0,
             identity: ServerIdentity { server_uuid: None, server_id: 1 },
             sink: Box::new(out.clone()),
-            saver: Saver::start("s", Box::new(out.clone()), Box::new(out.clone()), SaveRhythm::Sync, 1 << 40)
+            saver: Saver::start("s", Box::new(out.clone()), Box::new(out.clone()), SaveRhythm::Sync, saved)
                 .unwrap(),
             gaps: Box::new(out.clone()),
             stop: Stop::new(),
@@ -221,4 +232,23 @@ fn the_point_moves_without_lines() {
         }
         assert!(out.packs.lock().unwrap().is_empty());
     }
+}
+
+#[test]
+fn a_gap_is_recorded_before_anything_goes_on_however_long_the_disk_is_full() {
+    let edge = GapEdge { gtid: None, file: "b.1".into(), pos: 4, row: 0 };
+    let (from, to, tables) = (edge.clone(), edge, Vec::new());
+    let gap =
+        GapRecord { shard: "s".into(), at_ms: 1, kind: GapKind::Skip, from, to, tables, reason: "r".into() };
+    let out = Out::default();
+    let (mut packer, _messages) = packer(&out, PackRhythm { timeout: HOUR, eager: true });
+    *out.gap_failures.lock().unwrap() = 3;
+    assert_eq!(packer.delivery.append_gap(&gap), Ok(()));
+    assert_eq!(*out.gap_failures.lock().unwrap(), 0);
+    // With an end in sight nobody waits, and neither does who is asked to stop.
+    *out.gap_failures.lock().unwrap() = u64::MAX;
+    packer.delivery.stop.request();
+    assert_eq!(packer.delivery.append_gap(&gap).unwrap_err().code, Code::Stopped);
+    packer.delivery.give_up = true;
+    assert_eq!(packer.delivery.append_gap(&gap).unwrap_err().code, Code::PointStore);
 }

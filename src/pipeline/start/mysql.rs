@@ -68,8 +68,9 @@ impl Planning<'_> {
                 Code::PointBeyondEnd,
                 &format!(
                     "the point holds transactions that this server has never executed: {}; it lags behind, was restored, \
-                     or its binlogs were reset",
-                    shown(&lacking)
+                     or its binlogs were reset (if they are lost for good: fountain points set {} --drop-gtids SET)",
+                    shown(&lacking),
+                    self.shard.name
                 ),
             ));
         }

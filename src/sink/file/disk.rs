@@ -1,5 +1,6 @@
 //! What the file sink asks of a disk, so that tests can make every single step fail.
 
+use crate::fail_point;
 use crate::sync_point::folder::sync_folder;
 use std::fmt;
 use std::fs;
@@ -34,35 +35,42 @@ pub(super) struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&mut self, path: &Path) -> io::Result<File> {
+        fail_point::reach("sink.create")?;
         OpenOptions::new().read(true).append(true).create_new(true).open(path)
     }
 
     fn open(&mut self, path: &Path) -> io::Result<File> {
+        fail_point::reach("sink.open")?;
         OpenOptions::new().read(true).append(true).open(path)
     }
 
     fn append(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-        file.write_all(bytes)
+        fail_point::write("sink.append", bytes, |bytes| file.write_all(bytes))
     }
 
     fn set_len(&mut self, file: &File, length: u64) -> io::Result<()> {
+        fail_point::reach("sink.cut")?;
         file.set_len(length)
     }
 
     fn sync_data(&mut self, file: &File) -> io::Result<()> {
+        fail_point::reach("sink.flush")?;
         // fdatasync(2): flushes what is needed to read the data back, the file's length included.
         file.sync_data()
     }
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        fail_point::reach("sink.rename")?;
         fs::rename(from, to)
     }
 
     fn remove(&mut self, path: &Path) -> io::Result<()> {
+        fail_point::reach("sink.remove")?;
         fs::remove_file(path)
     }
 
     fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
+        fail_point::reach("sink.flush_names")?;
         sync_folder(folder)
     }
 

@@ -66,6 +66,26 @@ fn what_is_rolled_back_never_comes_out() {
     );
 }
 
+/// Only the rest of a held transaction is read anew: it must be held as far as before.
+#[test]
+fn what_was_rolled_back_stays_so_behind_a_crash() {
+    for (hold, words) in [
+        (MINI, "begin a set:x b*3 to:x c*2 commit"),
+        (TABLES, "begin a set:x b*3 a*3 to:x c*2 a commit"),
+        (STREAM, "begin a set:x b*3 to:x a c*3 set:x a*2 to:x b commit"),
+    ] {
+        let (log, rules) = (log(words), small(hold));
+        let packs = packs(&log, rules);
+        for (index, pack) in packs.iter().enumerate() {
+            assert_eq!(
+                shorts(&packs_behind(pack, &log, rules)),
+                shorts(&packs[index + 1..]),
+                "{words}, {index}"
+            );
+        }
+    }
+}
+
 /// The original dropped the next good transaction behind a rollback, and merged what ended without an XID into it.
 #[test]
 fn each_transaction_ends_by_itself() {
@@ -152,6 +172,20 @@ fn begin_and_commit_stand_around_changes_only() {
     assert_eq!(joined(&sink.packs), "gap begin b5 gap commit");
     let text = String::from_utf8(sink.bytes()).unwrap();
     assert!(text.lines().last().unwrap().contains("\"inserts\":1,\"updates\":0,\"deletes\":0"), "{text}");
+}
+
+/// A commit without a begin stood behind the gap.
+#[test]
+fn an_xa_commit_without_its_rows_is_a_gap_alone() {
+    let log = log("begin commit begin b commit");
+    for rules in [LINES, PackRules { hold: Some(MINI), ..LINES }] {
+        let (mut builder, mut sink) = (builder(&log, rules), Sink::default());
+        let mut batch = log.batch(0..log.events.len());
+        batch.items.insert(1, Item::XaUnknown("X'78',X'',1".into()));
+        builder.accept(&batch, &mut sink).unwrap();
+        builder.flush(&mut sink).unwrap();
+        assert_eq!(joined(&sink.packs), "gap begin b0 commit");
+    }
 }
 
 #[test]

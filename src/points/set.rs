@@ -1,0 +1,344 @@
+//! Moving a shard's point by a person's word.
+//!
+//! The new point is proven as the next start would prove it: by the very plan of that start, on a source of the shard. It
+//! is stored in a new epoch, so that it wins over the last pack of a sink that keeps packs; line numbers go on rising. The
+//! jump is recorded before the point is moved, so a crash in between tells of a jump that was not made and never hides
+//! one that was.
+
+use crate::binlog::ExecutedGtids;
+use crate::change::batch::Place;
+use crate::code::Code;
+use crate::config::Config;
+use crate::config::ShardConfig;
+use crate::config::SinkConfig;
+use crate::config::SourceOptions;
+use crate::config::StartWithoutPoint;
+use crate::mysql::event_at;
+use crate::pack::builder::Frontier;
+use crate::pipeline::delivery::now_ms;
+use crate::pipeline::fault::Fault;
+use crate::pipeline::replica::ReplicaIds;
+use crate::pipeline::replica::replica_uuid;
+use crate::pipeline::session::Session;
+use crate::pipeline::session::source_config;
+use crate::pipeline::session::source_fault;
+use crate::pipeline::sinks::file_sink_config;
+use crate::pipeline::standing::Standing;
+use crate::pipeline::start;
+use crate::pipeline::start::Resume;
+use crate::sink::Sink;
+use crate::sink::file::FileSink;
+use crate::stop::Stop;
+use crate::sync_point::Moved;
+use crate::sync_point::PointRecord;
+use crate::sync_point::ServerIdentity;
+use crate::sync_point::StoreError;
+use crate::sync_point::SyncPoint;
+use crate::sync_point::SyncPointStore;
+use crate::sync_point::file_store::FileStore;
+use crate::sync_point::gap::GapEdge;
+use crate::sync_point::gap::GapKind;
+use crate::sync_point::gap::GapLog;
+use crate::sync_point::gap::GapRecord;
+use crate::sync_point::gap_log::FileGapLog;
+use crate::sync_point::history::FileHistory;
+use crate::sync_point::history::Kept;
+use crate::sync_point::history::PointHistory;
+
+/// Where a point is to be moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A place in the files of one server, at the border of a transaction.
+    Place { file: String, pos: u64 },
+    /// Behind these GTIDs.
+    Gtids(ExecutedGtids),
+    /// To a former point, by its number.
+    History(u64),
+    /// To the end or the beginning of what the server's binlog holds.
+    Start(StartWithoutPoint),
+    /// To where it is, less these: they count as not delivered. MySQL only.
+    Without(crate::binlog::GtidSet),
+}
+
+/// Which sources prove the new point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prover {
+    /// Each in turn; a place, which belongs to one server, is the main server's.
+    Any,
+    /// That one: 0 is the main server, K backup haK.
+    Source(u32),
+    /// None: the next start proves it.
+    Nobody,
+}
+
+/// A move that has been thought through and not made yet. Holds the shard's locks.
+pub struct Move {
+    shard: String,
+    store: FileStore,
+    gaps: FileGapLog,
+    history: FileHistory,
+    /// Keeps the sink's folder to us.
+    _sink: Option<FileSink>,
+    standing: Standing,
+    pub from: Option<SyncPoint>,
+    pub to: SyncPoint,
+    /// What a person should know before they agree.
+    pub notes: Vec<String>,
+}
+
+fn fault(shard: &str, error: &StoreError) -> Fault {
+    Fault::stop(error.code, format!("shard={shard} {error}"))
+}
+
+impl Move {
+    /// Takes the locks, finds out where the shard stands and where it would stand. Nothing is changed.
+    pub fn prepare(
+        config: &Config,
+        shard: &ShardConfig,
+        target: Target,
+        prover: Prover,
+    ) -> Result<Self, Fault> {
+        let name = &shard.name;
+        let mut notes = Vec::new();
+        let mut store = FileStore::open(&config.point_dir, name).map_err(|error| match error.code {
+            Code::Locked => Fault::stop(
+                Code::Locked,
+                format!(
+                    "shard={name} the point is not moved while the shard is led and not suspended: {error}"
+                ),
+            ),
+            _ => fault(name, &error),
+        })?;
+        let record = match store.load() {
+            Ok(record) => record,
+            Err(error) if matches!(error.code, Code::PointLost | Code::PointBroken) => {
+                notes.push(format!("the stored point cannot be used ({})", error.code));
+                None
+            }
+            Err(error) => return Err(fault(name, &error)),
+        };
+        let (points, _) = FileHistory::read(&config.point_dir, name).map_err(|error| fault(name, &error))?;
+        let former = points.last().filter(|_| record.is_none()).map(|kept| kept.record.clone());
+        let (sink, pack, packs_cut_off) = open_sink(shard)?;
+        let keeps_packs = sink.is_some();
+        let standing = Standing { record, former, old_point: None, pack, keeps_packs, packs_cut_off };
+        let from = standing.last_point().cloned();
+        let wanted = Wanted { config, shard, from: from.as_ref(), points: &points };
+        let to = wanted.point(target, prover, &mut notes)?;
+        Ok(Self {
+            shard: name.clone(),
+            store,
+            gaps: FileGapLog::new(&config.point_dir, name),
+            history: FileHistory::new(&config.point_dir, name, config.points.history_days),
+            _sink: sink,
+            standing,
+            from,
+            to,
+            notes,
+        })
+    }
+
+    /// Records the jump and moves the point. Answers with the record as stored.
+    pub fn make(mut self, reason: &str) -> Result<PointRecord, Fault> {
+        let at_ms = now_ms();
+        let from = self.from.as_ref().map(GapEdge::of_point);
+        let unknown = GapEdge { gtid: None, file: String::new(), pos: 0, row: 0 };
+        let gap = GapRecord {
+            shard: self.shard.clone(),
+            at_ms,
+            kind: GapKind::Jump,
+            from: from.clone().unwrap_or(unknown),
+            to: GapEdge::of_point(&self.to),
+            tables: Vec::new(),
+            reason: reason.to_owned(),
+        };
+        let next_seq = self.standing.next_seq();
+        let record = PointRecord {
+            shard: self.shard.clone(),
+            epoch: self.standing.last_epoch() + 1,
+            sequence: 0,
+            next_seq,
+            // Nothing is handed out before the next start, which reserves for itself.
+            seq_reserved: self.standing.seq_reserved().max(next_seq),
+            saved_ms: at_ms,
+            point: Some(self.to),
+            moved: Some(Moved { at_ms, from, reason: reason.to_owned() }),
+        };
+        self.gaps.append(&gap).map_err(|error| fault(&self.shard, &error))?;
+        self.store.replace(&record).map_err(|error| fault(&self.shard, &error))?;
+        if let Err(error) = self.history.note(&record) {
+            log::warn!(
+                "shard={} {}: {error}; the point is moved, its history does not tell of it",
+                self.shard,
+                error.code
+            );
+        }
+        Ok(record)
+    }
+}
+
+type OpenedSink = (Option<FileSink>, Option<crate::pack::header::PackHeader>, u64);
+
+/// A sink that keeps packs tells where it stands. Its folder is not made here.
+fn open_sink(shard: &ShardConfig) -> Result<OpenedSink, Fault> {
+    let SinkConfig::File(file) = &shard.sink else { return Ok((None, None, 0)) };
+    let failed = |error: crate::sink::SinkError| {
+        Fault::stop(error.code, format!("shard={} {}", shard.name, error.text))
+    };
+    match file.dir.try_exists() {
+        Ok(false) => return Ok((None, None, 0)),
+        Ok(true) => {}
+        Err(error) => {
+            let text = format!("shard={} {}: cannot be looked for: {error}", shard.name, file.dir.display());
+            return Err(Fault::stop(Code::FileError, text));
+        }
+    }
+    let mut sink = FileSink::open(file_sink_config(file), &shard.name).map_err(failed)?;
+    let pack = sink.standing().map_err(failed)?;
+    let packs_cut_off = sink.packs_cut_off();
+    Ok((Some(sink), pack, packs_cut_off))
+}
+
+/// What the new point is made of.
+struct Wanted<'a> {
+    config: &'a Config,
+    shard: &'a ShardConfig,
+    from: Option<&'a SyncPoint>,
+    points: &'a [Kept],
+}
+
+impl Wanted<'_> {
+    fn point(&self, target: Target, prover: Prover, notes: &mut Vec<String>) -> Result<SyncPoint, Fault> {
+        if prover == Prover::Nobody {
+            notes.push("no server was asked: the next start proves the point".to_owned());
+            let resume = self.resume(&target, None)?;
+            return Ok(resume.frontier.point(resume.identity, None));
+        }
+        let mut first = None;
+        for source in self.provers(&target, prover)? {
+            match self.prove(source, &target) {
+                Ok(point) => {
+                    self.note_server(&point, source, notes);
+                    return Ok(point);
+                }
+                Err(fault) => first = first.or(Some(fault)),
+            }
+        }
+        Err(first.unwrap_or_else(|| self.refused("it has no source")))
+    }
+
+    fn note_server(&self, point: &SyncPoint, source: &SourceOptions, notes: &mut Vec<String>) {
+        notes.push(format!("proven by {}", source.address()));
+        if self.from.is_some_and(|from| from.server != point.server) {
+            notes.push("that is another server than the one to which the point belonged".to_owned());
+        }
+    }
+
+    fn refused(&self, text: &str) -> Fault {
+        Fault::stop(Code::Usage, format!("shard={} {text}", self.shard.name))
+    }
+
+    fn provers(&self, target: &Target, prover: Prover) -> Result<Vec<&SourceOptions>, Fault> {
+        let sources = &self.shard.sources;
+        let wanted = match (prover, target) {
+            (Prover::Source(backup), _) => backup,
+            (_, Target::Place { .. } | Target::Start(_)) => 0,
+            _ => return Ok(sources.iter().collect()),
+        };
+        let source = sources.iter().find(|source| source.backup == wanted);
+        source.map(|source| vec![source]).ok_or_else(|| self.refused(&format!("it has no backup ha{wanted}")))
+    }
+
+    /// Asks one server what the next start would ask it.
+    fn prove(&self, source: &SourceOptions, target: &Target) -> Result<SyncPoint, Fault> {
+        let name = &self.shard.name;
+        let uuid = replica_uuid(&self.config.point_dir, name);
+        let source = source_config(self.shard, source, ReplicaIds::new(source.slave_id).take(), &uuid)?;
+        let mut session = Session::open(name, source, &Stop::new())?;
+        let planned = match target {
+            Target::Start(start) => {
+                let shard = ShardConfig { start_without_point: *start, ..self.shard.clone() };
+                start::plan(&shard, &mut session, None, None)?
+            }
+            Target::Place { file, pos } => {
+                let resume = self.resume(target, Some(session.identity()))?;
+                let planned = start::plan(self.shard, &mut session, Some(resume), None)?;
+                let objection = event_at::objection(&mut session.connection, &session.facts, file, *pos);
+                if let Some(objection) = objection.map_err(|error| source_fault(name, &error))? {
+                    let text = format!("shard={name} source={} {objection}", session.server);
+                    return Err(Fault::refused(Code::BadEvent, text));
+                }
+                planned
+            }
+            Target::Gtids(_) | Target::History(_) | Target::Without(_) => {
+                let resume = self.resume(target, None)?;
+                start::plan(self.shard, &mut session, Some(resume), None)?
+            }
+        };
+        Ok(planned.resume.frontier.point(session.identity(), None))
+    }
+
+    /// The place as it is meant, before a server has seen it. `asked`: the server that the place is of.
+    fn resume(&self, target: &Target, asked: Option<ServerIdentity>) -> Result<Resume, Fault> {
+        let own = || self.from.map(|from| from.server.clone());
+        let nobodys = ServerIdentity { server_uuid: None, server_id: 0 };
+        let (identity, frontier) = match target {
+            Target::Place { file, pos } => {
+                let identity = asked.or_else(own).ok_or_else(|| {
+                    self.refused(
+                        "a place belongs to a server, and no point tells which one: it must be asked",
+                    )
+                })?;
+                (identity, at(file, *pos, None))
+            }
+            Target::Gtids(gtids) => {
+                let known = self.from.and_then(|from| from.executed.as_ref());
+                if known.is_some_and(|known| std::mem::discriminant(known) != std::mem::discriminant(gtids)) {
+                    return Err(self.refused(
+                        "those GTIDs are of the other kind, MySQL's or MariaDB's, than the point's",
+                    ));
+                }
+                (own().unwrap_or(nobodys), at("", 0, Some(gtids.clone())))
+            }
+            Target::Without(set) => (own().unwrap_or(nobodys), at("", 0, Some(self.without(set)?))),
+            Target::History(id) => {
+                let kept = self.points.iter().find(|kept| kept.id == *id);
+                let point = kept.and_then(|kept| kept.record.point.as_ref()).ok_or_else(|| {
+                    self.refused(&format!(
+                        "its history holds no point {id}; \"fountain points history\" lists them"
+                    ))
+                })?;
+                // What was delivered of the transaction behind it comes again as a whole.
+                (point.server.clone(), Frontier::of_point(point))
+            }
+            Target::Start(_) => {
+                return Err(self.refused("only a server knows its beginning and its end: it must be asked"));
+            }
+        };
+        Ok(Resume { identity, frontier, inside: None })
+    }
+
+    fn without(&self, set: &crate::binlog::GtidSet) -> Result<ExecutedGtids, Fault> {
+        let Some(ours) = self.from.and_then(|from| from.executed.as_ref()).and_then(ExecutedGtids::mysql)
+        else {
+            return Err(self.refused("--drop-gtids takes GTIDs out of a point of MySQL's GTIDs, and the point has none; give --gtids"));
+        };
+        if !ours.intersects(set) {
+            return Err(self.refused("the point holds none of those GTIDs"));
+        }
+        Ok(ExecutedGtids::Mysql(ours.subtract(set)))
+    }
+}
+
+/// A place of which nothing else is known; with GTIDs and without a file, behind them, wherever that is.
+fn at(file: &str, pos: u64, executed: Option<ExecutedGtids>) -> Frontier {
+    let set_ahead = executed.is_some();
+    Frontier {
+        place: Place { file: file.into(), pos },
+        file_created: 0,
+        executed,
+        set_ahead,
+        pending_xa: Vec::new(),
+        ts_ms: 0,
+    }
+}
