@@ -42,12 +42,13 @@ schema      code codec binlog column
 change      code codec binlog column schema
 sync_point  code codec fail_point binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids binlog::MariadbGtid binlog::MariadbGtidPosition
 pack        code codec binlog column schema change sync_point
-sink        code config fail_point pack sync_point
+sink        code stop config fail_point pack sync_point
 status      code stop config sync_point
 guard       code codec stop config status
 mysql       code codec stop secret config wire binlog schema sync_point
 pipeline    code codec stop secret config wire column binlog schema change sync_point pack sink status guard mysql
 logging     code config
+engine      code stop config pack sync_point sink pipeline
 cat         *
 doctor      code stop config wire binlog column schema change sync_point sink mysql pipeline logging
 points      *

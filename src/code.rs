@@ -67,6 +67,7 @@ codes! {
     BadValue "BAD_VALUE" "A column's bytes make no sense for its type."
     SchemaDiff "SCHEMA_DIFF" "The table's definition disagrees with the logged row."
     CharsetUnknown "CHARSET_UNKNOWN" "A column's character set is not known to this version."
+    RowEncoder "ROW_ENCODER" "A row cannot be written in the form of the program that fountain is part of."
     FileError "FILE" "A file or folder cannot be read, written or made."
     Locked "LOCKED" "Another fountain process works on the same folder."
     SinkFailed "SINK_FAILED" "The sink did not take a pack."

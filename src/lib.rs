@@ -2,7 +2,7 @@
 //! each changed row, and hands them to a sink in packs: in commit order, at least once, and from where it stopped.
 //!
 //! Plain blocking threads; no async, no unsafe code. Everything is in this library; the program `fountain` is its
-//! [command line](cli).
+//! [command line](cli); a program of your own runs it by its [`engine`].
 //!
 //! # How a change travels
 //!
@@ -33,7 +33,7 @@
 //!    ▼
 //!  Delivery::send ───────► header, pack; tried until it is taken  pipeline::delivery, pack::header
 //!    ▼
-//!  Sink::deliver ────────► durable                                sink::{file, stdout, null}
+//!  Sink::deliver ────────► durable                                sink::{file, exec, stdout, null}
 //!    │ only now
 //!    ▼
 //!  Saver::offer ─────────► the newest point, on its own thread    pipeline::saver
@@ -63,11 +63,12 @@
 //!
 //! | thread | how many | does | ends |
 //! |---|---|---|---|
-//! | `main` | 1 | starts the shards, waits for them ([`daemon`]) | when no shard is left, or `stop_timeout_ms` after a stop |
+//! | `main` | 1 | starts the shards, waits for them ([`engine`]) | when no shard is left, or `stop_timeout_ms` after a stop |
 //! | `signals` | 1 | SIGTERM and SIGINT become a [`stop`] | with the process |
 //! | `producer-<shard>` | one a shard | locks folders, connects, reads, fills batches ([`pipeline::shard`], [`pipeline::producer`]) | at a stop, at `--until`, at a fault that no retry cures |
 //! | `packer-<shard>` | one a shard | decodes rows, writes lines, sends packs ([`pipeline::packer`]) | when its producer is gone and all is delivered, or at a fault |
 //! | `saver-<shard>` | one a shard | makes points durable ([`pipeline::saver`]) | with its packer, the last point saved |
+//! | `consumer-<shard>` | one a consumer process | passes its stderr on to the log ([`sink::exec`]) | with that process |
 //! | `connect` | one a connection attempt | looks a name up and connects, which nothing can interrupt | by itself |
 //!
 //! Between producer and packer: the rendezvous, a way back for emptied batches, and one flag ("read that transaction
@@ -92,9 +93,10 @@
 //! | [`config`] | keys, files, environment, `-D`: in one table | |
 //! | [`sync_point`] | where a shard is read on, and how that is kept | |
 //! | [`pack`] | rows as lines, lines as packs, the pack's header | yes |
-//! | [`sink`] | where packs go: files, standard output, nowhere | |
+//! | [`sink`] | where packs go: files, a program, standard output, nowhere | |
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
+//! | [`engine`] | all shards together; fountain inside of another program | |
 //! | [`daemon`], [`cat`], [`doctor`], [`points`], [`verify`] | the commands `run`, `cat`, `check`, `points`, `gaps` and `verify` | |
 //! | [`cli`], [`logging`] | the command line and the log | |
 //!
@@ -113,6 +115,7 @@ pub mod column;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
+pub mod engine;
 pub mod fail_point;
 pub mod logging;
 pub mod mysql;
@@ -126,3 +129,5 @@ pub mod stop;
 pub mod sync_point;
 pub mod verify;
 pub mod wire;
+
+pub use engine::Engine;

@@ -72,6 +72,45 @@ fn a_password_is_told_to_nobody() {
     }
 }
 
+/// A consumer inherits the environment, and of the passwords in it nothing.
+#[test]
+fn a_consumer_sees_no_password() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    create(&server);
+    let home = Fountain::new();
+    let script =
+        "cp /proc/self/environ environment; cp /proc/$$/cmdline arguments; ls -l /proc/$$/fd > files; exit 1";
+    let port = format!("mysql_shard_0_port={}", server.port());
+    let consumer = format!("exec_command={script}");
+    let mut command = home.command();
+    let pairs = keys(&[
+        "mysql_shard_0_server=127.0.0.1",
+        &port,
+        "mysql_username=repl",
+        "sink=exec",
+        &consumer,
+        "start_without_point=beginning",
+    ]);
+    command.args(["run", "--until", "end"]).args(pairs);
+    command.env("mysql_password", PASSWORD).env("mysql_shard_0_password", PASSWORD).env("TOLD", "to all");
+    let output = harness::Running::start(command).wait(PATIENCE);
+    assert!(output.code == 1 && output.stderr.contains("ended with exit code 1"), "{}", output.stderr);
+    assert!(!output.stderr.contains(PASSWORD), "{}", output.stderr);
+    let read = |name: &str| {
+        String::from_utf8_lossy(&std::fs::read(home.home().join(name)).expect(name)).into_owned()
+    };
+    let environment = read("environment");
+    assert!(
+        environment.contains("TOLD=to all") && environment.contains("FOUNTAIN_SHARD=producer00"),
+        "{environment}"
+    );
+    assert!(!environment.contains(PASSWORD) && !environment.contains("mysql_password"), "{environment}");
+    assert!(!environment.contains("mysql_shard_0_password") && !read("arguments").contains(PASSWORD));
+    // Nor does it get any of our files and sockets: its three pipes, and what the shell opens for itself.
+    let files = read("files");
+    assert!(!files.contains("socket:") && !files.contains(".lock"), "{files}");
+}
+
 /// A password that is changed on the server and in its file is used from the next connection on.
 #[test]
 fn the_password_file_is_read_anew() {

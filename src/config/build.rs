@@ -267,8 +267,10 @@ impl<'a> Builder<'a> {
                 }
                 SinkConfig::Exec(ExecSinkConfig {
                     command: command.unwrap_or_default(),
+                    folder: self.settings.home.clone(),
                     ack_timeout: at.time(&keys::EXEC_ACK_TIMEOUT_MS),
                     on_failure: at.choice(&keys::EXEC_ON_FAILURE),
+                    resume: at.choice(&keys::EXEC_RESUME),
                 })
             }
         }

@@ -190,7 +190,7 @@ choices! {
         /// To files in `file_sink_dir`.
         File "file",
         /// To a child process.
-        Exec "exec" later,
+        Exec "exec",
         /// Nowhere: encoded, counted, thrown away.
         Null "null"
     }
@@ -201,6 +201,14 @@ choices! {
         Restart "restart",
         /// The shard stops.
         Stop "stop"
+    }
+
+    /// `exec_resume`: who knows where to go on at the start.
+    ExecResume {
+        /// The stored point.
+        Point "point",
+        /// The consumer, which says which pack it holds.
+        Consumer "consumer"
     }
 
     /// `output_format`: how a row is written.
@@ -242,6 +250,6 @@ mod tests {
         round_trip::<SlaveIdStrategy>();
         round_trip::<SslMode>();
         round_trip::<SinkKind>();
-        assert!(SinkKind::WORDS.iter().any(|word| word.word == "exec" && word.later));
+        assert!(OutputFormat::WORDS.iter().any(|word| word.word == "maxwell" && word.later));
     }
 }

@@ -258,14 +258,18 @@ pub struct FileSinkConfig {
 }
 
 /// The exec sink.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecSinkConfig {
     /// `exec_command`.
     pub command: String,
+    /// Where it runs: `$FOUNTAIN_HOME`. Empty: where we do.
+    pub folder: PathBuf,
     /// `exec_ack_timeout_ms`.
     pub ack_timeout: Duration,
     /// `exec_on_failure`.
     pub on_failure: ExecOnFailure,
+    /// `exec_resume`.
+    pub resume: ExecResume,
 }
 
 /// One server of a shard and how to speak to it.

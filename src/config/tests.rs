@@ -336,16 +336,12 @@ fn what_is_for_later_is_refused_where_it_is_used() {
     let disabled =
         "mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_position_failover=timestamp\n";
     assert!(refused(disabled).is_empty(), "a shard that does not run");
-    for lines in [
-        "position_failover=timestamp\n",
-        "sink=exec\nexec_command=x\n",
-        "output_format=maxwell\n",
-        "ha_scope=shard\n",
-    ] {
+    for lines in ["position_failover=timestamp\n", "output_format=maxwell\n", "ha_scope=shard\n"] {
         assert_eq!(refused(lines).len(), 1, "{lines}");
     }
     for lines in [
         "dispatch_ddl=all\ndispatch_transaction=true\ndispatch_gap=false\n",
+        "sink=exec\nexec_command=x\nexec_resume=consumer\n",
         "sink=null\njson_bigint=string\nstatement_dml=deliver\nschema_file=x\n",
         "sync_point_saver=async\nha_guard=none\nsync_point_store=file\n",
         "start_without_point=beginning\nbinlog_dump_strategy=position\nmysql_ssl_mode=disabled\n",

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::config::FileSinkConfig;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
+use crate::doctor::command;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Topic;
 use crate::doctor::rules::size;
@@ -134,8 +135,7 @@ pub fn sink(shard: &ShardConfig) -> Vec<Finding> {
         SinkConfig::Stdout => vec![Finding::fine(Topic::Sink, "stdout")],
         SinkConfig::Null => vec![Finding::fine(Topic::Sink, "null: rows are counted and thrown away")],
         SinkConfig::File(file) => file_sink(file, &shard.name),
-        // Refused by name among the keys.
-        SinkConfig::Exec(_) => Vec::new(),
+        SinkConfig::Exec(exec) => vec![command::exec_sink(exec)],
     }
 }
 

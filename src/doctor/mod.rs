@@ -7,6 +7,7 @@
 
 mod ask;
 mod ask_tables;
+mod command;
 mod facts;
 mod finding;
 mod machine;

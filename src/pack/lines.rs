@@ -1,5 +1,7 @@
 //! Changes to lines of JSON: the row format `fountain` that the README describes field by field.
 
+mod partial;
+
 use crate::binlog::RowsKind;
 use crate::change::batch::Batch;
 use crate::change::batch::Begin;
@@ -8,9 +10,13 @@ use crate::change::batch::Rows;
 use crate::change::batch::Sql;
 use crate::change::batch::SqlOp;
 use crate::codec::Reader;
-use crate::column::Value;
+use crate::pack::encoder::OwnEncoder;
+use crate::pack::encoder::RowEncoder;
+use crate::pack::encoder::RowParts;
 use crate::pack::json;
 use crate::pack::json::JsonOptions;
+use crate::pack::lines::partial::write_base_image;
+use crate::pack::lines::partial::write_partial_image;
 use crate::pack::template::Template;
 use crate::schema::row::HeldColumns;
 use crate::schema::row::NullBits;
@@ -46,6 +52,8 @@ pub struct LineWriter {
     template: Arc<Template>,
     /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
     event_tail: Vec<u8>,
+    /// Writes the rows in place of us.
+    encoder: Option<OwnEncoder>,
     /// The same of a line about the transaction.
     mark_tail: Vec<u8>,
 }
@@ -77,6 +85,21 @@ impl<'a> RowsReader<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Walks over one row, to be delivered as `op`, and tells its parts.
+    fn split(&mut self, op: RowsKind) -> Result<RowParts<'a>, RowError> {
+        let Self { images, bytes } = self;
+        let starts = images.split(bytes)?;
+        let (before, after) =
+            (starts.before.map(|b| (images.before, b)), starts.after.map(|b| (images.after, b)));
+        Ok(RowParts {
+            plan: images.plan,
+            kind: op,
+            partial_json: images.partial_json,
+            before: before.filter(|_| op != RowsKind::Insert),
+            after: after.filter(|_| op != RowsKind::Delete),
+        })
     }
 
     /// What the next row is to be delivered as; none when it is not: it only was current once (MariaDB's system versioning).
@@ -159,68 +182,6 @@ fn write_image<'a>(
     }
 }
 
-/// Writes a before image, and keeps its values as the base of differences.
-fn write_base_image<'a>(
-    images: &RowImages<'a>,
-    bytes: &mut Reader<'a>,
-    out: &mut Vec<u8>,
-    names: &[Vec<u8>],
-    options: JsonOptions,
-) -> Result<Vec<Option<Value<'a>>>, RowError> {
-    let mut base = Vec::with_capacity(images.plan.columns.len());
-    let mut nulls = NullBits::read(images.before.count, bytes)?;
-    let start = out.len();
-    for (index, (column, name)) in images.plan.columns.iter().zip(names).enumerate() {
-        if !images.before.has(index) {
-            base.push(None);
-            continue;
-        }
-        begin_member(out, start, name);
-        let at = |error| RowError::at(&column.name, error);
-        let value = match nulls.next_bit() {
-            true => Value::Null,
-            false => column.format.decode(bytes).map_err(at)?,
-        };
-        json::write_value(out, &value, options).map_err(at)?;
-        base.push(Some(value));
-    }
-    Ok(base)
-}
-
-/// Writes an after image in which marked JSON columns hold differences to the before image.
-fn write_partial_image<'a>(
-    images: &RowImages<'a>,
-    bytes: &mut Reader<'a>,
-    out: &mut Vec<u8>,
-    names: &[Vec<u8>],
-    options: JsonOptions,
-    base: &[Option<Value<'a>>],
-) -> Result<(), RowError> {
-    let mut partial = images.read_partial_bits(bytes)?;
-    let mut nulls = NullBits::read(images.after.count, bytes)?;
-    let start = out.len();
-    for (index, (column, name)) in images.plan.columns.iter().zip(names).enumerate() {
-        let differs = column.format.is_json() && partial.next_bit();
-        if !images.after.has(index) {
-            continue;
-        }
-        begin_member(out, start, name);
-        if nulls.next_bit() {
-            out.extend_from_slice(b"null");
-            continue;
-        }
-        let base = base.get(index).copied().flatten();
-        let written = match differs {
-            true => column.format.decode_partial_json(bytes, base),
-            false => column.format.decode(bytes),
-        };
-        written
-            .and_then(|value| json::write_value(out, &value, options))
-            .map_err(|error| RowError::at(&column.name, error))?;
-    }
-    Ok(())
-}
-
 /// Writes `,"name":`, without the comma at the start of an image.
 #[inline]
 fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
@@ -238,7 +199,14 @@ impl LineWriter {
             template: Arc::default(),
             event_tail: Vec::new(),
             mark_tail: Vec::new(),
+            encoder: None,
         }
+    }
+
+    /// From now on an encoder writes the rows. Only for lines that are numbered when they are written: see
+    /// [`Self::number_line`].
+    pub fn with_encoder(self, encoder: Box<dyn RowEncoder>) -> Self {
+        Self { encoder: Some(OwnEncoder::new(encoder)), ..self }
     }
 
     /// From now on the lines come from another server of the shard.
@@ -250,6 +218,10 @@ impl LineWriter {
 
     /// Prepares what all rows of an event share.
     pub fn begin_rows(&mut self, rows: &Rows, transaction: &Begin) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.begin_rows(rows, transaction, commit_ms(transaction, rows.timestamp));
+            return;
+        }
         self.template = match self.templates.get(&rows.plan.id) {
             Some(known) => Arc::clone(known),
             None => self.new_template(rows),
@@ -269,10 +241,7 @@ impl LineWriter {
     }
 
     fn begin_event(&mut self, transaction: &Begin, place: &Place, server_id: u32, timestamp: u32) {
-        let ts_ms = match transaction.ts_from_gtid {
-            true => transaction.ts_ms,
-            false => u64::from(timestamp) * 1000,
-        };
+        let ts_ms = commit_ms(transaction, timestamp);
         let out = &mut self.event_tail;
         out.clear();
         out.extend_from_slice(b"\"ts_ms\":");
@@ -301,14 +270,19 @@ impl LineWriter {
     /// `out` is as it was.
     #[inline]
     pub fn write_row(
-        &self,
+        &mut self,
         out: &mut Vec<u8>,
         rows: &mut RowsReader<'_>,
         op: RowsKind,
         numbers: LineNumbers,
     ) -> Result<(), RowError> {
-        let template = &self.template;
         let start = out.len();
+        if let Some(encoder) = &mut self.encoder {
+            let parts = rows.split(op);
+            let written = parts.and_then(|parts| encoder.row(out, parts, numbers, self.live.as_ref()));
+            return written.inspect_err(|_| out.truncate(start));
+        }
+        let template = &self.template;
         out.extend_from_slice(template.head(op));
         if let Err(error) = rows.write_images(op, out, &template.columns, self.options) {
             out.truncate(start);
@@ -317,6 +291,13 @@ impl LineWriter {
         out.extend_from_slice(&template.key);
         self.end_line(out, numbers);
         Ok(())
+    }
+
+    /// A line that is no row's begins at `start`.
+    fn mark_written(&mut self, out: &mut Vec<u8>, start: usize) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.mark(out, start);
+        }
     }
 
     fn end_line(&self, out: &mut Vec<u8>, numbers: LineNumbers) {
@@ -338,6 +319,7 @@ impl LineWriter {
         transaction: &Begin,
         numbers: LineNumbers,
     ) {
+        let start = out.len();
         out.extend_from_slice(match sql.op {
             SqlOp::Ddl => b"{\"op\":\"ddl\",\"database\":",
             SqlOp::Statement => b"{\"op\":\"statement\",\"database\":",
@@ -352,6 +334,7 @@ impl LineWriter {
         out.push(b',');
         self.begin_event(transaction, &sql.place, sql.server_id, sql.timestamp);
         self.end_line(out, numbers);
+        self.mark_written(out, start);
     }
 
     /// Adds a line that was written without a number, with it.
@@ -376,6 +359,7 @@ impl LineWriter {
         event: MarkEvent<'_>,
         numbers: LineNumbers,
     ) {
+        let start = out.len();
         out.extend_from_slice(b"{\"op\":\"");
         out.extend_from_slice(op.as_bytes());
         out.extend_from_slice(b"\",");
@@ -385,10 +369,12 @@ impl LineWriter {
         self.begin_event(transaction, event.place, event.server_id, event.timestamp);
         self.end_line(out, numbers);
         std::mem::swap(&mut self.event_tail, &mut self.mark_tail);
+        self.mark_written(out, start);
     }
 
     /// A line about delivery itself, which stands for no event.
-    pub fn write_gap(&self, out: &mut Vec<u8>, gap: &Gap<'_>, seq: Option<u64>) {
+    pub fn write_gap(&mut self, out: &mut Vec<u8>, gap: &Gap<'_>, seq: Option<u64>) {
+        let start = out.len();
         out.extend_from_slice(b"{\"op\":\"gap\",\"from\":");
         write_edge(out, gap.from);
         out.extend_from_slice(b",\"to\":");
@@ -407,6 +393,7 @@ impl LineWriter {
             put_number(out, seq);
         }
         out.extend_from_slice(b"}\n");
+        self.mark_written(out, start);
     }
 }
 
@@ -457,6 +444,14 @@ pub struct MarkEvent<'a> {
     pub place: &'a Place,
     pub server_id: u32,
     pub timestamp: u32,
+}
+
+/// The original commit timestamp where it is logged.
+fn commit_ms(transaction: &Begin, timestamp: u32) -> u64 {
+    match transaction.ts_from_gtid {
+        true => transaction.ts_ms,
+        false => u64::from(timestamp) * 1000,
+    }
 }
 
 #[inline]

@@ -5,6 +5,7 @@
 )]
 
 pub mod builder;
+pub mod encoder;
 pub mod header;
 pub mod json;
 pub mod lines;

@@ -33,7 +33,7 @@ pub const SEQ_RESERVE: u64 = 1 << 24;
 const RESERVATION_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two tries to deliver a pack that the sink could not take.
-const SINK_RETRY_PAUSE: Duration = Duration::from_secs(1);
+pub const SINK_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Delivers packs of one shard.
 pub struct Delivery {

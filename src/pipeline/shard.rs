@@ -5,12 +5,12 @@ use crate::code::Code;
 use crate::config;
 use crate::config::Config;
 use crate::config::ShardConfig;
-use crate::config::SinkConfig;
 use crate::config::TransactionConfig;
 use crate::pack::builder::HoldRules;
 use crate::pack::builder::Oversize;
 use crate::pack::builder::PackBuilder;
 use crate::pack::builder::PackRules;
+use crate::pack::encoder::RowEncoder;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
@@ -24,6 +24,9 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::packer::PackRhythm;
 use crate::pipeline::packer::Packer;
 use crate::pipeline::patience::Patience;
+use crate::pipeline::ports::OpenStore;
+use crate::pipeline::ports::Ports;
+use crate::pipeline::ports::open_store;
 use crate::pipeline::producer::Channels;
 use crate::pipeline::producer::Ended;
 use crate::pipeline::producer::Producer;
@@ -32,21 +35,19 @@ use crate::pipeline::replica::ReplicaIds;
 use crate::pipeline::replica::replica_uuid;
 use crate::pipeline::saver::SaveRhythm;
 use crate::pipeline::saver::Saver;
+use crate::pipeline::sinks::ask_standing;
+use crate::pipeline::sinks::check_standing;
+use crate::pipeline::sinks::keeps_packs;
+use crate::pipeline::sinks::open_sink;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start::Resume;
 use crate::pipeline::until::Until;
 use crate::schema::file::SchemaFile;
 use crate::schema::filter::Filter;
 use crate::sink::Sink;
-use crate::sink::file::FileSink;
-use crate::sink::file::FileSinkConfig;
-use crate::sink::null::NullSink;
-use crate::sink::stdout::StdoutSink;
 use crate::stop::Stop;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
-use crate::sync_point::SyncPointStore;
-use crate::sync_point::file_store::FileStore;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::history::FileHistory;
@@ -61,16 +62,21 @@ use std::time::Instant;
 pub use crate::pipeline::producer::Ended as ShardEnded;
 
 /// Runs one shard until a stop, `--until`, or a fault.
-pub fn run(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop) -> Result<Ended, Fault> {
+pub fn run(
+    config: &Config,
+    shard: &ShardConfig,
+    until: Option<Until>,
+    ports: &Ports,
+    stop: &Stop,
+) -> Result<Ended, Fault> {
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
     let stop = &stop.child();
-    let opened = Opened::open(config, shard)?;
+    let opened = Opened::open(config, shard, ports, until.is_some(), stop)?;
+    let Some(opened) = opened else { return Ok(Ended::Stopped) };
     let resume = opened.standing.resume(&shard.name)?;
     let book = open_book(config, shard, opened.standing.last_epoch(), resume.as_ref())?;
     let mut producer = producer(config, shard, until, stop, book);
-    if matches!(shard.sink, SinkConfig::File(_)) {
-        opened.standing.tell_of_missing_packs(&shard.name);
-    }
+    check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
     }
@@ -150,44 +156,50 @@ pub fn read_schema_file(path: &Path) -> Result<SchemaFile, Fault> {
 
 /// The shard's own things on this machine, opened before any server is asked.
 struct Opened {
-    store: FileStore,
+    store: OpenStore,
     gaps: FileGapLog,
     history: FileHistory,
     sink: Box<dyn Sink>,
+    encoder: Option<Box<dyn RowEncoder>>,
     standing: Standing,
 }
 
 impl Opened {
-    fn open(config: &Config, shard: &ShardConfig) -> Result<Self, Fault> {
-        let mut store =
-            FileStore::open(&config.point_dir, &shard.name).map_err(|e| store_fault(&shard.name, &e))?;
-        let record = store.load().map_err(|e| store_fault(&shard.name, &e))?;
+    /// None when a stop came first.
+    fn open(
+        config: &Config,
+        shard: &ShardConfig,
+        ports: &Ports,
+        give_up: bool,
+        stop: &Stop,
+    ) -> Result<Option<Self>, Fault> {
+        let mut store = open_store(config, shard, ports).map_err(|e| store_fault(&shard.name, &e))?;
+        let record = store.store.load().map_err(|e| store_fault(&shard.name, &e))?;
         let (mut old_point, mut former) = (None, None);
         if record.is_none() {
-            old_point = store.load_old().map_err(|e| store_fault(&shard.name, &e))?;
+            old_point = store.store.load_old().map_err(|e| store_fault(&shard.name, &e))?;
             let (points, _) = FileHistory::read(&config.point_dir, &shard.name)
                 .map_err(|e| store_fault(&shard.name, &e))?;
             former = points.into_iter().next_back().map(|kept| kept.record);
         }
-        let mut sink = open_sink(shard)?;
-        let pack = sink
-            .standing()
-            .map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
+        let mut sink = open_sink(config, shard, ports, stop)?;
+        let Some(pack) = ask_standing(&mut *sink, &shard.name, give_up, stop)? else { return Ok(None) };
         let packs_cut_off = sink.packs_cut_off();
-        Ok(Self {
+        Ok(Some(Self {
             store,
             gaps: FileGapLog::new(&config.point_dir, &shard.name),
             history: FileHistory::new(&config.point_dir, &shard.name, config.points.history_days),
             sink,
+            encoder: ports.encoder.as_ref().map(|make| make(&shard.name)),
             standing: Standing {
                 record,
                 former,
                 old_point,
+                keeps_packs: keeps_packs(shard, ports, pack.as_ref()),
                 pack,
-                keeps_packs: matches!(shard.sink, SinkConfig::File(_)),
                 packs_cut_off,
             },
-        })
+        }))
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
@@ -211,21 +223,22 @@ impl Opened {
             point: Some(point),
             moved,
         };
-        self.store.save(&record).map_err(|e| store_fault(&shard.name, &e))?;
+        self.store.store.save(&record).map_err(|e| store_fault(&shard.name, &e))?;
         let begun = self.sink.begin_epoch(epoch);
         begun.map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
         let previous_crc32 = self.standing.pack.as_ref().map_or(0, |pack| pack.crc32);
-        let Self { store, gaps, history, sink, .. } = self;
-        Ok(Started { store, gaps, history, sink, record, previous_crc32 })
+        let Self { store, gaps, history, sink, encoder, .. } = self;
+        Ok(Started { store, gaps, history, sink, encoder, record, previous_crc32 })
     }
 }
 
 /// An epoch that has begun.
 struct Started {
-    store: FileStore,
+    store: OpenStore,
     gaps: FileGapLog,
     history: FileHistory,
     sink: Box<dyn Sink>,
+    encoder: Option<Box<dyn RowEncoder>>,
     record: PointRecord,
     previous_crc32: u32,
 }
@@ -243,9 +256,11 @@ impl Started {
         let internal =
             |error: std::io::Error| Fault::stop(Code::Internal, format!("shard={name} no thread: {error}"));
         let rhythm = save_rhythm(config);
-        let (store, history) = (Box::new(self.store), Box::new(self.history));
+        // Held until the last point is saved.
+        let OpenStore { store, lock: _lock } = self.store;
+        let history = Box::new(self.history);
         let saver = Saver::start(name, store, history, rhythm, self.record.clone()).map_err(internal)?;
-        let mut builder = builder(shard, &ready, self.record.next_seq);
+        let mut builder = builder(shard, &ready, self.record.next_seq, self.encoder);
         if let Some(moved) = &self.record.moved {
             builder.tell_jump(moved.from.as_ref(), &moved.reason);
         }
@@ -313,7 +328,12 @@ impl Drop for Bell {
     }
 }
 
-fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
+fn builder(
+    shard: &ShardConfig,
+    ready: &Ready,
+    next_seq: u64,
+    encoder: Option<Box<dyn RowEncoder>>,
+) -> PackBuilder {
     let live = LiveFields { shard: shard.name.clone(), server: ready.session.server.clone() };
     let rules = PackRules {
         max_bytes: usize::try_from(shard.packs.max_bytes).unwrap_or(usize::MAX),
@@ -324,7 +344,10 @@ fn builder(shard: &ShardConfig, ready: &Ready, next_seq: u64) -> PackBuilder {
     };
     let resume = &ready.dump.resume;
     let json = JsonOptions { bigint_as_string: shard.json_bigint == config::JsonBigint::String };
-    let lines = LineWriter::new(json, Some(live));
+    let mut lines = LineWriter::new(json, Some(live));
+    if let Some(encoder) = encoder {
+        lines = lines.with_encoder(encoder);
+    }
     PackBuilder::new(lines, rules, resume.frontier.clone(), resume.inside.clone(), Some(next_seq))
 }
 
@@ -354,37 +377,6 @@ fn save_rhythm(config: &Config) -> SaveRhythm {
             initial_delay: config.points.async_initial_delay,
             period: config.points.async_period,
         },
-    }
-}
-
-fn open_sink(shard: &ShardConfig) -> Result<Box<dyn Sink>, Fault> {
-    let unsupported = |what: &str| {
-        Fault::stop(Code::Unsupported, format!("shard={} sink={what} is not in this version", shard.name))
-    };
-    match &shard.sink {
-        SinkConfig::Stdout => {
-            let sink = StdoutSink::new(&shard.name);
-            Ok(Box::new(sink.map_err(|e| Fault::stop(e.code, format!("shard={} {}", shard.name, e.text)))?))
-        }
-        SinkConfig::Null => Ok(Box::new(NullSink::default())),
-        SinkConfig::File(file) => {
-            let sink = FileSink::open(file_sink_config(file), &shard.name);
-            let sink = sink.map_err(|e| Fault::stop(e.code, format!("shard={} {}", shard.name, e.text)))?;
-            Ok(Box::new(sink))
-        }
-        SinkConfig::Exec(_) => Err(unsupported("exec")),
-    }
-}
-
-/// The file sink's own view of its keys.
-pub fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
-    FileSinkConfig {
-        dir: file.dir.clone(),
-        rotate_bytes: file.rotate_bytes,
-        rotate_seconds: file.rotate_after.as_secs(),
-        keep_bytes: file.keep_bytes,
-        keep_seconds: file.keep_for.map(|time| time.as_secs()),
-        min_free_bytes: file.min_free_bytes,
     }
 }
 

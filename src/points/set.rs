@@ -22,7 +22,7 @@ use crate::pipeline::replica::replica_uuid;
 use crate::pipeline::session::Session;
 use crate::pipeline::session::source_config;
 use crate::pipeline::session::source_fault;
-use crate::pipeline::shard::file_sink_config;
+use crate::pipeline::sinks::file_sink_config;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;

@@ -42,7 +42,7 @@ impl fmt::Display for RowError {
 impl std::error::Error for RowError {}
 
 /// The NULL bits at the start of a row image: one for each column that the image holds, in their order.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct NullBits<'a> {
     bits: &'a [u8],
     next: usize,
@@ -53,6 +53,19 @@ impl<'a> NullBits<'a> {
     #[inline]
     pub fn read(held: usize, bytes: &mut Reader<'a>) -> Result<Self, CodecError> {
         Ok(Self { bits: bytes.take(held.div_ceil(8), "row: NULL bits")?, next: 0 })
+    }
+
+    /// What stands before the after image of a PARTIAL_UPDATE_ROWS_EVENT: `value_options`, then, when they say so,
+    /// one bit for every JSON column of the table, held or not (`Rows_log_event::print_verbose_one_row` in
+    /// log_event.cc).
+    pub fn read_partial(plan: &TablePlan, bytes: &mut Reader<'a>) -> Result<Self, CodecError> {
+        const PARTIAL_JSON_UPDATES: u64 = 1;
+        let value_options = bytes.lenenc("row: value options")?;
+        if value_options & PARTIAL_JSON_UPDATES == 0 {
+            return Ok(NullBits::none());
+        }
+        let json_columns = plan.columns.iter().filter(|column| column.format.is_json()).count();
+        NullBits::read(json_columns, bytes)
     }
 
     /// Bits that are all clear.
@@ -79,6 +92,13 @@ pub struct RowImages<'a> {
     pub partial_json: bool,
     pub before: HeldColumns<'a>,
     pub after: HeldColumns<'a>,
+}
+
+/// Where the images of one row start, as far as it has them.
+#[derive(Debug)]
+pub struct RowStarts<'a> {
+    pub before: Option<Reader<'a>>,
+    pub after: Option<Reader<'a>>,
 }
 
 /// The columns that an image holds.
@@ -117,17 +137,25 @@ impl<'a> RowImages<'a> {
 
     /// Walks over one row, both images of an update, without decoding it.
     pub fn skip(&self, bytes: &mut Reader<'_>) -> Result<(), RowError> {
+        self.split(bytes).map(|_starts| ())
+    }
+
+    /// As [`Self::skip`], and tells where its images start; the bits of JSON differences belong to the after image.
+    pub fn split<'b>(&self, bytes: &mut Reader<'b>) -> Result<RowStarts<'b>, RowError> {
+        let mut starts = RowStarts { before: None, after: None };
         if self.kind != RowsKind::Insert {
+            starts.before = Some(bytes.clone());
             self.skip_image(&self.before, bytes)?;
         }
         if self.kind != RowsKind::Delete {
+            starts.after = Some(bytes.clone());
             if self.partial_json {
                 // A difference is framed like the document that it stands for, so the bits make none here.
                 self.read_partial_bits(bytes)?;
             }
             self.skip_image(&self.after, bytes)?;
         }
-        Ok(())
+        Ok(starts)
     }
 
     /// Walks over one image.
@@ -152,16 +180,8 @@ impl<'a> RowImages<'a> {
         Ok(())
     }
 
-    /// What stands before the after image of a PARTIAL_UPDATE_ROWS_EVENT: `value_options`, then, when they say so,
-    /// one bit for every JSON column of the table, held or not (`Rows_log_event::print_verbose_one_row` in
-    /// log_event.cc).
+    /// As [`NullBits::read_partial`].
     pub fn read_partial_bits<'b>(&self, bytes: &mut Reader<'b>) -> Result<NullBits<'b>, CodecError> {
-        const PARTIAL_JSON_UPDATES: u64 = 1;
-        let value_options = bytes.lenenc("row: value options")?;
-        if value_options & PARTIAL_JSON_UPDATES == 0 {
-            return Ok(NullBits::none());
-        }
-        let json_columns = self.plan.columns.iter().filter(|column| column.format.is_json()).count();
-        NullBits::read(json_columns, bytes)
+        NullBits::read_partial(self.plan, bytes)
     }
 }

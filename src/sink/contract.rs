@@ -1,8 +1,12 @@
 //! What every sink must do, whatever it is.
 
+use crate::config::ExecOnFailure;
+use crate::config::ExecResume;
+use crate::config::ExecSinkConfig;
 use crate::pack::header::Pack;
 use crate::pack::header::PackHeader;
 use crate::sink::Sink;
+use crate::sink::exec::ExecSink;
 use crate::sink::file::FileSink;
 use crate::sink::file::FileSinkConfig;
 use crate::sink::null::NullSink;
@@ -11,10 +15,12 @@ use crate::sink::stdout::StdoutSink;
 use crate::sink::testing::in_packs;
 use crate::sink::testing::lines;
 use crate::sink::testing::packs;
+use crate::stop::Stop;
 use std::fs;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 const SHARD: &str = "producer00";
@@ -29,7 +35,7 @@ struct Kind {
     stands: bool,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 5] = [
     Kind { name: "null", open: |_| Box::new(NullSink::default()), rows: None, stands: false },
     Kind {
         name: "stdout",
@@ -38,6 +44,18 @@ const KINDS: [Kind; 3] = [
         stands: false,
     },
     Kind { name: "file", open: open_file, rows: Some(file_rows), stands: true },
+    Kind {
+        name: "exec",
+        open: |dir| open_exec(dir, ExecResume::Point),
+        rows: Some(|dir| fs::read(dir.join("out")).unwrap_or_default()),
+        stands: false,
+    },
+    Kind {
+        name: "exec that keeps packs",
+        open: |dir| open_exec(dir, ExecResume::Consumer),
+        rows: Some(|dir| fs::read(dir.join("out")).unwrap_or_default()),
+        stands: true,
+    },
 ];
 
 fn open_stdout(dir: &Path) -> Box<dyn Sink> {
@@ -55,6 +73,22 @@ fn open_file(dir: &Path) -> Box<dyn Sink> {
         min_free_bytes: 0,
     };
     Box::new(FileSink::open(config, SHARD).unwrap())
+}
+
+fn open_exec(dir: &Path, resume: ExecResume) -> Box<dyn Sink> {
+    let config = ExecSinkConfig {
+        command: r#"while IFS= read -r pack; do
+            case $pack in *'"op":"resume"'*) echo "resume $(cat last 2> /dev/null || echo none)"; continue;; esac
+            epoch=${pack#*\"epoch\":} sequence=${pack#*\"sequence\":} bytes=${pack#*\"bytes\":}
+            head -c "${bytes%%,*}" >> out && echo "$pack" > last && echo "ack ${epoch%%,*} ${sequence%%,*}"
+        done"#
+            .into(),
+        folder: dir.into(),
+        ack_timeout: Duration::from_secs(60),
+        on_failure: ExecOnFailure::Stop,
+        resume,
+    };
+    Box::new(ExecSink::new(config, SHARD, Stop::new(), Duration::from_secs(10)))
 }
 
 /// What a user's script would do: `cat data/producer00-*.jsonl*` without the sidecars, in the order of names.
@@ -91,13 +125,14 @@ fn packs_come_out_whole_in_order_and_at_once() {
             if let Some(rows) = kind.rows {
                 assert_eq!(rows(temp.path()), concatenated(&packs[..count]), "{}", kind.name);
             }
-            let standing = kind.stands.then(|| packs[count - 1].0.clone());
-            assert_eq!(sink.standing(), Ok(standing), "{}", kind.name);
         }
         sink.close().unwrap();
         if let Some(rows) = kind.rows {
             assert_eq!(rows(temp.path()), concatenated(&packs), "{}", kind.name);
         }
+        drop(sink);
+        let standing = kind.stands.then(|| packs[packs.len() - 1].0.clone());
+        assert_eq!((kind.open)(temp.path()).standing(), Ok(standing), "{}", kind.name);
     }
 }
 

@@ -5,6 +5,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod exec;
 pub mod file;
 pub mod null;
 pub mod stdout;

@@ -161,8 +161,11 @@ pub struct Moved {
 /// without a point over one with a point: nothing goes back quietly.
 pub trait SyncPointStore: Send {
     fn load(&mut self) -> Result<Option<PointRecord>, StoreError>;
-    /// What the original Fountain left of this shard, for when `load` has answered `None`. It is not changed.
-    fn load_old(&mut self) -> Result<Option<FoundPoint>, StoreError>;
+    /// What the original Fountain left of this shard, for when `load` has answered `None`. It is not changed. A store that
+    /// the original never wrote to holds none.
+    fn load_old(&mut self) -> Result<Option<FoundPoint>, StoreError> {
+        Ok(None)
+    }
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError>;
 }
 

@@ -9,6 +9,7 @@ use crate::config::choice::Choice;
 use crate::config::choice::DispatchDdl;
 use crate::config::choice::DumpStrategy;
 use crate::config::choice::ExecOnFailure;
+use crate::config::choice::ExecResume;
 use crate::config::choice::JsonBigint;
 use crate::config::choice::OutputFormat;
 use crate::config::choice::Oversize;
@@ -66,11 +67,17 @@ group! { SINK "Sink: where packs go"
         "The file sink waits, and the shard with it, while the disk has less room than this, in bytes.")
         .default("1GiB");
     EXEC_COMMAND = Key::new("exec_command", Shard, Kind::Text,
-        "The consumer program and its arguments, for sink=exec.");
+        "The consumer program, for sink=exec: a command line for /bin/sh, run in $FOUNTAIN_HOME, one process a \
+         shard, whose name is in its environment as FOUNTAIN_SHARD.");
     EXEC_ACK_TIMEOUT_MS = Key::new("exec_ack_timeout_ms", Shard, Kind::Time(Milliseconds, 1, LONG),
-        "How long the consumer may take to acknowledge a pack, in milliseconds.").default("60000");
+        "How long the consumer may take to acknowledge a pack, counted from the last byte that it took, in \
+         milliseconds.").default("60000");
     EXEC_ON_FAILURE = Key::new("exec_on_failure", Shard, Kind::OneOf(ExecOnFailure::WORDS),
-        "What follows when the consumer fails: it is started again, or the shard stops.").default("restart");
+        "What follows when the consumer fails or rejects a pack: restart: the same pack again after a pause, by a \
+         new consumer when it has failed; stop: the shard stops.").default("restart");
+    EXEC_RESUME = Key::new("exec_resume", Shard, Kind::OneOf(ExecResume::WORDS),
+        "Where to go on at the start. point: at the stored point, rows may come again; consumer: it is asked which \
+         pack it holds, so that one that keeps packs and rows together gets each row once.").default("point");
 }
 
 group! { PACKS "Packs: rows travel in packs; a pack is durable in the sink before its point is saved"

@@ -1,0 +1,57 @@
+//! What a program that uses the library may put in place of what the configuration names: a sink, a store of points, an
+//! encoder of rows, each made anew for every shard.
+
+use crate::config::Config;
+use crate::config::ShardConfig;
+use crate::pack::encoder::RowEncoder;
+use crate::sink::Sink;
+use crate::sink::SinkError;
+use crate::sync_point::StoreError;
+use crate::sync_point::SyncPointStore;
+use crate::sync_point::file_store::FileStore;
+use crate::sync_point::folder::make_folder;
+use crate::sync_point::lock::FolderLock;
+use std::fmt;
+
+/// Makes something for the shard of that name.
+pub type Factory<T> = Box<dyn Fn(&str) -> T + Send + Sync>;
+
+/// See the module's page. What is none is as configured.
+#[derive(Default)]
+pub struct Ports {
+    pub sink: Option<Factory<Result<Box<dyn Sink>, SinkError>>>,
+    pub store: Option<Factory<Result<Box<dyn SyncPointStore>, StoreError>>>,
+    pub encoder: Option<Factory<Box<dyn RowEncoder>>>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ports")
+            .field("sink", &self.sink.is_some())
+            .field("store", &self.store.is_some())
+            .field("encoder", &self.encoder.is_some())
+            .finish()
+    }
+}
+
+/// A shard's store of points, and the lock on its folder where the store has none.
+pub struct OpenStore {
+    pub store: Box<dyn SyncPointStore>,
+    pub lock: Option<FolderLock>,
+}
+
+/// Opens the store. Gap records and the history of points stand in `producer_position` in any case, and the lock in it
+/// keeps two processes from one shard.
+pub fn open_store(config: &Config, shard: &ShardConfig, ports: &Ports) -> Result<OpenStore, StoreError> {
+    match &ports.store {
+        None => {
+            let store = FileStore::open(&config.point_dir, &shard.name)?;
+            Ok(OpenStore { store: Box::new(store), lock: None })
+        }
+        Some(make) => {
+            make_folder(&config.point_dir, 0o700)?;
+            let lock = FolderLock::acquire(&config.point_dir, &shard.name)?;
+            Ok(OpenStore { store: make(&shard.name)?, lock: Some(lock) })
+        }
+    }
+}
