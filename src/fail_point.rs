@@ -7,7 +7,7 @@
 //!                     point.flush:3:ENOSPC:5   from the 3rd on five fail with "No space left on device"; EIO likewise
 //! ```
 //!
-//! Who writes files that a restart depends on calls [`reach`] in front of each operation, and writes through [`write`].
+//! Who writes files that a restart depends on calls [`reach`] in front of each operation, and writes through [`write()`].
 
 use std::io;
 

@@ -1,7 +1,7 @@
 //! What a table looks like now, according to the server's catalog.
 //!
 //! Without a right on a table the catalog is silently empty, so "no such table" and "no right" are asked apart.
-//! MariaDB's own columns, which it shows nobody, are added by [`super::own_columns`].
+//! MariaDB's own columns, which it shows nobody, are added by `own_columns`.
 
 use super::connection::Connection;
 use super::error::SourceError;
