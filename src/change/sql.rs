@@ -16,6 +16,7 @@ mod touched;
 pub use touched::Touched;
 pub use touched::touched;
 
+use crate::schema::filter::holds_passwords;
 use definitions::definition;
 use definitions::one_table;
 use definitions::table_name;
@@ -174,7 +175,7 @@ fn changed_rows(verb: &str, tokens: &mut Tokens<'_>, database: &str) -> Statemen
     {
     }
     let Some(table) = table_name(tokens, database) else { return Statement::Dml };
-    if holds_passwords(&table) {
+    if holds_passwords(&table.database, &table.table) {
         return Statement::Account;
     }
     while tokens.accept(";") {}
@@ -182,13 +183,6 @@ fn changed_rows(verb: &str, tokens: &mut Tokens<'_>, database: &str) -> Statemen
         "DELETE" if tokens.peek().is_none() => Statement::DeleteAll(table),
         _ => Statement::Dml,
     }
-}
-
-/// Tables of the server's own that hold passwords or hashes of them.
-fn holds_passwords(name: &TableName) -> bool {
-    const TABLES: [&str; 5] = ["user", "global_priv", "password_history", "servers", "slave_master_info"];
-    name.database.eq_ignore_ascii_case("mysql")
-        && TABLES.iter().any(|table| name.table.eq_ignore_ascii_case(table))
 }
 
 /// Whether a word stands in the statement behind which a password may stand.

@@ -6,6 +6,9 @@
 //! `database.table`. Names are compared as they are written, capitals included. Black wins; an empty white
 //! list lets everything through.
 //!
+//! The server's own tables that hold passwords or hashes of them are watched only where an exact entry of the white list
+//! names them: nobody means them who means "all".
+//!
 //! What to do with the rows of a table that is not watched is the caller's business. `decide` builds a text
 //! per call, so callers keep the answer per table.
 
@@ -60,6 +63,8 @@ pub enum Rule<'a> {
     NotInWhiteList,
     /// There is no white list, and no entry of the black list matches.
     NoWhiteList,
+    /// The server keeps passwords there, and no entry of the white list is its very name.
+    HoldsPasswords,
 }
 
 impl fmt::Display for Rule<'_> {
@@ -71,6 +76,10 @@ impl fmt::Display for Rule<'_> {
             Rule::NoWhiteList => {
                 f.write_str("the white list is empty and no entry of the black list matches")
             }
+            Rule::HoldsPasswords => f.write_str(
+                "the server keeps passwords or hashes of them there; only an entry of the white list with its very name \
+                 lets it through",
+            ),
         }
     }
 }
@@ -103,6 +112,9 @@ impl Filter {
         let name = format!("{database}.{table}");
         if let Some(entry) = first_match(&self.black, &name) {
             return Decision { watched: false, rule: Rule::Black(entry) };
+        }
+        if holds_passwords(database, table) && !self.exact_white().any(|exact| exact == (database, table)) {
+            return Decision { watched: false, rule: Rule::HoldsPasswords };
         }
         if self.white.is_empty() {
             return Decision { watched: true, rule: Rule::NoWhiteList };
@@ -150,6 +162,12 @@ impl Filter {
                 Matcher::Expression(_) => true,
             })
     }
+}
+
+/// Tables of the server's own that hold passwords or hashes of them.
+pub fn holds_passwords(database: &str, table: &str) -> bool {
+    const TABLES: [&str; 5] = ["user", "global_priv", "password_history", "servers", "slave_master_info"];
+    database.eq_ignore_ascii_case("mysql") && TABLES.iter().any(|name| table.eq_ignore_ascii_case(name))
 }
 
 fn first_match<'a>(entries: &'a [Entry], name: &str) -> Option<&'a str> {
@@ -263,6 +281,18 @@ mod tests {
 
     fn filter(white: &str, black: &str) -> Filter {
         Filter::new(white, black).unwrap()
+    }
+
+    #[test]
+    fn passwords_leave_only_by_name() {
+        for (white, watched) in [("", false), (".*", false), ("mysql\\..*", false), ("mysql.user", true)] {
+            let filter = Filter::new(white, "").unwrap();
+            assert_eq!(filter.watches("mysql", "user"), watched, "{white}");
+            assert!(!filter.watches("mysql", "global_priv"), "{white}");
+        }
+        assert_eq!(Filter::default().decide("mysql", "USER").rule, Rule::HoldsPasswords);
+        assert!(Filter::default().watches("mysql", "time_zone") && Filter::default().watches("shop", "user"));
+        assert!(!Filter::new("mysql.user", "mysql.*").unwrap().watches("mysql", "user"));
     }
 
     #[test]

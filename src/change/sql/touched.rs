@@ -6,6 +6,8 @@ use crate::change::sql::Sql;
 use crate::change::sql::Statement;
 use crate::change::sql::TableName;
 use crate::change::sql::classify;
+use crate::change::sql::definitions::table_name;
+use crate::change::sql::tokens::Tokens;
 
 /// The tables whose definition may be another one behind a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +22,8 @@ pub enum Touched {
 }
 
 /// What a statement touches. Left out is what leaves columns and keys as they are: TRUNCATE, ALTER DATABASE (it changes
-/// what tables to come are like), an index that is not unique, CREATE DATABASE and CREATE … IF NOT EXISTS: who has seen rows
+/// what tables to come are like), an index that is not unique, what only adds or drops
+/// partitions, CREATE DATABASE and CREATE … IF NOT EXISTS: who has seen rows
 /// of a table knows that it exists, and to make it anew somebody must drop it first.
 pub fn touched(sql: Sql<'_>) -> Touched {
     match classify(sql) {
@@ -63,10 +66,16 @@ fn keeps_columns(sql: Sql<'_>) -> bool {
     let mut tokens = sql.tokens();
     match tokens.verb().as_deref() {
         Some("TRUNCATE") => true,
-        Some("ALTER") => {
-            tokens.keyword().is_some_and(|word| word == "DATABASE" || word == "SCHEMA")
-                && !std::iter::from_fn(|| tokens.next()).any(|token| token.is_word("UPGRADE"))
-        }
+        Some("ALTER") => loop {
+            match tokens.keyword().as_deref() {
+                Some("ONLINE" | "OFFLINE" | "IGNORE") => {}
+                Some("TABLE") => return moves_partitions(&mut tokens),
+                Some("DATABASE" | "SCHEMA") => {
+                    return !std::iter::from_fn(|| tokens.next()).any(|token| token.is_word("UPGRADE"));
+                }
+                _ => return false,
+            }
+        },
         Some("CREATE") => loop {
             match tokens.keyword().as_deref() {
                 // CREATE OR REPLACE drops what was there. A unique key may become the one that rows are told apart by.
@@ -78,6 +87,27 @@ fn keeps_columns(sql: Sql<'_>) -> bool {
         },
         _ => false,
     }
+}
+
+/// What adds, drops or tidies up partitions does nothing else in the same statement (`standalone_alter_commands` in
+/// MySQL's sql/sql_yacc.yy; MariaDB's manual says so of each). Rotated partitions are daily life, so they must cost nothing.
+fn moves_partitions(tokens: &mut Tokens<'_>) -> bool {
+    const VERBS: [&str; 10] = [
+        "ADD",
+        "DROP",
+        "COALESCE",
+        "TRUNCATE",
+        "REORGANIZE",
+        "REBUILD",
+        "OPTIMIZE",
+        "ANALYZE",
+        "CHECK",
+        "REPAIR",
+    ];
+    if tokens.accept("IF") {
+        tokens.accept("EXISTS");
+    }
+    table_name(tokens, "").is_some() && tokens.accept_any(&VERBS) && tokens.accept("PARTITION")
 }
 
 impl Touched {
@@ -154,6 +184,9 @@ mod tests {
             "CREATE UNIQUE INDEX i ON t (a)",
             "DROP INDEX i ON t",
             "ALTER TABLE x EXCHANGE PARTITION p WITH TABLE t",
+            "ALTER TABLE t ADD `PARTITION` int",
+            "ALTER TABLE t ADD c int PARTITION BY HASH (a)",
+            "ALTER TABLE t REMOVE PARTITIONING, ADD c int",
             "DROP DATABASE D",
             "CREATE OR REPLACE DATABASE d",
             "ALTER DATABASE `#mysql50#d-1` UPGRADE DATA DIRECTORY NAME",
@@ -179,6 +212,9 @@ mod tests {
             "CREATE DATABASE d",
             "CREATE DATABASE IF NOT EXISTS d",
             "ALTER DATABASE d CHARACTER SET utf8mb4",
+            "ALTER TABLE t ADD PARTITION (PARTITION p1 VALUES LESS THAN (5))",
+            "ALTER ONLINE TABLE IF EXISTS `d`.`t` drop partition if exists p0, p1",
+            "alter table t /* old */ REORGANIZE PARTITION p INTO (PARTITION q VALUES LESS THAN MAXVALUE)",
             "ANALYZE TABLE t",
             "OPTIMIZE TABLE t",
             "CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW SET @a=1",

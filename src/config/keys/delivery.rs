@@ -34,7 +34,8 @@ const GIB: u64 = 1 << 30;
 
 group! { TABLES "Tables, separated by commas. An entry of letters, digits, _ - $ and one dot is exactly that \
     database.table; any other is a regular expression that must match the whole database.table"
-    FILTER_WHITE = Key::new("filter_shard_table_white", Shard, Kind::Tables, "Tables to watch; empty: all.");
+    FILTER_WHITE = Key::new("filter_shard_table_white", Shard, Kind::Tables,
+        "Tables to watch; empty: all, but mysql.user and the like: where the server keeps passwords must be named exactly.");
     FILTER_BLACK = Key::new("filter_shard_table_black", Shard, Kind::Tables,
         "Tables not to watch, also where the white list names them.");
 }
