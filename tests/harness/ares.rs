@@ -15,6 +15,7 @@ use fountain::wire::capability::CLIENT_DEPRECATE_EOF;
 use fountain::wire::capability::CLIENT_PLUGIN_AUTH;
 use fountain::wire::capability::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA;
 use fountain::wire::command::Command;
+use fountain::wire::command::DUMP_NON_BLOCK;
 use fountain::wire::response::ErrPacket;
 use fountain::wire::response::ResultSet;
 use std::sync::Arc;
@@ -265,6 +266,8 @@ impl AresLog {
                 columns: columns.map(str::to_owned).to_vec(),
                 rows: vec![column("id", "int(11)", None), column("name", "varchar(20)", text("latin1"))],
             })
+        } else if lower.starts_with("show create table") {
+            rows(&["Table", "Create Table"], &[&["t", "CREATE TABLE `t` (…)"]])
         } else if lower.starts_with("show keys") {
             rows(
                 &["Table", "Non_unique", "Key_name", "Seq_in_index", "Column_name", "Sub_part", "Null"],
@@ -300,9 +303,11 @@ impl AresServer {
             let log = theirs.lock().unwrap();
             match command {
                 Command::Query(sql) => log.answer(&String::from_utf8_lossy(sql)).map(|act| vec![act]),
-                Command::BinlogDump { pos, file, .. } => {
+                Command::BinlogDump { pos, file, flags, .. } => {
                     let mut acts = log.dump(&String::from_utf8_lossy(file), (*pos).into());
-                    if let Sends::Few(events) = *their_sends.lock().unwrap() {
+                    if flags & DUMP_NON_BLOCK != 0 {
+                        acts.push(Act::Eof);
+                    } else if let Sends::Few(events) = *their_sends.lock().unwrap() {
                         acts.truncate(events);
                     }
                     Some(acts)
