@@ -7,6 +7,7 @@ use crate::binlog::event_type::GTID_LIST_EVENT;
 use crate::binlog::event_type::GTID_LOG_EVENT;
 use crate::binlog::event_type::GTID_TAGGED_LOG_EVENT;
 use crate::binlog::event_type::ROTATE_EVENT;
+use crate::binlog::event_type::START_ENCRYPTION_EVENT;
 use crate::binlog::header::EventHeader;
 use crate::binlog::rotate::Heartbeat;
 
@@ -88,6 +89,11 @@ impl PositionTracker {
             if header.event_type == GTID_LIST_EVENT {
                 self.search_came_to(header);
             }
+            return Ok(EventSpan { start: self.position, end: self.position });
+        }
+        // In a dump that begins in the middle of an encrypted file MariaDB sends it without its place
+        // (`send_format_descriptor_event` in `sql/sql_repl.cc`).
+        if header.event_type == START_ENCRYPTION_EVENT && header.next_pos == 0 {
             return Ok(EventSpan { start: self.position, end: self.position });
         }
         let size = u64::from(header.event_size);
@@ -221,6 +227,22 @@ mod tests {
         // 32 bits of 10 GiB.
         tracker.heartbeat(&heartbeat(2 * GIB, false));
         assert_eq!(tracker.position(), 10 * GIB);
+    }
+
+    #[test]
+    fn an_encrypted_file_that_is_read_from_its_middle() {
+        let encryption = |next_pos| EventHeader {
+            timestamp: 1,
+            event_type: START_ENCRYPTION_EVENT,
+            server_id: 1,
+            event_size: 40,
+            next_pos,
+            flags: 0,
+        };
+        let mut tracker = PositionTracker::new(792, Holes::Events);
+        assert_eq!(tracker.advance(&encryption(0)).unwrap(), EventSpan { start: 792, end: 792 });
+        let mut tracker = PositionTracker::new(256, Holes::Events);
+        assert_eq!(tracker.advance(&encryption(296)).unwrap(), EventSpan { start: 256, end: 296 });
     }
 
     #[test]
