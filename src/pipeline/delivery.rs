@@ -14,6 +14,7 @@ use crate::sink::Hope;
 use crate::sink::Sink;
 use crate::sink::SinkError;
 use crate::stop::Stop;
+use crate::sync_point::Moved;
 use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
@@ -50,6 +51,8 @@ pub struct Delivery {
     pub give_up: bool,
     /// The point that was offered to the saver last.
     pub offered: Option<SyncPoint>,
+    /// That the point was moved is kept until the epoch's first pack is out.
+    pub moved: Option<Moved>,
 }
 
 impl Delivery {
@@ -102,7 +105,7 @@ impl Delivery {
             seq_reserved: self.saver.seq_reserved().max(next_seq + SEQ_RESERVE),
             saved_ms: now_ms(),
             point: Some(point),
-            moved: None,
+            moved: self.moved.clone().filter(|_| self.sequence == 0),
         });
     }
 

@@ -187,13 +187,6 @@ impl Producer {
             return Ok(Ended::PackerGone);
         }
         let identity = session.identity();
-        self.book.connected(&identity);
-        let definitions = KnownDefinitions::for_stream(
-            std::mem::take(&mut self.book),
-            session.config.clone(),
-            ledger_server(&identity),
-            self.stop.clone(),
-        );
         let server = session.server.clone();
         let holes = match &dump.request {
             DumpRequest::Position { .. } => Holes::Events,
@@ -201,6 +194,14 @@ impl Producer {
         };
         let stream = BinlogStream::start(session.connection, &dump.request)
             .map_err(|error| source_fault(&self.shard.name, &error))?;
+        // From here on until the stream is over nothing fails: the book comes back.
+        self.book.connected(&identity);
+        let definitions = KnownDefinitions::for_stream(
+            std::mem::take(&mut self.book),
+            session.config.clone(),
+            ledger_server(&identity),
+            self.stop.clone(),
+        );
         let (place, created) = dump.resume.begins();
         let reread = match &dump.request {
             DumpRequest::Position { file, pos } => Reread::up_to(file, *pos),
@@ -222,8 +223,10 @@ impl Producer {
             decoder: Decoder::new(stream.announced_algorithm()),
             assembler,
             tracker: PositionTracker::new(place.pos, holes),
+            read_to: place.pos,
             reread,
             executed: dump.resume.frontier.executed.clone(),
+            read_again: dump.resume.frontier.pending_xa.iter().filter_map(|xa| xa.gtid.clone()).collect(),
             unproven: Some(Unproven {
                 file: Arc::clone(&place.file),
                 created,
@@ -263,10 +266,14 @@ struct Streaming<'a> {
     decoder: Decoder,
     assembler: Assembler<KnownDefinitions>,
     tracker: PositionTracker,
+    /// The end of the last event that was taken: one that is refused does not count as read.
+    read_to: u64,
     /// Set until a place past 4 GiB is reached.
     reread: Option<Reread>,
     /// How far we are as a set, where the shard is followed by GTID.
     executed: Option<ExecutedGtids>,
+    /// XA transactions that were prepared before the point: their PREPAREs may come once more, out of their order.
+    read_again: Vec<String>,
     /// The file in which we resume, until a format description has proved that it is the one we mean.
     unproven: Option<Unproven>,
     /// The server has ended the stream without a reason.
@@ -313,6 +320,7 @@ impl Streaming<'_> {
                     if let Err(error) = taken {
                         return self.failed(producer, error);
                     }
+                    self.read_to = self.tracker.position();
                     if let Some(gtid) = self.assembler.take_ended() {
                         self.note_ended(&gtid, producer);
                     }
@@ -361,7 +369,7 @@ impl Streaming<'_> {
 
     /// What is known of definitions, for the next stream.
     fn leave_definitions(&mut self) -> Book {
-        let (file, pos) = (Arc::clone(self.assembler.file()), self.tracker.position());
+        let (file, pos) = (Arc::clone(self.assembler.file()), self.read_to);
         let proven = self.unproven.is_none();
         let Some(definitions) = self.assembler.definitions().stream() else { return Book::default() };
         if proven {
@@ -371,6 +379,13 @@ impl Streaming<'_> {
     }
 
     fn note_ended(&mut self, gtid: &AnyGtid, producer: &mut Producer) {
+        // MariaDB's position has one place for a domain, and must not fall back to an old one.
+        if matches!(gtid, AnyGtid::Mariadb(_))
+            && !self.read_again.is_empty()
+            && self.read_again.contains(&gtid.to_string())
+        {
+            return;
+        }
         if let Some(executed) = &mut self.executed
             && !executed.add(gtid)
         {

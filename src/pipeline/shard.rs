@@ -212,7 +212,7 @@ impl Opened {
             self.gaps.append(&gap).map_err(|e| store_fault(&shard.name, &e))?;
         }
         // Saved with the start point until the sink has the line: a crash before that tells it again.
-        let moved = self.standing.jump(&point, now_ms()).filter(|_| shard.transactions.dispatch_gap);
+        let moved = self.standing.jump(&point, now_ms());
         let record = PointRecord {
             shard: shard.name.clone(),
             epoch,
@@ -261,7 +261,7 @@ impl Started {
         let history = Box::new(self.history);
         let saver = Saver::start(name, store, history, rhythm, self.record.clone()).map_err(internal)?;
         let mut builder = builder(shard, &ready, self.record.next_seq, self.encoder);
-        if let Some(moved) = &self.record.moved {
+        if let Some(moved) = self.record.moved.as_ref().filter(|_| shard.transactions.dispatch_gap) {
             builder.tell_jump(moved.from.as_ref(), &moved.reason);
         }
         let behind = builder.has_finished_lines();
@@ -285,6 +285,7 @@ impl Started {
                 stop: stop.clone(),
                 give_up: producer.until.is_some(),
                 offered: self.record.point,
+                moved: self.record.moved,
             },
             rhythm: PackRhythm { timeout: shard.packs.timeout, eager: shard.packs.eager },
             last_send: Instant::now(),

@@ -108,23 +108,19 @@ pub fn check_standing(shard: &ShardConfig, ports: &Ports, standing: &Standing) -
     match &shard.sink {
         SinkConfig::File(_) => standing.tell_of_missing_packs(&shard.name),
         SinkConfig::Exec(exec) if exec.resume == ExecResume::Consumer => {
-            let record = standing.record.as_ref().filter(|record| record.sequence > 0);
-            match (record, &standing.pack) {
-                (Some(record), Some(pack))
-                    if (pack.epoch, pack.sequence) < (record.epoch, record.sequence) =>
-                {
+            match (standing.behind_missing_packs(), &standing.pack) {
+                (Some(record), Some(pack)) => {
                     let text = format!(
-                        "shard={} the consumer holds pack {}/{}, and had acknowledged {}/{}, behind which the stored point stands: \
-                         restore its records, or move the point to where it stands",
-                        shard.name, pack.epoch, pack.sequence, record.epoch, record.sequence
+                        "shard={} the consumer holds pack {}/{} and lines numbered below {}, and the stored point stands behind all \
+                         below {}, which it had acknowledged: restore its records, or move the point to where it stands",
+                        shard.name, pack.epoch, pack.sequence, pack.next_seq, record.next_seq
                     );
                     return Err(Fault::stop(Code::SinkBroken, text));
                 }
                 (Some(record), None) => log::warn!(
-                    "shard={} the consumer holds no pack; going on at the stored point, behind pack {}/{}",
+                    "shard={} the consumer holds no pack; going on at the stored point, behind line number {}",
                     shard.name,
-                    record.epoch,
-                    record.sequence
+                    record.next_seq - 1
                 ),
                 _ => {}
             }

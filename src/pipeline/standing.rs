@@ -58,7 +58,9 @@ impl Standing {
     /// Acknowledged packs that the sink then had to cut off count as never delivered: the pack before them decides.
     fn pack_is_newer(&self, pack: &PackHeader) -> bool {
         self.record.as_ref().is_none_or(|record| {
-            let lost = self.packs_cut_off > 0 && pack.epoch == record.epoch;
+            // An epoch that has not delivered anything follows the packs of the one before.
+            let follows = pack.epoch == record.epoch || record.sequence == 0 && record.moved.is_none();
+            let lost = self.packs_cut_off > 0 && follows;
             lost || (pack.epoch, pack.sequence) > (record.epoch, record.sequence)
         })
     }
@@ -68,22 +70,33 @@ impl Standing {
         self.record.as_ref().map_or(0, |record| record.seq_reserved)
     }
 
+    /// The stored point, where it follows packs that a sink which keeps packs does not hold. A point that was moved follows
+    /// none until a pack has come behind it.
+    pub fn behind_missing_packs(&self) -> Option<&PointRecord> {
+        let held = self.pack.as_ref().map_or(1, |pack| pack.next_seq);
+        let is_newer =
+            self.pack.as_ref().is_some_and(|pack| self.pack_is_newer(pack) && self.packs_cut_off == 0);
+        let record = self.record.as_ref().filter(|record| record.moved.is_none());
+        record.filter(|record| record.next_seq > held && !is_newer)
+    }
+
     /// A sink that keeps packs should hold the one that the stored point followed.
     pub fn tell_of_missing_packs(&self, shard: &str) {
-        let held = self.pack.as_ref().map_or((0, 0), |pack| (pack.epoch, pack.sequence));
-        let Some(record) = self.record.as_ref().filter(|r| r.sequence > 0 && held < (r.epoch, r.sequence))
-        else {
-            return;
+        let Some(record) = self.behind_missing_packs() else { return };
+        let missing = match record.sequence {
+            0 => format!(
+                "the packs of line numbers below {}, behind which the stored point stands",
+                record.next_seq
+            ),
+            sequence => format!("pack {}/{sequence}, behind which the stored point stands", record.epoch),
         };
-        let missing =
-            format!("pack {}/{}, behind which the stored point stands", record.epoch, record.sequence);
         match self.packs_cut_off {
             0 => log::warn!(
                 "shard={shard} the sink's folder holds nothing of {missing}: files were taken away, or it is another folder; \
                  going on at the stored point"
             ),
             lost => log::error!(
-                "{} shard={shard} {lost} packs were lost that the disk had acknowledged, {missing}, among them; going on behind \
+                "{} shard={shard} {lost} packs were lost that the disk had acknowledged, {missing}; going on behind \
                  the last whole pack, so their rows are delivered again",
                 Code::SinkBroken
             ),
@@ -223,6 +236,32 @@ mod tests {
         assert_eq!(standing.gap("producer00", &point(1234), 2), None);
         let first = Standing::default();
         assert_eq!((first.last_epoch(), first.next_seq(), first.gap("s", &point(4), 2)), (0, 1, None));
+    }
+
+    #[test]
+    fn packs_are_missed_also_behind_an_epoch_without_any() {
+        let stored = |sequence, next_seq, moved| PointRecord { next_seq, moved, ..record(4, sequence) };
+        let missing = |record: PointRecord, pack: Option<PackHeader>| {
+            let standing = Standing { record: Some(record), pack, ..Standing::default() };
+            standing.behind_missing_packs().is_some()
+        };
+        assert!(missing(stored(0, 5001, None), Some(pack(3, 17))), "the epoch before had more");
+        assert!(missing(stored(20, 5001, None), Some(pack(4, 17))));
+        assert!(missing(stored(20, 5001, None), None));
+        assert!(!missing(stored(0, 5000, None), Some(pack(3, 17))));
+        assert!(!missing(stored(20, 4000, None), Some(pack(4, 21))), "the point is merely older");
+        assert!(!missing(stored(0, 1, None), None));
+        let moved = Some(Moved { at_ms: 1, from: None, reason: "why".into() });
+        assert!(!missing(stored(0, 9000, moved.clone()), Some(pack(3, 17))), "a person's word");
+        // The disk lost them: they are delivered again.
+        let cut = |moved| Standing {
+            record: Some(PointRecord { point: Some(point(9900)), ..stored(0, 5300, moved) }),
+            pack: Some(pack(3, 17)),
+            packs_cut_off: 2,
+            ..Standing::default()
+        };
+        assert_eq!((resumes_at(&cut(None)), cut(None).next_seq()), (Some(9000), 5000));
+        assert_eq!(resumes_at(&cut(moved)), Some(9900));
     }
 
     /// A pipe keeps nothing: what was put out behind the first save and before the second is known to nobody.

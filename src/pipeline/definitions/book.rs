@@ -50,7 +50,7 @@ pub struct Book {
     store: Option<Box<dyn SchemaStore>>,
     /// Since when something waits for being saved.
     unsaved: Option<Instant>,
-    /// A version has ended, and that is not saved.
+    /// A version has ended or was forgotten, and that is not saved.
     must_save: bool,
 }
 
@@ -163,7 +163,7 @@ impl Book {
                 self.ledger.server = server;
             }
         }
-        self.note_change();
+        self.note_loss();
     }
 
     /// The definition of a table for rows at a place.
@@ -211,7 +211,7 @@ impl Book {
         let Some(entry) = covering.and_then(|version| version.entry) else { return false };
         self.ledger.reject(at, database, table);
         self.ledger.spend(database, table, entry);
-        self.note_change();
+        self.note_loss();
         true
     }
 
@@ -269,6 +269,12 @@ impl Book {
 
     fn note_change(&mut self) {
         self.unsaved.get_or_insert_with(Instant::now);
+    }
+
+    /// What is forgotten may be closed by a DDL that finds nothing to close: it must not stay open in the store.
+    fn note_loss(&mut self) {
+        self.note_change();
+        self.must_save = true;
     }
 
     fn save(&mut self) -> Result<(), ChangeError> {

@@ -141,6 +141,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
             stop: Stop::new(),
             give_up: false,
             offered: None,
+            moved: None,
         },
         rhythm,
         last_send: Instant::now(),
