@@ -200,8 +200,16 @@ fn several_tables(server: &Server) {
 fn filters_leave_rows_out_and_count_them() {
     let Some(server) = Server::start_private(Kind::Mysql56, &[]) else { return };
     several_tables(&server);
-    // The tables that are gone at the end: their definitions have to come from somewhere.
-    server.sql("CREATE TABLE a.t1 (id int PRIMARY KEY) ENGINE=InnoDB; CREATE TABLE a.t2 (id int PRIMARY KEY) ENGINE=InnoDB");
+    // The tables that are altered or gone behind their rows: their definitions have to come from somewhere.
+    let definitions = Fountain::new();
+    let file = definitions.home().join("definitions");
+    let text = ["a.t1", "a.t2", "b.t1"].map(|name| {
+        let (database, table) = name.split_once('.').expect("a database's table");
+        let columns = json!([{"name": "id", "type": "int"}]);
+        json!({"database": database, "table": table, "columns": columns, "key": ["id"]}).to_string()
+    });
+    std::fs::write(&file, text.join("\n")).expect("the file of definitions");
+    let schema_file = format!("schema_file={}", file.display());
     let all = ["insert t1 0", "insert t2 1", "insert t2 2", "insert t1 3", "update t1 4", "delete t2 5"];
     let cases: &[(&[&str], &[usize])] = &[
         (&[], &[0, 1, 2, 3, 4, 5]),
@@ -217,7 +225,7 @@ fn filters_leave_rows_out_and_count_them() {
         (&["filter_shard_table_black=.*"], &[]),
     ];
     for (pairs, expected) in cases {
-        let delivered = summary(&lines(&server, &[pairs, &["dispatch_ddl=none"][..]].concat()));
+        let delivered = summary(&lines(&server, &[pairs, &["dispatch_ddl=none", &schema_file][..]].concat()));
         let expected: Vec<&str> = expected.iter().map(|index| all[*index]).collect();
         assert_eq!(delivered, expected, "{pairs:?}");
     }
