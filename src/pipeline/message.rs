@@ -1,6 +1,7 @@
 //! What the producer says to the packer, through a channel that holds nothing.
 
 use crate::change::batch::Batch;
+use crate::mysql::preflight::Flavor;
 use crate::pack::builder::Frontier;
 use crate::pack::builder::StreamKind;
 use crate::sync_point::Inside;
@@ -24,6 +25,7 @@ pub struct Connected {
     /// `host:port`.
     pub server: String,
     pub identity: ServerIdentity,
+    pub flavor: Flavor,
     pub stream: StreamKind,
 }
 

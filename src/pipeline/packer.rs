@@ -15,6 +15,7 @@ use crate::pipeline::delivery::Delivery;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::message::Message;
 use crate::pipeline::message::ReadOn;
+use crate::pipeline::start::is_same_server;
 use crossbeam_channel::Receiver;
 use crossbeam_channel::RecvTimeoutError;
 use crossbeam_channel::Sender;
@@ -86,7 +87,7 @@ impl Packer {
             Ok(Message::Batch(_)) if self.void => {}
             Ok(Message::Batch(batch)) => self.take(batch)?,
             Ok(Message::Connected(connected)) => {
-                let same = connected.identity == self.delivery.identity;
+                let same = is_same_server(connected.flavor, &connected.identity, &self.delivery.identity);
                 self.builder.connected_to(&connected.server, same, connected.stream);
                 self.delivery.connected_to(connected.identity);
             }

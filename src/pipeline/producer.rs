@@ -169,6 +169,7 @@ impl Producer {
         let connected = Connected {
             server: session.server.clone(),
             identity: session.identity(),
+            flavor: session.facts.flavor(),
             stream: dump.stream.clone(),
         };
         if let Some(target) = &mut self.target

@@ -93,6 +93,20 @@ impl Frontier {
         }
     }
 
+    /// Reading goes on at another server, whose files say nothing about the ones before: the GTIDs alone tell where.
+    pub fn leave_server(&mut self) {
+        self.place = Place { file: "".into(), pos: 0 };
+        self.leave_files();
+    }
+
+    /// Files of the same names are others now.
+    pub fn leave_files(&mut self) {
+        self.file_created = 0;
+        for pending in &mut self.pending_xa {
+            (pending.file, pending.pos, pending.file_created) = (String::new(), 0, 0);
+        }
+    }
+
     /// The point that stands here.
     pub fn point(&self, server: ServerIdentity, inside: Option<Inside>) -> SyncPoint {
         SyncPoint {

@@ -70,13 +70,9 @@ impl Progress {
     /// A stream begins.
     pub fn stream_begins(&mut self, same_server: bool, stream: StreamKind) {
         if !same_server {
-            // Another server's files say nothing about this one's.
-            self.frontier.file_created = 0;
-            for pending in &mut self.frontier.pending_xa {
-                (pending.file, pending.pos, pending.file_created) = (String::new(), 0, 0);
-            }
-            if stream.by_gtid {
-                self.frontier.place = Place { file: "".into(), pos: 0 };
+            match stream.by_gtid {
+                true => self.frontier.leave_server(),
+                false => self.frontier.leave_files(),
             }
         }
         self.keeps_place = stream.by_gtid && !self.frontier.set_ahead && !self.frontier.place.file.is_empty();

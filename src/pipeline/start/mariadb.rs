@@ -7,7 +7,6 @@
 use super::Dump;
 use super::Planning;
 use super::Resume;
-use super::no_place_yet;
 use super::pending::ask_behind;
 use super::shown;
 use crate::binlog::ExecutedGtids;
@@ -43,9 +42,7 @@ impl Planning<'_> {
             true if resume.frontier.set_ahead || resume.frontier.place.file.is_empty() => {}
             true => self.compare_mariadb_gtids(&mut resume)?,
             false => {
-                // Another server's files say nothing about ours.
-                resume.frontier.place = no_place_yet();
-                resume.frontier.file_created = 0;
+                resume.frontier.leave_server();
             }
         }
         let stream = StreamKind { by_gtid: true, in_order: false, purged: None };

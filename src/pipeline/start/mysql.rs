@@ -3,7 +3,6 @@
 use super::Dump;
 use super::Planning;
 use super::Resume;
-use super::no_place_yet;
 use super::shown;
 use crate::binlog::ExecutedGtids;
 use crate::binlog::GtidSet;
@@ -40,9 +39,7 @@ impl Planning<'_> {
         let theirs = self.mysql_gtids()?;
         self.check_sets(&ours, &theirs).map_err(|fault| self.for_lost_xa(fault, &resume, &theirs))?;
         if !self.is_same_server(&resume) {
-            // Another server's files say nothing about ours.
-            resume.frontier.place = no_place_yet();
-            resume.frontier.file_created = 0;
+            resume.frontier.leave_server();
         }
         let stream = StreamKind { by_gtid: true, in_order: false, purged: Some(theirs.purged) };
         let described = format!("behind the GTID set {}", shown(&ours));
