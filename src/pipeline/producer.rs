@@ -27,7 +27,9 @@ use crate::pipeline::definitions::book::Book;
 use crate::pipeline::definitions::book::ledger_server;
 use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::message::Channels;
 use crate::pipeline::message::Connected;
+use crate::pipeline::message::Link;
 use crate::pipeline::message::Message;
 use crate::pipeline::message::ReadOn;
 use crate::pipeline::patience::Next;
@@ -46,12 +48,9 @@ use crate::pipeline::until::Until;
 use crate::stop::Stop;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::old_files::FoundPoint;
-use crossbeam_channel::Receiver;
-use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
 use log::Level;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
@@ -82,14 +81,6 @@ pub struct Producer {
     pub old_point: Option<FoundPoint>,
     /// What is to be said at the first connect has been said.
     pub introduced: bool,
-}
-
-/// The producer's ends of the channels.
-pub struct Channels {
-    pub messages: Sender<Message>,
-    pub spare: Receiver<Batch>,
-    /// Set by the packer: the transaction in which it resumed is another one, read it anew.
-    pub read_anew: Arc<AtomicBool>,
 }
 
 /// Why streaming ended without a fault.
@@ -491,18 +482,4 @@ fn take_event(
         }
     }
     assembler.accept(decoder, (header, event), span, batch, link)
-}
-
-/// The way to the packer.
-struct Link<'a> {
-    channels: &'a Channels,
-}
-
-impl HandOver for Link<'_> {
-    fn hand_over(&mut self, batch: &mut Batch) -> Result<(), ChangeError> {
-        let mut full = self.channels.spare.try_recv().unwrap_or_default();
-        std::mem::swap(batch, &mut full);
-        let sent = self.channels.messages.send(Message::Batch(full));
-        sent.map_err(|_| ChangeError::again("the packer has gone"))
-    }
 }
