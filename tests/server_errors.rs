@@ -510,6 +510,9 @@ const DAMAGES: &[Damage] = &[
     },
 ];
 
+/// What [`create`] makes.
+const DEFINITION: &str = r#"{"database":"d","table":"t","columns":[{"name":"id","type":"int"},{"name":"v","type":"varchar(9000)"}],"key":["id"]}"#;
+
 fn damages(kind: Kind) {
     for damage in DAMAGES {
         let options = [FOREIGN, &["--binlog-checksum=CRC32"], damage.options].concat();
@@ -520,7 +523,11 @@ fn damages(kind: Kind) {
         let start = format!("mysql_binlogdump_filename={name}");
         (damage.inflict)(&server, &file);
         let home = Fountain::new();
-        let pairs = [&start[..], "mysql_binlogdump_position=4"];
+        // Nothing behind the damage can be read ahead as a proof of what the server says of the table.
+        let definitions = home.home().join("definitions");
+        std::fs::write(&definitions, DEFINITION).expect("the file of definitions");
+        let schema_file = format!("schema_file={}", definitions.display());
+        let pairs = [&start[..], "mysql_binlogdump_position=4", &schema_file];
         // MariaDB is asked for the GTID at a place, and tells then that there is none.
         let (code, parts) = match (kind, damage.code, damage.before.is_empty()) {
             (Kind::Mariadb, "BAD_EVENT", true) => ("POINT_FOREIGN", &["starts at 4"][..]),

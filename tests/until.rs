@@ -127,6 +127,15 @@ fn workload(server: &Server) {
     server.sql("DELETE FROM d.t");
 }
 
+/// The table is altered behind its rows: what it was comes from a file.
+fn definition(home: &Fountain) -> String {
+    let file = home.home().join("definitions");
+    std::fs::write(&file, DEFINITION).expect("the file of definitions");
+    format!("schema_file={}", file.display())
+}
+
+const DEFINITION: &str = r#"{"database":"d","table":"t","columns":[{"name":"id","type":"int"},{"name":"v","type":"int"}],"key":["id"]}"#;
+
 fn place(line: &Value) -> (String, u64) {
     (line["file"].as_str().expect("file").to_owned(), line["pos"].as_u64().expect("pos"))
 }
@@ -138,12 +147,14 @@ fn a_position_is_exclusive_and_transactions_stay_whole() {
         let Some(server) = Server::start_private(*kind, options) else { continue };
         workload(&server);
         let strategy = format!("binlog_dump_strategy={strategy}");
-        let extra = [FROM_BEGINNING, &["-D", &strategy, "-D", "filter_shard_table_black=d.passed"]].concat();
+        let home = Fountain::new();
+        let passed = "filter_shard_table_black=d.passed";
+        let definition = definition(&home);
+        let extra = [FROM_BEGINNING, &["-D", &strategy, "-D", passed, "-D", &definition]].concat();
         let whole = undisturbed(&server, &extra);
         let rows = parse(&whole).iter().filter(|line| line["op"] != "ddl").count();
         assert_eq!(rows, 13, "{kind} {strategy}");
 
-        let home = Fountain::new();
         for path in server.binlogs() {
             let file = path.file_name().and_then(|name| name.to_str()).expect("a file name").to_owned();
             let mut transaction_begins = 0;
@@ -196,12 +207,13 @@ fn a_gtid_set_ends_a_run() {
         let Some(server) = Server::start_private(kind, GTID) else { continue };
         workload(&server);
         let strategy = format!("binlog_dump_strategy={strategy}");
-        let extra = [FROM_BEGINNING, &["-D", &strategy]].concat();
+        let home = Fountain::new();
+        let definition = definition(&home);
+        let extra = [FROM_BEGINNING, &["-D", &strategy, "-D", &definition]].concat();
         let whole = undisturbed(&server, &extra);
         let uuid = server.value("SELECT @@server_uuid");
         let executed = server.gtid_executed();
         let count: u64 = executed.rsplit('-').next().and_then(|end| end.parse().ok()).expect("a range");
-        let home = Fountain::new();
         let number_of = |line: &str| -> u64 {
             let gtid = parse(line)[0]["gtid"].as_str().expect("gtid").to_owned();
             gtid.rsplit(':').next().and_then(|number| number.parse().ok()).expect("a number")
