@@ -260,7 +260,7 @@ fn a_point_is_looked_at_and_not_moved_while_the_shard_is_led() {
     let set = ["points", "set", "producer00", "--start", "beginning", "--reason", "r", "--yes"];
     let output = points(&home, &server, &set, PAIRS);
     let pid = running.pid().to_string();
-    assert_refused(&output, 1, "LOCKED", &["while the shard is led and not suspended", &pid]);
+    assert_refused(&output, 1, "LOCKED", &["while a process leads the shard", &pid]);
     insert(&server, 3..4);
     running.wait_for("it goes on", PATIENCE, |_| ids(&lines(&home)).len() == 4);
     let output = running.terminate(PATIENCE);
