@@ -79,8 +79,9 @@ impl Standing {
             format!("pack {}/{}, behind which the stored point stands", record.epoch, record.sequence);
         match self.packs_cut_off {
             0 => log::warn!(
-                "shard={shard} the sink's folder holds nothing of {missing}: files were taken away, or it is another folder; \
-                 going on at the stored point"
+                "{}: shard={shard} the sink's folder holds nothing of {missing}: files were taken away, or it is another folder; \
+                 going on at the stored point",
+                Code::SinkBroken
             ),
             lost => log::error!(
                 "{} shard={shard} {lost} packs were lost that the disk had acknowledged, {missing}, among them; going on behind \
