@@ -235,7 +235,7 @@ fn broken_and_missing_files_are_told_and_do_not_hide_the_other_shards() {
 #[test]
 fn a_point_of_the_original_is_told() {
     let home = Fountain::new();
-    home.write("points/orders.binlog", "127.0.0.1:2#mysql-bin.000003#120;");
+    home.write("points/orders.binlog", "127.0.0.1:2#mysql-bin.000003#120");
     let shown = done(&home, &["points", "show"]);
     assert!(shown.starts_with("producer00: no point is stored, and none ever was\n"), "{shown}");
     assert!(shown.contains("orders: none of ours is stored; the original Fountain's "), "{shown}");
