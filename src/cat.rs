@@ -82,13 +82,16 @@ pub fn run(options: CatOptions, files: &[PathBuf], out: impl Write) -> Result<()
     let prepared = cat.assembler.prepared_xa();
     if !prepared.is_empty() {
         log::warn!(
-            "XA transactions are prepared in these files, and neither committed nor rolled back; their rows are not printed: {}",
+            "{}: XA transactions are prepared in these files, and neither committed nor rolled back; their rows are not printed: \
+             {}",
+            Code::RowsLeftOut,
             prepared.join(", ")
         );
     }
     if unfinished {
         log::warn!(
-            "{}: the last transaction has no end in this file; its rows are printed",
+            "{}: {}: the last transaction has no end in this file; its rows are printed",
+            Code::Truncated,
             files.last().map_or(Path::new("").display(), |path| path.display())
         );
     }

@@ -57,6 +57,7 @@ codes! {
     Truncated "TRUNCATED" "A binlog file ends in the middle of an event."
     NotABinlog "NOT_A_BINLOG" "A file is no binlog."
     Incident "INCIDENT" "The server logged that events were lost."
+    RowsLeftOut "ROWS_LEFT_OUT" "Rows are not delivered, because the log does not say what they are or what became of them."
     XaHold "XA_HOLD_LIMIT" "XA transactions that are not decided on have more changes than may be kept."
     Statement "STATEMENT_DML" "A change of rows was logged as a statement."
     TransOversize "TRANS_OVERSIZE" "A transaction is larger than transaction_policy allows."
@@ -195,6 +196,10 @@ impl Code {
             }
             Self::XaHold => {
                 "Raise xa_hold_max_bytes: so much memory is needed for it. Or leave the tables out by filter."
+            }
+            Self::RowsLeftOut => {
+                "What a run leaves out is kept as a gap record (fountain gaps): look at those rows on the server, or copy their \
+                 tables anew. To cat give the files before or behind as well."
             }
             Self::Statement => {
                 "Set binlog_format=ROW for that session or server; statement_dml=deliver hands the statement on as it is."

@@ -50,7 +50,7 @@ fn set(home: &Fountain, place: &[&str]) -> String {
 fn what_is_set_is_shown_in_all_forms() {
     let home = Fountain::new();
     let gtids = format!("{A}:1-20");
-    assert!(set(&home, &["--gtids", &gtids]).contains("moved from an unknown place to no file yet"));
+    assert!(set(&home, &["--gtids", &gtids]).contains("moved from an unknown place to GTIDs "));
     let moved = set(&home, &["--file", "mysql-bin.000007", "--pos", "5000000000"]);
     assert!(moved.contains("to mysql-bin.000007:5000000000; epoch 2"), "{moved}");
     assert!(moved.contains("no server was asked"), "{moved}");
@@ -69,7 +69,9 @@ fn what_is_set_is_shown_in_all_forms() {
 
     let history = json(&done(&home, &["points", "history", "orders", "--json"]));
     assert_eq!(history.iter().map(|kept| kept["id"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
-    let last = done(&home, &["points", "history", "--limit", "1"]);
+    let both = done(&home, &["points", "history"]);
+    assert!(both.starts_with("producer00: no former point is kept\norders      1  saved "), "{both}");
+    let last = done(&home, &["points", "history", "orders", "--limit", "1"]);
     assert!(last.starts_with("orders      2  saved ") && last.ends_with(", moved there\n"), "{last}");
     set(&home, &["--to-history", "1"]);
     let shown = json(&done(&home, &["points", "show", "orders", "--json"]));
@@ -85,14 +87,12 @@ fn what_is_set_is_shown_in_all_forms() {
     assert_eq!(gaps.len(), 4);
     assert_eq!(gaps[2]["from"]["file"], "mysql-bin.000007");
     let text = done(&home, &["gaps", "orders"]);
-    assert!(
-        text.contains(&format!(
-            " orders jump: from no file yet, GTID {gtids} to no file yet, GTID {A}:1-10: a test"
-        )),
-        "{text}"
-    );
-    assert_eq!(done(&home, &["gaps", "--since", "2100-01-01"]), "");
-    assert_eq!(done(&home, &["gaps", "--since", "2020-01-01"]), text);
+    assert!(text.contains(&format!(" orders jump: from GTID {gtids} to GTID {A}:1-10: a test")), "{text}");
+    let since = "no gap is recorded since 2100-01-01T00:00:00.000Z";
+    let none = format!("producer00: {since}\norders: {since}\n");
+    assert_eq!(done(&home, &["gaps", "--since", "2100-01-01"]), none);
+    assert_eq!(done(&home, &["gaps", "--since", "2020-01-01", "orders"]), text);
+    assert_eq!(done(&home, &["gaps"]), format!("producer00: no gap is recorded\n{text}"));
 
     // Nothing was ever committed before those points, as far as they know: the time of saving counts.
     assert!(done(&home, &["points", "find", "--time", "2100-01-01", "orders"]).contains("--to-history 4"));
@@ -185,15 +185,16 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
 #[test]
 fn broken_and_missing_files_are_told_and_do_not_hide_the_other_shards() {
     let home = Fountain::new();
-    let output = command(&home, &["points", "show"]);
-    assert_eq!(output.code, 1);
-    let told = |shard: &str| output.stderr.contains(&format!("POINT_STORE shard={shard} "));
-    assert!(
-        told("producer00") && told("orders") && output.stderr.contains("cannot be read"),
-        "{}",
-        output.stderr
-    );
-    assert_eq!(done(&home, &["gaps"]) + &done(&home, &["points", "history"]), "", "nothing is kept yet");
+    for words in [&["points", "show"][..], &["points", "history"], &["gaps"], &["schema", "show"]] {
+        let output = command(&home, words);
+        assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{words:?}");
+        for part in
+            ["shard=producer00 ", "shard=orders ", "cannot be read", "producer_position names another"]
+        {
+            assert!(output.stderr.contains(part), "{words:?}: {}", output.stderr);
+        }
+        assert_eq!(output.stderr.matches("POINT_STORE").count(), 2, "{words:?}: {}", output.stderr);
+    }
     set(&home, &["--gtids", &format!("{A}:1-20")]);
     set(&home, &["--gtids", &format!("{A}:1-30")]);
     let folder = home.home().join("points");
@@ -201,9 +202,16 @@ fn broken_and_missing_files_are_told_and_do_not_hide_the_other_shards() {
         let text = fs::read_to_string(folder.join(name)).unwrap();
         fs::write(folder.join(name), text.replacen("1-20", "1-21", 1) + "{\"torn").unwrap();
     }
-    for (words, rest) in [(["gaps", "orders"], "1-30"), (["points", "history"], "1-30")] {
-        let output = command(&home, &words);
-        assert_refused(&output, 1, "POINT_BROKEN", &["shard=orders 1 lines of "]);
+    for (words, file) in
+        [(&["gaps", "orders"][..], "orders.gaps"), (&["points", "history", "orders"], "orders.history")]
+    {
+        let (output, rest) = (command(&home, words), "1-30");
+        assert_refused(
+            &output,
+            1,
+            "POINT_BROKEN",
+            &["shard=orders ", file, ": 1 line(s) are not as they were"],
+        );
         assert!(output.stdout.lines().count() == 1 && output.stdout.contains(rest), "{}", output.stdout);
     }
     // The way out of a broken point and of one that is gone: its number and epoch go on rising.
@@ -222,6 +230,21 @@ fn broken_and_missing_files_are_told_and_do_not_hide_the_other_shards() {
     assert!(set(&home, &["--to-history", "2"]).contains("epoch 4"));
     let shown = json(&done(&home, &["points", "show", "orders", "--json"]));
     assert!(shown[0]["next_seq"].as_u64().unwrap() > 1 << 32, "{}", shown[0]);
+}
+
+#[test]
+fn a_point_of_the_original_is_told() {
+    let home = Fountain::new();
+    home.write("points/orders.binlog", "127.0.0.1:2#mysql-bin.000003#120");
+    let shown = done(&home, &["points", "show"]);
+    assert!(shown.starts_with("producer00: no point is stored, and none ever was\n"), "{shown}");
+    assert!(shown.contains("orders: none of ours is stored; the original Fountain's "), "{shown}");
+    assert!(shown.ends_with("points/orders.binlog is there, the next run goes on with it\n"), "{shown}");
+    let told = set(&home, &["--gtids", &format!("{A}:1-20")]);
+    assert!(told.contains("points/orders.binlog is not gone on with any more\n"), "{told}");
+    let shown = done(&home, &["points", "show", "orders"]);
+    assert!(shown.contains("  server   not known yet\n") && !shown.contains("original"), "{shown}");
+    assert!(shown.contains(&format!("  point    GTIDs {A}:1-20\n")), "{shown}");
 }
 
 #[test]

@@ -94,6 +94,8 @@ pub enum Item {
     XaPrepared(XaPrepared),
     /// The open transaction is the XA COMMIT of this name, which was prepared before reading began: its rows are not known.
     XaUnknown(Arc<str>),
+    /// Outside of transactions: a transaction that was prepared and that the log never decided on has lost its name.
+    XaReplaced(Box<XaReplaced>),
     /// A file's format description: the file that is read from here on, and when it was begun (seconds since 1970).
     File {
         file: Arc<str>,
@@ -103,6 +105,17 @@ pub enum Item {
     GtidsBefore(GtidsBefore),
     /// Outside of transactions the log has been read up to here (rotation, idle heartbeat, a skipped event).
     Moved(Place),
+}
+
+/// A prepared transaction of which nothing more can be learnt: its rows are left out.
+#[derive(Debug, Clone)]
+pub struct XaReplaced {
+    pub xid: Arc<str>,
+    /// Where it began.
+    pub place: Place,
+    pub gtid: Option<Arc<str>>,
+    /// Where the one began that has the name now.
+    pub by: Place,
 }
 
 /// Transactions that lie before a place.

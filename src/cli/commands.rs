@@ -117,7 +117,7 @@ Exit code: 0 fine (warnings are allowed without --strict), 1 an error, 2 bad usa
         --start beginning     all that the main server, or --source, still has; --start end: only what comes from now on
         --drop-gtids SET      where it is, but these count as not delivered (MySQL)
       A server of the shard is asked whether it can go on there, as at a start; --no-server leaves that to the next start.
-      --yes: do not ask. --from-local comes with points in ZooKeeper.
+      --yes: do not ask. --from-local: not in this version.
 
 A point is not moved while a process leads the shard: stop it first. Moving forward leaves out the rows in between, moving \
 back delivers rows again; both are kept as a gap record (\"fountain gaps\") with the reason, and told by a gap line to whoever \
@@ -167,13 +167,13 @@ Exit code: 0 done, 1 failed (also when lines of the file make no sense), 2 bad u
                against what was delivered before it. A run may go on meanwhile. Several folders (of several \
                nodes) are read as one, by epoch and sequence; packs that are there twice must be the same.
 
-  --shard S  this shard only
-  --json     one JSON object a line
-  --against  also compare the newest change of sampled keys with the rows of the shard's main server, as
-             --conf and -D name it, value by value; needs SELECT. A row that has changed since is looked for in
-             what a running node delivers meanwhile; where nobody does, it is told as not decided
-  --sample N   keys of each table that has a key, chosen by a hash (300)
-  --seed N     choose other keys (0)
+  --shard S   this shard only
+  --json      one JSON object a line
+  --against   also compare the newest change of sampled keys with the rows of the shard's main server, as
+              --conf and -D name it, value by value; needs SELECT. A row that has changed since is looked for in
+              what a running node delivers meanwhile; where nobody does, it is told as not decided
+  --sample N  with --against: keys of each table that has a key, chosen by a hash (300)
+  --seed N    with --against: choose other keys (0)
 
 One line each: \"fault\" with file, line, what was expected and what is there; \"gap\" for each gap line; \"note\" for what \
 a crash, the removal of old files or a stranger left; then \"ok\" or \"FAULT\" with the counts of each shard. What cannot be \
@@ -185,7 +185,7 @@ Exit code: 0 no fault, 1 a fault, 2 bad usage.",
     },
     Command {
         name: "schema",
-        usage: "show|set",
+        usage: "show [SHARD] [DB.TABLE] [--json] | set [SHARD] FILE --reason TEXT",
         summary: "look at the definitions that rows are read by, or supply one",
         help: "Where rows are logged without names (binlog_row_metadata=MINIMAL, MySQL before 8.0, MariaDB), each shard keeps \
                the definitions that it has proven, with the stretch of the log for whose rows they hold: in \

@@ -15,6 +15,9 @@ const COMMON: &str =
   --version      print version, commit and target
 ";
 
+/// How wide the column of commands is in the overview.
+const CALL: usize = 38;
+
 /// `fountain help`
 pub fn overview() -> String {
     let mut text = String::from(
@@ -23,7 +26,9 @@ pub fn overview() -> String {
     );
     for command in COMMANDS.iter().filter(|command| command.action.is_some()) {
         let call = format!("{} {}", command.name, command.usage);
-        text.push_str(&format!("  {call:<38} {}\n", command.summary));
+        // A longer one has a line of its own, so that the columns stay.
+        let gap = if call.chars().count() > CALL { format!("\n  {:CALL$}", "") } else { String::new() };
+        text.push_str(&format!("  {call:<CALL$}{gap} {}\n", command.summary));
     }
     let later = COMMANDS.iter().filter(|command| command.action.is_none()).map(|command| command.name);
     let later: Vec<_> = later.collect();
@@ -130,11 +135,17 @@ mod tests {
     #[test]
     fn every_command_and_key_is_explained() {
         let overview = overview();
+        let summaries =
+            COMMANDS.iter().filter(|command| command.action.is_some()).map(|command| command.summary);
+        for summary in summaries {
+            let line = overview.lines().find(|line| line.ends_with(summary)).unwrap();
+            assert_eq!(line.chars().count(), CALL + 3 + summary.chars().count(), "{line}");
+        }
         for command in &COMMANDS {
             assert!(overview.contains(command.name), "{}", command.name);
             let help = topic(command.name).unwrap();
             assert!(help.starts_with(&format!("fountain {}: {}\n", command.name, command.summary)), "{help}");
-            assert_eq!(help.contains("not in this version"), command.action.is_none());
+            assert_eq!(help.contains("This command is not in this version"), command.action.is_none());
             assert!(command.options.iter().all(|option| help.contains(option)));
         }
         let all = topic("keys").unwrap();

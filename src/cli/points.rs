@@ -17,9 +17,11 @@ use crate::pipeline::fault::Fault;
 use crate::points::edge_in_words;
 use crate::points::find;
 use crate::points::in_words;
+use crate::points::need_folder;
 use crate::points::set::Move;
 use crate::points::time;
 use crate::sync_point::PointRecord;
+use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::file_store::FileStore;
 use crate::sync_point::gap::GapRecord;
@@ -27,12 +29,15 @@ use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::history::FileHistory;
 use crate::sync_point::history::Kept;
 use crate::sync_point::line_log::LinesRead;
+use crate::sync_point::old_files;
 use log::LevelFilter;
 use serde_json::json;
 use std::io;
 use std::io::BufRead;
 use std::io::IsTerminal;
 use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
 
 /// `fountain points …`
 pub fn points(config: &Config, command: PointsCommand) -> Result<(), Failure> {
@@ -86,7 +91,8 @@ fn each(
     };
     let mut failed: Option<Failure> = None;
     for shard in shards {
-        if let Err(failure) = look(shard) {
+        let there = need_folder(&config.point_dir).map_err(|error| failure(&shard.name, &error));
+        if let Err(failure) = there.and_then(|()| look(shard)) {
             match &mut failed {
                 Some(failed) => failed.lines.extend(failure.lines),
                 None => failed = Some(failure),
@@ -101,12 +107,16 @@ fn failure(shard: &str, error: &StoreError) -> Failure {
 }
 
 /// Lines that make no sense are told, after the others have been shown.
-fn complain(shard: &str, what: &str, read: &LinesRead) -> Result<(), Failure> {
+fn complain(shard: &str, path: &Path, read: &LinesRead) -> Result<(), Failure> {
     match read.broken {
         0 => Ok(()),
         broken => Err(Failure::failed(
             Code::PointBroken,
-            format!("shard={shard} {broken} lines of {what} are not as they were written; they are left out"),
+            format!(
+                "shard={shard} {}: {broken} line(s) are not as they were written (a crash, a full disk, or somebody's editor) \
+                 and are left out; delete those lines, or put a good copy back, while no run works on the shard",
+                path.display()
+            ),
         )),
     }
 }
@@ -121,9 +131,22 @@ fn show(config: &Config, shard: &ShardConfig, json: bool) -> Result<(), Failure>
     let record = FileStore::peek(&config.point_dir, name).map_err(|error| failure(name, &error))?;
     match record {
         Some(record) if json => print(&in_json(&record)?),
-        None if json => print(&in_json(&json!({ "shard": name, "point": null }))?),
         Some(record) => print(&shown(shard, &record)),
-        None => print(&format!("{name}: no point is stored, and none ever was\n")),
+        None => print(&none_shown(config, name, json)?),
+    }
+}
+
+/// No point of ours: the next run goes on with the original Fountain's, where there is one.
+fn none_shown(config: &Config, name: &str, json: bool) -> Result<String, Failure> {
+    let old = old_files::find(&config.point_dir, name).map_err(|error| failure(name, &error))?;
+    let old = old.map(|old| old.origin);
+    match old {
+        None if json => in_json(&json!({ "shard": name, "point": null })),
+        Some(old) if json => in_json(&json!({ "shard": name, "point": null, "original": old })),
+        None => Ok(format!("{name}: no point is stored, and none ever was\n")),
+        Some(old) => Ok(format!(
+            "{name}: none of ours is stored; the original Fountain's {old} is there, the next run goes on with it\n"
+        )),
     }
 }
 
@@ -133,15 +156,20 @@ fn shown(shard: &ShardConfig, record: &PointRecord) -> String {
     match &record.point {
         None => line("point", "nothing is known of where it stands".to_owned()),
         Some(point) => {
-            let uuid = point.server.server_uuid.as_ref().map(|uuid| format!("server_uuid {uuid}, "));
             line("point", in_words(point));
-            line("server", format!("{}server_id {}", uuid.unwrap_or_default(), point.server.server_id));
+            line("server", server_in_words(&point.server));
             line("commit", format!("{} (of the last transaction delivered)", time::text(point.ts_ms)));
         }
     }
     line("saved", time::text(record.saved_ms));
     line("pack", format!("{} of epoch {}", record.sequence, record.epoch));
-    line("seq", format!("{} comes next, none from {} on is given out", record.next_seq, record.seq_reserved));
+    line(
+        "seq",
+        format!(
+            "{} comes next; numbers below {} may have been handed out",
+            record.next_seq, record.seq_reserved
+        ),
+    );
     if let Some(moved) = &record.moved {
         let from = moved.from.as_ref().map_or("an unknown place".to_owned(), edge_in_words);
         line(
@@ -155,6 +183,14 @@ fn shown(shard: &ShardConfig, record: &PointRecord) -> String {
     format!("{}\n{}\n", record.shard, lines.join("\n"))
 }
 
+fn server_in_words(server: &ServerIdentity) -> String {
+    match (&server.server_uuid, server.server_id) {
+        (Some(uuid), id) => format!("server_uuid {uuid}, server_id {id}"),
+        (None, 0) => "not known yet".to_owned(),
+        (None, id) => format!("server_id {id}"),
+    }
+}
+
 fn history(config: &Config, shard: &ShardConfig, json: bool, limit: Option<usize>) -> Result<(), Failure> {
     let name = &shard.name;
     let (points, read) = FileHistory::read(&config.point_dir, name).map_err(|error| failure(name, &error))?;
@@ -163,8 +199,15 @@ fn history(config: &Config, shard: &ShardConfig, json: bool, limit: Option<usize
     for kept in points.iter().skip(skipped) {
         text.push_str(&if json { in_json(kept)? } else { former(kept) });
     }
+    if points.is_empty() && !json {
+        text = format!("{name}: no former point is kept\n");
+    }
     print(&text)?;
-    complain(name, "the history of points", &read)
+    complain(name, &history_path(config, name), &read)
+}
+
+fn history_path(config: &Config, shard: &str) -> PathBuf {
+    FileHistory::new(&config.point_dir, shard, config.points.history_days).path()
 }
 
 /// One line about a former point.
@@ -205,19 +248,27 @@ fn find(config: &Config, shard: &ShardConfig, json: bool, time_ms: u64) -> Resul
             kept.id
         ))?,
     }
-    complain(name, "the history of points", &read)
+    complain(name, &history_path(config, name), &read)
 }
 
 fn gaps_of(config: &Config, shard: &ShardConfig, options: &GapsOptions) -> Result<(), Failure> {
     let name = &shard.name;
-    let (gaps, read) =
-        FileGapLog::new(&config.point_dir, name).read().map_err(|error| failure(name, &error))?;
+    let log = FileGapLog::new(&config.point_dir, name);
+    let (gaps, read) = log.read().map_err(|error| failure(name, &error))?;
     let mut text = String::new();
     for gap in gaps.iter().filter(|gap| gap.at_ms >= options.since_ms) {
         text.push_str(&if options.looking.json { in_json(gap)? } else { gap_line(gap) });
     }
+    if text.is_empty() && !options.looking.json {
+        let since = if options.since_ms > 0 {
+            format!(" since {}", time::text(options.since_ms))
+        } else {
+            String::new()
+        };
+        text = format!("{name}: no gap is recorded{since}\n");
+    }
     print(&text)?;
-    complain(name, "the gap records", &read)
+    complain(name, log.path(), &read)
 }
 
 fn gap_line(gap: &GapRecord) -> String {

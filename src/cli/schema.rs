@@ -11,6 +11,7 @@ use crate::config::near;
 use crate::pipeline::definitions::book;
 use crate::pipeline::definitions::book::LastStand;
 use crate::pipeline::shard::read_schema_file;
+use crate::points::need_folder;
 use crate::schema::ledger::Ledger;
 use crate::schema::ledger::Version;
 use crate::sync_point::StoreError;
@@ -19,6 +20,9 @@ use crate::sync_point::file_store::FileStore;
 use crate::sync_point::schema_store::FileSchemaStore;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// Where a definition begins to hold that has no place: the point was GTIDs alone.
+const NO_PLACE: &str = "the stream's beginning";
 
 /// What stands behind `schema`.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,12 +44,19 @@ impl SchemaCommand {
         match (verb.as_str(), rest.as_slice(), reason) {
             ("show", [] | [_] | [_, _], None) => Ok(Self::Show { words: rest, json }),
             ("set", _, _) if json => Err(Failure::usage("\"fountain schema set\" has no option --json")),
-            ("set", [_] | [_, _], None) => Err(Failure::usage(
-                "\"fountain schema set\" needs --reason TEXT: it is kept with the definitions",
-            )),
-            ("set", [file], Some(reason)) => Ok(Self::Set { shard: None, file: file.into(), reason }),
+            ("set", [_] | [_, _], reason)
+                if reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) =>
+            {
+                Err(Failure::usage(
+                    "\"fountain schema set\" needs --reason TEXT: it is kept with the definitions",
+                ))
+            }
+            ("set", [file], Some(reason)) => {
+                Ok(Self::Set { shard: None, file: file.into(), reason: reason.trim().to_owned() })
+            }
             ("set", [shard, file], Some(reason)) => {
-                Ok(Self::Set { shard: Some(shard.clone()), file: file.into(), reason })
+                let (shard, reason) = (Some(shard.clone()), reason.trim().to_owned());
+                Ok(Self::Set { shard, file: file.into(), reason })
             }
             _ => Err(Failure::usage(EXPECTED)),
         }
@@ -95,16 +106,28 @@ fn show(config: &Config, words: &[String], json: bool) -> Result<(), Failure> {
         Some(name) => vec![named(config, name)?],
         None => config.shards.iter().collect(),
     };
+    let mut failed: Option<Failure> = None;
     for shard in shards {
-        let (_, ledger) = load(config, &shard.name).map_err(|error| failure(&shard.name, &error))?;
-        let wanted = |version: &&Version| table.is_none_or(|table| full_name(version) == *table);
-        let versions: Vec<&Version> = ledger.versions().filter(wanted).collect();
-        print(&match json {
-            true => as_lines(&versions)?,
-            false => as_text(&shard.name, &ledger, &versions),
-        })?;
+        if let Err(failure) = show_one(config, &shard.name, table.map(String::as_str), json) {
+            match &mut failed {
+                Some(failed) => failed.lines.extend(failure.lines),
+                None => failed = Some(failure),
+            }
+        }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+fn show_one(config: &Config, shard: &str, table: Option<&str>, json: bool) -> Result<(), Failure> {
+    let loaded = need_folder(&config.point_dir).and_then(|()| load(config, shard));
+    let (_, ledger) = loaded.map_err(|error| failure(shard, &error))?;
+    let wanted = |version: &&Version| table.is_none_or(|table| full_name(version) == table);
+    let versions: Vec<&Version> = ledger.versions().filter(wanted).collect();
+    print(&match (json, table) {
+        (true, _) => as_lines(&versions)?,
+        (false, Some(table)) if versions.is_empty() => format!("{shard}: no definition of {table} is kept\n"),
+        (false, _) => as_text(shard, &ledger, &versions),
+    })
 }
 
 fn full_name(version: &Version) -> String {
@@ -144,7 +167,7 @@ fn as_text(shard: &str, ledger: &Ledger, versions: &[&Version]) -> String {
         text.push_str(&format!(
             "  {} from {} to {}, {}{reason}\n    ({}) key ({})\n",
             full_name(version),
-            place(&version.from, "the stream's beginning"),
+            place(&version.from, NO_PLACE),
             place(&version.to, "now"),
             version.proof.words(),
             columns.join(", "),
@@ -184,6 +207,6 @@ fn set(config: &Config, shard: Option<&str>, file: &std::path::Path, reason: &st
         .entries()
         .map(|(definition, _)| format!("{}.{}", definition.database, definition.table))
         .collect();
-    let from = stand.place.map_or("the stored GTIDs".to_owned(), |place| place.to_string());
+    let from = stand.place.map_or(NO_PLACE.to_owned(), |place| place.to_string());
     print(&format!("{name}: set from {from} on: {}\n", tables.join(", ")))
 }

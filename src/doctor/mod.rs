@@ -10,6 +10,7 @@ mod ask_tables;
 mod command;
 mod facts;
 mod finding;
+mod kept;
 mod machine;
 mod report;
 mod rules;

@@ -12,6 +12,7 @@ use crate::doctor::facts::SourceFacts;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Level;
 use crate::doctor::finding::Topic;
+use crate::doctor::kept;
 use crate::doctor::machine;
 use crate::doctor::report::Place;
 use crate::doctor::report::Report;
@@ -57,6 +58,7 @@ pub fn examine<W: Write>(config: &Config, shard: &ShardConfig, report: &mut Repo
             None
         }
     };
+    report.tell(place, kept::examine(config, &shard.name));
     let examination = Examination { shard, uuid: replica_uuid(&config.point_dir, &shard.name), stored, stop };
     let mut main = None;
     for source in &shard.sources {

@@ -94,7 +94,13 @@ fn open_book(
     epoch: u64,
     resume: Option<&Resume>,
 ) -> Result<Book, Fault> {
-    let file = shard.schema_file.as_deref().map(read_schema_file).transpose()?;
+    let file = shard.schema_file.as_deref().map(read_schema_file).transpose().map_err(|fault| Fault {
+        text: format!(
+            "shard={} schema_file={}; correct schema_file, or leave it out",
+            shard.name, fault.text
+        ),
+        ..fault
+    })?;
     let stand = resume.map(|Resume { identity, frontier, .. }| LastStand {
         epoch,
         server: identity.clone(),

@@ -92,8 +92,9 @@ impl Standing {
         };
         match self.packs_cut_off {
             0 => log::warn!(
-                "shard={shard} the sink's folder holds nothing of {missing}: files were taken away, or it is another folder; \
-                 going on at the stored point"
+                "{}: shard={shard} the sink's folder holds nothing of {missing}: files were taken away, or it is another folder; \
+                 going on at the stored point",
+                Code::SinkBroken
             ),
             lost => log::error!(
                 "{} shard={shard} {lost} packs were lost that the disk had acknowledged, {missing}; going on behind \

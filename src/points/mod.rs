@@ -9,36 +9,53 @@ pub mod set;
 pub mod time;
 
 use crate::binlog::ExecutedGtids;
+use crate::sync_point::StoreError;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::file_store;
 use crate::sync_point::gap::GapEdge;
+use std::path::Path;
+
+/// Insists that there is a folder of points to look into: nothing found elsewhere would say nothing.
+pub fn need_folder(folder: &Path) -> Result<(), StoreError> {
+    file_store::need_folder(folder).map_err(|mut error| {
+        if matches!(folder.try_exists(), Ok(false)) {
+            error.text += "; no run has been here yet, or producer_position names another folder";
+        }
+        error
+    })
+}
 
 /// A point in one line: place, GTIDs, and how far into the next transaction.
 pub fn in_words(point: &SyncPoint) -> String {
-    let place = place_in_words(&point.file, point.pos);
-    let gtids = match &point.executed {
-        None => String::new(),
-        Some(ExecutedGtids::Group(id)) => format!(", group {id}"),
-        Some(gtids) => format!(", GTIDs {}", short(&gtids.to_string())),
-    };
+    let gtids = point.executed.as_ref().map(|gtids| match gtids {
+        ExecutedGtids::Group(id) => format!("group {id}"),
+        gtids => format!("GTIDs {}", short(&gtids.to_string())),
+    });
+    let place = place_in_words(&point.file, point.pos, gtids);
     let inside =
         point.inside.as_ref().map(|inside| format!(", {} rows into the next transaction", inside.rows));
     let prepared = match point.pending_xa.len() {
         0 => String::new(),
         count => format!(", {count} prepared XA transactions"),
     };
-    format!("{place}{gtids}{}{prepared}", inside.unwrap_or_default())
+    format!("{place}{}{prepared}", inside.unwrap_or_default())
 }
 
 /// The same of an edge of a gap.
 pub fn edge_in_words(edge: &GapEdge) -> String {
-    let gtid = edge.gtid.as_ref().map(|gtid| format!(", GTID {}", short(gtid))).unwrap_or_default();
+    let gtid = edge.gtid.as_ref().map(|gtid| format!("GTID {}", short(gtid)));
     let row = if edge.row > 0 { format!(", row {}", edge.row) } else { String::new() };
-    format!("{}{gtid}{row}", place_in_words(&edge.file, edge.pos))
+    format!("{}{row}", place_in_words(&edge.file, edge.pos, gtid))
 }
 
-fn place_in_words(file: &str, pos: u64) -> String {
-    // A GTID set says nothing about files until the server has.
-    if file.is_empty() { "no file yet".to_owned() } else { format!("{file}:{pos}") }
+fn place_in_words(file: &str, pos: u64, gtids: Option<String>) -> String {
+    match (file.is_empty(), gtids) {
+        (false, Some(gtids)) => format!("{file}:{pos}, {gtids}"),
+        (false, None) => format!("{file}:{pos}"),
+        // A GTID set says nothing about files until the server has.
+        (true, Some(gtids)) => gtids,
+        (true, None) => "an unknown place".to_owned(),
+    }
 }
 
 /// Long texts lose their middle: the newest GTIDs stand at the end.
@@ -73,8 +90,12 @@ mod tests {
             edge_in_words(&GapEdge::of_point(&point)),
             format!("mysql-bin.000003:1234, GTID {set}, row 7")
         );
-        let bare = SyncPoint { file: String::new(), pos: 0, executed: None, inside: None, ..point };
-        assert_eq!(in_words(&bare), "no file yet");
+        let gtids = SyncPoint { file: String::new(), pos: 0, inside: None, ..point };
+        assert_eq!(in_words(&gtids), format!("GTIDs {set}"));
+        assert_eq!(edge_in_words(&GapEdge::of_point(&gtids)), format!("GTID {set}"));
+        let bare = SyncPoint { executed: None, ..gtids };
+        assert_eq!(in_words(&bare), "an unknown place");
+        assert_eq!(edge_in_words(&GapEdge::of_point(&bare)), "an unknown place");
         let long = short(&"é".repeat(5000));
         assert_eq!(long.chars().count(), 201);
     }

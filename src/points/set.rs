@@ -103,13 +103,15 @@ impl Move {
         let mut store = FileStore::open(&config.point_dir, name).map_err(|error| match error.code {
             Code::Locked => Fault::stop(
                 Code::Locked,
-                format!(
-                    "shard={name} the point is not moved while the shard is led and not suspended: {error}"
-                ),
+                format!("shard={name} the point is not moved while a process leads the shard: {error}"),
             ),
             _ => fault(name, &error),
         })?;
         let record = match store.load() {
+            Ok(None) => {
+                notes.extend(original_left(&mut store));
+                None
+            }
             Ok(record) => record,
             Err(error) if matches!(error.code, Code::PointLost | Code::PointBroken) => {
                 notes.push(format!("the stored point cannot be used ({})", error.code));
@@ -175,6 +177,15 @@ impl Move {
         }
         Ok(record)
     }
+}
+
+/// The next start would have gone on with what the original Fountain left; a new point comes before it.
+fn original_left(store: &mut FileStore) -> Option<String> {
+    let left = match store.load_old() {
+        Ok(found) => found?.origin,
+        Err(error) => format!("point cannot be used ({}) and", error.code),
+    };
+    Some(format!("the original Fountain's {left} is not gone on with any more"))
 }
 
 type OpenedSink = (Option<FileSink>, Option<crate::pack::header::PackHeader>, u64);

@@ -121,6 +121,14 @@ impl Ledger {
         self.tables.entry(name).or_default().push(version);
     }
 
+    /// The same for what a person sets: it takes the place of open versions that begin where it does.
+    pub fn add_instead(&mut self, version: Version) {
+        let name = (version.definition.database.clone(), version.definition.table.clone());
+        let versions = self.tables.entry(name).or_default();
+        versions.retain(|old| old.to.is_some() || old.from != version.from);
+        versions.push(version);
+    }
+
     /// Ends the open versions that a DDL touches; names the tables.
     pub fn close(
         &mut self,

@@ -124,6 +124,16 @@ impl SyncPointStore for FileStore {
     }
 }
 
+/// Insists that the folder of points is there, without making it.
+pub fn need_folder(folder: &Path) -> Result<(), StoreError> {
+    let refused = |what: String| StoreError::new(Code::PointStore, format!("{}: {what}", folder.display()));
+    let metadata = fs::metadata(folder).map_err(|e| refused(format!("cannot be read: {e}")))?;
+    match metadata.is_dir() {
+        true => Ok(()),
+        false => Err(refused("a folder is needed here, this is a file".to_owned())),
+    }
+}
+
 /// Where one shard's point is. Knows files, not the order of points.
 #[derive(Debug)]
 struct Place {
@@ -154,12 +164,7 @@ impl Place {
 
     /// Nothing of that name was found: is it that there never was a point?
     fn positively_none(&self) -> Result<(), StoreError> {
-        let folder =
-            fs::metadata(&self.folder).map_err(|e| self.failed(&self.folder, "cannot be read", e))?;
-        if !folder.is_dir() {
-            let text = format!("{}: a folder is needed here, this is a file", self.folder.display());
-            return Err(StoreError::new(Code::PointStore, text));
-        }
+        need_folder(&self.folder)?;
         if !self.trace.exists()? {
             return Ok(());
         }

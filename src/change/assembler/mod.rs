@@ -39,6 +39,7 @@ use crate::change::error::ChangeError;
 use crate::change::tables::Definitions;
 use crate::change::tables::LogPlace;
 use crate::change::tables::Tables;
+use crate::code::Code;
 use crate::schema::filter::Filter;
 use borders::Borders;
 pub use known::Known;
@@ -306,7 +307,8 @@ impl<D: Definitions> Assembler<D> {
         // when it came up again (crash recovery, `MYSQL_BIN_LOG::recover`).
         if !self.borders.is_outside() {
             log::warn!(
-                "{}:{}: the transaction before was cut off by a crash of the server",
+                "{}: {}:{}: the transaction before was cut off by a crash of the server",
+                Code::Truncated,
                 self.file(),
                 at.pos
             );

@@ -148,6 +148,10 @@ impl Stream {
                 format!("prepared {xid} {} {}{gtid}", self.number(place), self.number(next))
             }
             Item::XaUnknown(xid) => format!("unknown {xid}"),
+            Item::XaReplaced(old) => {
+                let gtid = old.gtid.as_deref().unwrap_or_default();
+                format!("replaced {} {} {gtid} by {}", old.xid, self.number(&old.place), self.number(&old.by))
+            }
             Item::File { file, created } => format!("file {file} {created}"),
             Item::GtidsBefore(GtidsBefore::Mysql(set)) => format!("before {set}"),
             Item::GtidsBefore(GtidsBefore::Mariadb(position)) => format!("before {position}"),

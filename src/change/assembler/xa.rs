@@ -20,7 +20,9 @@ use crate::change::batch::DecidedXa;
 use crate::change::batch::Item;
 use crate::change::batch::Outcome;
 use crate::change::batch::Passed;
+use crate::change::batch::Place;
 use crate::change::batch::XaPrepared;
+use crate::change::batch::XaReplaced;
 use crate::change::error::ChangeError;
 use crate::change::sql;
 use crate::change::tables::Definitions;
@@ -118,13 +120,6 @@ impl Xa {
     fn hold(&mut self, mut held: Held) {
         held.changes.bytes.shrink_to_fit();
         held.changes.items.shrink_to_fit();
-        if let Some(old) = self.take(&held.xid) {
-            log::warn!(
-                "the prepared XA transaction {} was neither committed nor rolled back in the log, and another one has its name: \
-                 its rows are left out",
-                old.name()
-            );
-        }
         self.held_bytes += held.bytes();
         self.held.insert(Arc::clone(&held.xid), held);
     }
@@ -169,6 +164,9 @@ impl<D: Definitions> Assembler<D> {
             return Err(ChangeError::new(Code::BadEvent, text));
         };
         let gtid = self.borders.end_aside(at);
+        if let Some(old) = self.xa.take(&held.xid) {
+            self.xa_replaced(old, &held.begin.place, at, batch);
+        }
         batch.items.push(Item::XaPrepared(XaPrepared {
             xid: Arc::clone(&held.xid),
             place: held.begin.place.clone(),
@@ -235,10 +233,28 @@ impl<D: Definitions> Assembler<D> {
         Ok(())
     }
 
+    fn xa_replaced(&self, old: Held, by: &Place, at: At<'_>, batch: &mut Batch) {
+        log::warn!(
+            "{}: {}:{}: the prepared XA transaction {} was neither committed nor rolled back in the log, and another one has its \
+             name: its rows are left out",
+            Code::RowsLeftOut,
+            self.file(),
+            at.pos,
+            old.name()
+        );
+        batch.items.push(Item::XaReplaced(Box::new(XaReplaced {
+            xid: old.xid,
+            place: old.begin.place,
+            gtid: old.begin.gtid.map(|gtid| gtid.text),
+            by: by.clone(),
+        })));
+    }
+
     fn xa_unknown(&mut self, xid: Arc<str>, at: At<'_>, batch: &mut Batch) {
         log::warn!(
-            "{}:{}: XA COMMIT {xid}: its XA PREPARE lies before the place where reading began; its rows are not known and are \
-             left out",
+            "{}: {}:{}: XA COMMIT {xid}: its XA PREPARE lies before the place where reading began; its rows are not known and \
+             are left out",
+            Code::RowsLeftOut,
             self.file(),
             at.pos
         );

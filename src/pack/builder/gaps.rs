@@ -51,7 +51,7 @@ impl PackBuilder {
         };
         output.record_gap(&gap).map_err(BuildError::Output)?;
         if self.rules.gap_lines {
-            self.lone_gap_line(&gap);
+            self.lone_gap_line(&gap, &changed.place);
         }
         Ok(())
     }
@@ -60,20 +60,20 @@ impl PackBuilder {
     pub fn tell_jump(&mut self, from: Option<&GapEdge>, reason: &str) {
         let nowhere = GapEdge { gtid: None, file: String::new(), pos: 0, row: 0 };
         let executed = self.frontier().executed.as_ref().map(ToString::to_string);
-        self.lone_gap_line(&GapReport {
+        let place = self.frontier().place.clone();
+        let gap = GapReport {
             kind: GapKind::Jump,
             from: from.cloned().unwrap_or(nowhere),
-            to: edge(executed.as_deref(), &self.frontier().place, 0),
+            to: edge(executed.as_deref(), &place, 0),
             tables: Vec::new(),
             reason: reason.to_owned(),
-        });
+        };
+        self.lone_gap_line(&gap, &place);
     }
 
-    /// A `gap` line outside of transactions.
-    fn lone_gap_line(&mut self, gap: &GapReport) {
-        let GapEdge { gtid, file, pos, .. } = &gap.to;
-        let place = Place { file: file.as_str().into(), pos: *pos };
-        let line = LinePlace::of_gap(gtid.as_deref(), &place, self.next_seq());
+    /// A `gap` line outside of transactions, at that place of the log.
+    pub(super) fn lone_gap_line(&mut self, gap: &GapReport, place: &Place) {
+        let line = LinePlace::of_gap(gap.to.gtid.as_deref(), place, self.next_seq());
         self.write_gap(gap);
         self.waiting.line_written();
         self.waiting.note(&line);

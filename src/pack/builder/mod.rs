@@ -188,6 +188,7 @@ impl PackBuilder {
                 Item::End(end) => self.end(end, output)?,
                 Item::XaPrepared(prepared) => self.progress.xa_prepared(prepared),
                 Item::XaUnknown(xid) => self.unknown_xa(xid, output)?,
+                Item::XaReplaced(old) => self.replaced_xa(old, output)?,
                 Item::File { file, created } => self.progress.file_begins(file, *created),
                 Item::GtidsBefore(before) => self.progress.gtids_before(before),
                 Item::Moved(place) => self.progress.moved(place),

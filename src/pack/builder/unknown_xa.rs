@@ -1,5 +1,7 @@
-//! An XA COMMIT whose rows are not known, because its XA PREPARE lies before the place where reading once began.
+//! XA transactions whose rows are left out: an XA COMMIT whose XA PREPARE lies before the place where reading once began,
+//! and an XA PREPARE on which the log never decided.
 
+use crate::change::batch::XaReplaced;
 use crate::pack::builder::BuildError;
 use crate::pack::builder::GapReport;
 use crate::pack::builder::PackBuilder;
@@ -30,5 +32,30 @@ impl PackBuilder {
         };
         output.record_gap(&gap).map_err(BuildError::Output)?;
         self.gap_step(&gap, output)
+    }
+
+    /// A gap where the one begins that took the name.
+    pub(super) fn replaced_xa<O: PackOutput>(
+        &mut self,
+        old: &XaReplaced,
+        output: &mut O,
+    ) -> Result<(), BuildError<O::Error>> {
+        let at = edge(old.gtid.as_deref(), &old.place, 0);
+        let gap = GapReport {
+            kind: GapKind::Skip,
+            from: at.clone(),
+            to: at,
+            tables: Vec::new(),
+            reason: format!(
+                "the prepared XA transaction {} was neither committed nor rolled back in the log, and the one at {}:{} has its \
+                 name: its rows are left out",
+                old.xid, old.by.file, old.by.pos
+            ),
+        };
+        output.record_gap(&gap).map_err(BuildError::Output)?;
+        if self.rules.gap_lines {
+            self.lone_gap_line(&gap, &old.by);
+        }
+        Ok(())
     }
 }

@@ -98,7 +98,7 @@ pub fn set_by_hand(ledger: &mut Ledger, definitions: &SchemaFile, stand: &LastSt
     resume(ledger, Some(stand));
     (ledger.epoch, ledger.server) = (stand.epoch, ledger_server(&stand.server));
     for (definition, _) in definitions.entries() {
-        ledger.add(Version {
+        ledger.add_instead(Version {
             definition: definition.clone(),
             // A point that is GTIDs alone has no place: then it is from the next stream's beginning on.
             from: stand.place.clone(),
@@ -341,5 +341,17 @@ mod tests {
         let ledger = ledger();
         assert!(ledger.covering(&BinlogPosition::new("b.1", 99), "d", "t").is_none());
         assert!(ledger.versions().all(|version| version.reason.as_deref() == Some("test")));
+    }
+
+    #[test]
+    fn what_is_set_again_from_the_same_place_comes_instead() {
+        let mut ledger = ledger();
+        let line = r#"{"database":"d","table":"t","columns":[{"name":"b","type":"int"}]}"#;
+        let file = SchemaFile::parse(line).unwrap();
+        set_by_hand(&mut ledger, &file, &stand(3, 100), "right");
+        let reasons = |ledger: &Ledger| -> Vec<_> { ledger.versions().map(|v| v.reason.clone()).collect() };
+        assert_eq!(reasons(&ledger), [Some("right".to_owned())]);
+        set_by_hand(&mut ledger, &file, &stand(3, 200), "later");
+        assert_eq!(reasons(&ledger).len(), 2, "the one from before holds for rows before");
     }
 }

@@ -289,8 +289,9 @@ impl FileDefinitions {
     fn missing(&mut self, database: &str, table: &str) {
         if self.told.insert((database.to_owned(), table.to_owned())) {
             log::warn!(
-                "{database}.{table}: no definition is known: columns are called @1, @2, …, integers are signed, strings \
-                 are text where they are valid UTF-8; give --schema FILE or a server"
+                "{}: {database}.{table}: no definition is known: columns are called @1, @2, …, integers are signed, strings \
+                 are text where they are valid UTF-8; give --schema FILE or a server",
+                Code::RowMetadata
             );
         }
     }

@@ -10,6 +10,7 @@ use crate::binlog::MariadbGtidPosition;
 use crate::change::assembler::Known;
 use crate::change::assembler::Pending;
 use crate::change::batch::Place;
+use crate::code::Code;
 use crate::mysql::binlog_stream::DumpRequest;
 use crate::mysql::xa_recover::prepared_xa;
 use crate::pipeline::fault::Fault;
@@ -108,8 +109,9 @@ impl Planning<'_> {
         match prepared_xa(&mut self.session.connection) {
             Ok(prepared) if prepared.is_empty() => {}
             Ok(prepared) => log::warn!(
-                "shard={name} source={} begins at the end of the log, and these XA transactions were prepared before it: {}; \
+                "{}: shard={name} source={} begins at the end of the log, and these XA transactions were prepared before it: {}; \
                  when one of them is committed its rows will be missing, and a gap is recorded",
+                Code::RowsLeftOut,
                 self.session.server,
                 prepared.join(", ")
             ),

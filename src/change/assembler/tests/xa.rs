@@ -90,6 +90,21 @@ fn what_was_prepared_before_is_a_gap() {
     );
 }
 
+/// A crash may have taken the decision, and the name is free again.
+#[test]
+fn one_that_loses_its_name_undecided_is_told() {
+    check(
+        MYSQL,
+        options(),
+        &log(&[&prepared(1, "t"), &prepared(2, "t"), &[gtid(3), query(COMMIT)], &prepared(4, "t")]),
+        &format!(
+            "prepared X'78',X'',1 #0 #6 {NAME}:1, replaced X'78',X'',1 #0 {NAME}:1 by #6, \
+             prepared X'78',X'',1 #6 #12 {NAME}:2, begin #6 {NAME}:2 at #12, Insert d.t, \
+             Commit #14 {NAME}:3 of X'78',X'',1 {NAME}:2, prepared X'78',X'',1 #14 #20 {NAME}:4"
+        ),
+    );
+}
+
 /// Savepoints and texts of statements keep their order, and their bytes.
 #[test]
 fn everything_of_it_is_kept() {

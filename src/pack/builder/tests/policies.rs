@@ -1,6 +1,8 @@
 //! `mini` and `discard_huge_table`: what is held, what is too large, and what a point keeps of it.
 
 use super::*;
+use crate::change::batch::Place;
+use crate::change::batch::XaReplaced;
 use crate::sync_point::Judged;
 use crate::sync_point::gap::GapKind;
 
@@ -185,6 +187,24 @@ fn an_xa_commit_without_its_rows_is_a_gap_alone() {
         builder.accept(&batch, &mut sink).unwrap();
         builder.flush(&mut sink).unwrap();
         assert_eq!(joined(&sink.packs), "gap begin b0 commit");
+    }
+}
+
+#[test]
+fn an_xa_prepare_that_nobody_decided_on_is_a_gap_between_transactions() {
+    let log = log("begin a commit begin b commit");
+    let by = Place { file: "mysql-bin.000003".into(), pos: 500 };
+    let old =
+        XaReplaced { xid: "X'78',X'',1".into(), place: Place { pos: 100, ..by.clone() }, gtid: None, by };
+    for rules in [LINES, PackRules { hold: Some(MINI), ..LINES }] {
+        let (mut builder, mut sink) = (builder(&log, rules), Sink::default());
+        let mut batch = log.batch(0..log.events.len());
+        batch.items.insert(0, Item::XaReplaced(Box::new(old.clone())));
+        builder.accept(&batch, &mut sink).unwrap();
+        builder.flush(&mut sink).unwrap();
+        assert_eq!(joined(&sink.packs), "gap begin a0 commit begin b0 commit");
+        let text = String::from_utf8(sink.bytes()).unwrap();
+        assert!(text.contains("and the one at mysql-bin.000003:500 has its name"), "{text}");
     }
 }
 
