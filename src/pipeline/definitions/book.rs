@@ -293,6 +293,9 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::batch::Place;
+    use std::sync::Arc;
+    use std::sync::Mutex;
 
     fn stand(epoch: u64, pos: u64) -> LastStand {
         let server = ServerIdentity { server_uuid: None, server_id: 1 };
@@ -333,6 +336,52 @@ mod tests {
             let mut ledger = ledger();
             resume(&mut ledger, stand.as_ref());
             assert_eq!(knows(&ledger), expected, "{stand:?}");
+        }
+    }
+
+    /// What a file holds, also for whoever looks behind the book's back.
+    #[derive(Debug, Default, Clone)]
+    struct SharedStore(Arc<Mutex<Option<String>>>);
+
+    impl SchemaStore for SharedStore {
+        fn load(&mut self) -> Result<Option<String>, StoreError> {
+            Ok(self.0.lock().unwrap().clone())
+        }
+
+        fn save(&mut self, object: &str) -> Result<(), StoreError> {
+            *self.0.lock().unwrap() = Some(object.to_owned());
+            Ok(())
+        }
+    }
+
+    /// Another server answered for a moment, and the first one goes on with a DDL: nothing is left to be closed by it, and
+    /// what is stored must not stay open all the same.
+    #[test]
+    fn what_was_forgotten_is_not_open_in_the_store_behind_a_ddl() {
+        let mut store = SharedStore::default();
+        save(&mut store, "s", &ledger()).unwrap();
+        let mut book = Book::open("s", Box::new(store.clone()), None, Some(&stand(3, 500))).unwrap();
+        book.begin_epoch(3).unwrap();
+        let server = |id| ServerIdentity { server_uuid: None, server_id: id };
+        book.stands_at(&server(2), &Frontier { set_ahead: true, ..frontier(500) });
+        book.connected(&server(2));
+        book.connected(&server(1));
+        let touched = Touched::Database("d".into());
+        assert_eq!(book.touched(&touched, &BinlogPosition::new("b.1", 700)), Ok(vec![]));
+        let mut stored = load(&mut store, "s").unwrap();
+        resume(&mut stored, Some(&stand(3, 800)));
+        assert!(!knows(&stored), "the definition of before the DDL");
+    }
+
+    fn frontier(pos: u64) -> Frontier {
+        let place = Place { file: "b.1".into(), pos };
+        Frontier {
+            place,
+            file_created: 0,
+            executed: None,
+            set_ahead: false,
+            pending_xa: Vec::new(),
+            ts_ms: 0,
         }
     }
 
