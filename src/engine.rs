@@ -186,10 +186,17 @@ impl EngineBuilder {
         let config = match self.config {
             Some(config) => config,
             None => {
-                let home = std::path::absolute(&self.request.home).unwrap_or_default();
-                let home =
-                    if home.as_os_str().is_empty() { std::env::current_dir().ok() } else { Some(home) };
-                let request = Request { home: home.unwrap_or_default(), ..self.request };
+                let home = &self.request.home;
+                let absolute = match home.as_os_str().is_empty() {
+                    true => std::env::current_dir(),
+                    false => std::path::absolute(home),
+                };
+                // Points and files must not land in whatever folder a relative path means later.
+                let home = absolute.map_err(|error| {
+                    let text = format!("home \"{}\" cannot be made absolute: {error}", home.display());
+                    EngineError::Config(vec![Problem::general(text)])
+                })?;
+                let request = Request { home, ..self.request };
                 Config::load(&request).map_err(EngineError::Config)?
             }
         };

@@ -361,14 +361,7 @@ impl Planning<'_> {
 
     fn begin_by_gtid(&mut self, gtids: ExecutedGtids, in_order: InOrder) -> Result<Dump, Fault> {
         let is_mysql = gtids.mysql().is_some();
-        let frontier = Frontier {
-            place: no_place_yet(),
-            file_created: 0,
-            executed: Some(gtids),
-            set_ahead: true,
-            pending_xa: Vec::new(),
-            ts_ms: 0,
-        };
+        let frontier = Frontier { executed: Some(gtids), set_ahead: true, ..Frontier::at(no_place_yet()) };
         let resume = Resume { identity: self.session.identity(), frontier, inside: None };
         let mut dump = match is_mysql {
             true => self.resume_by_mysql_gtid(resume)?,
@@ -380,14 +373,7 @@ impl Planning<'_> {
 
     fn begin_by_position(&mut self, file: &str, pos: u64) -> Result<Dump, Fault> {
         let place = Place { file: file.into(), pos };
-        let frontier = Frontier {
-            place,
-            file_created: 0,
-            executed: None,
-            set_ahead: false,
-            pending_xa: Vec::new(),
-            ts_ms: 0,
-        };
+        let frontier = Frontier::at(place);
         self.resume_by_position(Resume { identity: self.session.identity(), frontier, inside: None })
     }
 }

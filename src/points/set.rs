@@ -344,12 +344,5 @@ impl Wanted<'_> {
 /// A place of which nothing else is known; with GTIDs and without a file, behind them, wherever that is.
 fn at(file: &str, pos: u64, executed: Option<ExecutedGtids>) -> Frontier {
     let set_ahead = executed.is_some();
-    Frontier {
-        place: Place { file: file.into(), pos },
-        file_created: 0,
-        executed,
-        set_ahead,
-        pending_xa: Vec::new(),
-        ts_ms: 0,
-    }
+    Frontier { executed, set_ahead, ..Frontier::at(Place { file: file.into(), pos }) }
 }

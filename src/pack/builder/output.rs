@@ -81,6 +81,11 @@ pub struct Frontier {
 }
 
 impl Frontier {
+    /// A place of which nothing else is known.
+    pub fn at(place: Place) -> Self {
+        Self { place, file_created: 0, executed: None, set_ahead: false, pending_xa: Vec::new(), ts_ms: 0 }
+    }
+
     /// What a point says. How far it is into its transaction, and whose point it is, is told beside it.
     pub fn of_point(point: &SyncPoint) -> Self {
         Self {

@@ -41,15 +41,8 @@ impl Planning<'_> {
     /// Nothing is stored: behind a configured group.
     pub(super) fn first_by_group(&mut self, id: u64) -> Result<Dump, Fault> {
         self.require_ares()?;
-        let place = Place { file: "".into(), pos: 0 };
-        let frontier = Frontier {
-            place,
-            file_created: 0,
-            executed: Some(ExecutedGtids::Group(id)),
-            set_ahead: false,
-            pending_xa: Vec::new(),
-            ts_ms: 0,
-        };
+        let frontier =
+            Frontier { executed: Some(ExecutedGtids::Group(id)), ..Frontier::at(super::no_place_yet()) };
         let resume = Resume { identity: self.session.identity(), frontier, inside: None };
         self.behind_group(id, resume)
     }
