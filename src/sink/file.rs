@@ -280,6 +280,8 @@ impl Sink for FileSink {
         self.writer.close()?;
         self.newest_epoch = epoch;
         self.epoch = Some(epoch);
+        // A run may be too short to fill a file, or to see the next look at their age.
+        self.retire(SystemTime::now());
         Ok(())
     }
 

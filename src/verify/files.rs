@@ -24,6 +24,8 @@ use std::path::PathBuf;
 pub struct ShardFiles {
     folder: PathBuf,
     files: VecDeque<(FileName, Found)>,
+    /// None of them has been looked at.
+    at_beginning: bool,
     /// A run is writing here now.
     written: bool,
     open: Option<OpenPair>,
@@ -70,6 +72,7 @@ impl ShardFiles {
         Self {
             folder: inventory.folder.clone(),
             files: inventory.files_of(shard).into(),
+            at_beginning: true,
             written: inventory.is_written(shard),
             open: None,
             previous: None,
@@ -188,6 +191,7 @@ impl ShardFiles {
         report: &mut Report<'_>,
     ) -> io::Result<Option<OpenPair>> {
         let last = self.files.is_empty();
+        let first = std::mem::take(&mut self.at_beginning);
         let path = |kind| name.path(&self.folder, kind);
         let (closed, part, sidecar_path) = (path(Kind::Closed), path(Kind::Part), path(Kind::Sidecar));
         let finding = match (found.closed, found.part, found.sidecar) {
@@ -196,6 +200,11 @@ impl ShardFiles {
             (false, false, _) if last && length(&sidecar_path)? == 0 => {
                 Some(Finding::note(At::file(&sidecar_path), "an empty sidecar, without a data file"))
             }
+            // Old files are removed from the first one on, rows before sidecar.
+            (false, false, _) if first && !last => Some(Finding::note(
+                At::file(&sidecar_path),
+                "its rows are gone: it was about to be removed too",
+            )),
             (false, false, _) => Some(Finding::fault(At::file(&sidecar_path), "its data file is missing")),
             (false, true, false) if last && length(&part)? == 0 => {
                 Some(Finding::note(At::file(&part), "empty, without a sidecar"))

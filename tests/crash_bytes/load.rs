@@ -37,16 +37,17 @@ pub fn create_tables(server: &Server) {
 /// Writers in the background, until they are told to end.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    paused: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Load {
     /// `alters`: tables change while rows come.
     pub fn start(server: &Server, alters: bool) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, paused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let mixed_engines = server.kind() != Kind::Mysql97;
         let writers = (0..2_u64).map(|number| {
-            let (stop, session) = (Arc::clone(&stop), server.session());
+            let (stop, paused, session) = (Arc::clone(&stop), Arc::clone(&paused), server.session());
             let writer = Writer {
                 session,
                 dice: Dice(number + 11),
@@ -55,10 +56,15 @@ impl Load {
                 mixed_engines: mixed_engines && number == 0,
                 alters: alters && number == 0,
             };
-            std::thread::spawn(move || writer.run(&stop))
+            std::thread::spawn(move || writer.run(&stop, &paused))
         });
         let threads = writers.collect();
-        Load { stop, threads }
+        Load { stop, paused, threads }
+    }
+
+    /// The load is there to be cut, not to fill the disk while somebody else is at work.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
     }
 
     pub fn end(self) {
@@ -78,12 +84,13 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, stop: &AtomicBool) {
+    fn run(mut self, stop: &AtomicBool, paused: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
-            self.rounds += 1;
-            self.round();
-            // The load is there to be cut, not to fill the disk.
-            std::thread::sleep(Duration::from_millis(8));
+            if !paused.load(Ordering::Relaxed) {
+                self.rounds += 1;
+                self.round();
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
