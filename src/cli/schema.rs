@@ -14,6 +14,7 @@ use crate::pipeline::shard::read_schema_file;
 use crate::points::need_folder;
 use crate::schema::ledger::Ledger;
 use crate::schema::ledger::Version;
+use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
@@ -192,14 +193,15 @@ fn set(config: &Config, shard: Option<&str>, file: &std::path::Path, reason: &st
     let definitions = read_schema_file(file).map_err(|fault| Failure::failed(fault.code, fault.text))?;
     let mut points = FileStore::open(&config.point_dir, name).map_err(|error| failure(name, &error))?;
     let record = points.load().map_err(|error| failure(name, &error))?;
-    let Some((epoch, point)) = record.and_then(|record| Some((record.epoch, record.point?))) else {
+    let told = |record: PointRecord| Some((record.epoch, record.moved.is_some(), record.point?));
+    let Some((epoch, moved, point)) = record.and_then(told) else {
         let text = format!(
             "shard={name} no point is stored, so there is no place from which the definitions would hold; use schema_file"
         );
         return Err(Failure::failed(Code::NoPoint, text));
     };
     let place = book::certain_place(&point.file, point.pos, point.set_ahead);
-    let stand = LastStand { epoch, server: point.server, place };
+    let stand = LastStand { epoch, moved, server: point.server, place };
     let (mut store, mut ledger) = load(config, name).map_err(|error| failure(name, &error))?;
     book::set_by_hand(&mut ledger, &definitions, &stand, reason);
     book::save(&mut store, name, &ledger).map_err(|error| failure(name, &error))?;

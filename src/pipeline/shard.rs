@@ -74,16 +74,17 @@ pub fn run(
     let opened = Opened::open(config, shard, ports, until.is_some(), stop)?;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     let resume = opened.standing.resume(&shard.name)?;
-    let book = open_book(config, shard, opened.standing.last_epoch(), resume.as_ref())?;
+    let book = open_book(config, shard, &opened.standing, resume.as_ref())?;
     let mut producer = producer(config, shard, until, stop, book);
     check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
     }
     let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
-    let started = opened.start_epoch(shard, &ready)?;
-    let begun = producer.book.begin_epoch(started.record.epoch);
+    // Before its point: a ledger that is older than its point's epoch is one that did not see what was read since.
+    let begun = producer.book.begin_epoch(opened.standing.last_epoch() + 1);
     begun.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", shard.name)))?;
+    let started = opened.start_epoch(shard, &ready)?;
     started.run(config, shard, producer, ready, stop)
 }
 
@@ -91,7 +92,7 @@ pub fn run(
 fn open_book(
     config: &Config,
     shard: &ShardConfig,
-    epoch: u64,
+    standing: &Standing,
     resume: Option<&Resume>,
 ) -> Result<Book, Fault> {
     let file = shard.schema_file.as_deref().map(read_schema_file).transpose().map_err(|fault| Fault {
@@ -102,7 +103,8 @@ fn open_book(
         ..fault
     })?;
     let stand = resume.map(|Resume { identity, frontier, .. }| LastStand {
-        epoch,
+        epoch: standing.last_epoch(),
+        moved: standing.record.as_ref().is_some_and(|record| record.moved.is_some()),
         server: identity.clone(),
         place: certain_place(&frontier.place.file, frontier.place.pos, frontier.set_ahead),
     });

@@ -91,6 +91,8 @@ struct Spent {
 pub struct Ledger {
     /// The epoch in which this was written.
     pub epoch: u64,
+    /// The epoch before it, as long as nothing has been read in this one.
+    pub begun_from: Option<u64>,
     /// Whose places these are.
     pub server: LedgerServer,
     /// All DDL before this place is in the ledger. Older than the truth while a run goes on.
@@ -224,6 +226,7 @@ impl Ledger {
                 format: 1,
                 shard: shard.to_owned(),
                 epoch: self.epoch,
+                begun_from: self.begun_from,
                 server: self.server.clone(),
                 followed: self.followed.clone(),
                 versions: versions.iter().rev().map(|version| (*version).clone()).collect(),
@@ -247,8 +250,8 @@ impl Ledger {
         if stored.shard != shard {
             return Err(format!("it is the ledger of shard {}", stored.shard));
         }
-        let Stored { epoch, server, followed, versions, spent, .. } = stored;
-        let mut ledger = Self { epoch, server, followed, spent, tables: BTreeMap::new() };
+        let Stored { epoch, begun_from, server, followed, versions, spent, .. } = stored;
+        let mut ledger = Self { epoch, begun_from, server, followed, spent, tables: BTreeMap::new() };
         versions.into_iter().for_each(|version| ledger.add(version));
         Ok(ledger)
     }
@@ -269,6 +272,8 @@ struct Stored {
     format: u32,
     shard: String,
     epoch: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun_from: Option<u64>,
     server: LedgerServer,
     #[serde(default, with = "place_text", skip_serializing_if = "Option::is_none")]
     followed: Option<BinlogPosition>,
@@ -408,7 +413,7 @@ mod tests {
         let mut ledger = of([version("t", "a", None), version("u", "x", Some(7))]);
         ledger.close(&place(200), |_, table| table == "u");
         ledger.spend("d", "t", 42);
-        (ledger.epoch, ledger.followed) = (3, Some(place(300)));
+        (ledger.epoch, ledger.begun_from, ledger.followed) = (3, Some(2), Some(place(300)));
         let text = ledger.to_object("s").unwrap();
         assert!(text.contains(r#""to":"b.000002:200""#), "{text}");
         assert_eq!(Ledger::from_object(&text, "s").unwrap(), ledger);

@@ -2,6 +2,7 @@
 //! ([`crate::sync_point::sealed`]) beside the point. What the line says is its owner's business.
 
 use crate::code::Code;
+use crate::fail_point;
 use crate::sync_point::StoreError;
 use crate::sync_point::folder::check_shard_name;
 use crate::sync_point::folder::sync_folder;
@@ -77,11 +78,16 @@ impl SchemaStore for FileSchemaStore {
     fn save(&mut self, object: &str) -> Result<(), StoreError> {
         let temporary = self.folder.join(format!(".{}.schema.tmp", self.shard));
         let replace = || -> io::Result<()> {
+            fail_point::reach("schema.create")?;
             let mut file = File::create(&temporary)?;
-            file.write_all(seal(object, SEAL).as_bytes())?;
+            let line = seal(object, SEAL);
+            fail_point::write("schema.write", line.as_bytes(), |bytes| file.write_all(bytes))?;
             file.write_all(b"\n")?;
+            fail_point::reach("schema.flush")?;
             file.sync_all()?;
+            fail_point::reach("schema.rename")?;
             fs::rename(&temporary, self.path())?;
+            fail_point::reach("schema.flush_names")?;
             sync_folder(&self.folder)
         };
         replace().map_err(|error| self.failed("cannot be written", &error))

@@ -29,6 +29,8 @@ const LAZY: Duration = Duration::from_secs(2);
 pub struct LastStand {
     /// The epoch in which the point was saved.
     pub epoch: u64,
+    /// The point was moved, and nothing has been delivered since.
+    pub moved: bool,
     pub server: ServerIdentity,
     pub place: Option<BinlogPosition>,
 }
@@ -83,7 +85,11 @@ fn resume(ledger: &mut Ledger, stand: Option<&LastStand>) {
     let Some(stand) = stand.filter(|stand| ledger_server(&stand.server) == ledger.server) else {
         return ledger.forget_all();
     };
-    let read_through = ledger.epoch == stand.epoch;
+    let read_through = match ledger.begun_from {
+        // A kill may have come between this ledger and its epoch's point; then a move may have used the same number.
+        Some(before) => before == stand.epoch || ledger.epoch == stand.epoch && !stand.moved,
+        None => ledger.epoch == stand.epoch,
+    };
     let not_behind = ledger.followed.as_ref().zip(stand.place.as_ref());
     let not_behind = not_behind.is_some_and(|(followed, place)| place <= followed);
     match (read_through, not_behind) {
@@ -96,7 +102,7 @@ fn resume(ledger: &mut Ledger, stand: Option<&LastStand>) {
 /// Puts definitions in that a person vouches for, for rows from that stand on.
 pub fn set_by_hand(ledger: &mut Ledger, definitions: &SchemaFile, stand: &LastStand, reason: &str) {
     resume(ledger, Some(stand));
-    (ledger.epoch, ledger.server) = (stand.epoch, ledger_server(&stand.server));
+    (ledger.epoch, ledger.begun_from, ledger.server) = (stand.epoch, None, ledger_server(&stand.server));
     for (definition, _) in definitions.entries() {
         ledger.add_instead(Version {
             definition: definition.clone(),
@@ -133,13 +139,15 @@ impl Book {
         })
     }
 
-    /// A new epoch begins: from now on its points follow this ledger.
+    /// A new epoch is about to begin: its points, the first one too, follow this ledger.
     pub fn begin_epoch(&mut self, epoch: u64) -> Result<(), ChangeError> {
-        self.ledger.epoch = epoch;
-        match self.must_save {
-            true => self.save(),
-            false => Ok(()),
+        (self.ledger.epoch, self.ledger.begun_from) = (epoch, epoch.checked_sub(1));
+        if self.must_save {
+            self.save()?;
         }
+        // What is saved next has been read in this epoch.
+        self.ledger.begun_from = None;
+        Ok(())
     }
 
     /// The shard stands there, and goes on from there at whatever server.
@@ -299,7 +307,7 @@ mod tests {
 
     fn stand(epoch: u64, pos: u64) -> LastStand {
         let server = ServerIdentity { server_uuid: None, server_id: 1 };
-        LastStand { epoch, server, place: Some(BinlogPosition::new("b.1", pos)) }
+        LastStand { epoch, moved: false, server, place: Some(BinlogPosition::new("b.1", pos)) }
     }
 
     /// A ledger of epoch 3, followed to 1000, in which d.t is known from 100 on.
@@ -337,6 +345,33 @@ mod tests {
             resume(&mut ledger, stand.as_ref());
             assert_eq!(knows(&ledger), expected, "{stand:?}");
         }
+    }
+
+    /// Nobody has read anything since epoch 2, wherever the point of it stands.
+    #[test]
+    fn a_kill_between_the_ledger_of_an_epoch_and_its_point_costs_nothing() {
+        let moved = LastStand { moved: true, ..stand(3, 2000) };
+        for (stand, begun_from, expected) in [
+            (stand(2, 2000), Some(2), true),
+            (stand(2, 2000), None, false),
+            (stand(1, 2000), Some(2), false),
+            (stand(3, 2000), Some(2), true),
+            // By hand, to a number that the epoch which never was has used too.
+            (moved.clone(), Some(2), false),
+            (moved, None, true),
+        ] {
+            let mut ledger = ledger();
+            ledger.begun_from = begun_from;
+            resume(&mut ledger, Some(&stand));
+            assert_eq!(knows(&ledger), expected, "{stand:?} {begun_from:?}");
+        }
+        let mut store = SharedStore::default();
+        save(&mut store, "s", &ledger()).unwrap();
+        let mut book = Book::open("s", Box::new(store.clone()), None, Some(&stand(3, 500))).unwrap();
+        book.begin_epoch(4).unwrap();
+        assert_eq!(load(&mut store, "s").unwrap().begun_from, Some(3));
+        book.followed(&BinlogPosition::new("b.1", 600)).unwrap();
+        assert_eq!(load(&mut store, "s").unwrap().begun_from, None, "it has been read on");
     }
 
     /// What a file holds, also for whoever looks behind the book's back.
