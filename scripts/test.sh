@@ -7,7 +7,7 @@ usage() {
     cat <<'USAGE'
 usage: test.sh [--long] [CARGO TEST ARGUMENT…]
 
---long   also the tests that take minutes (those marked #[ignore])
+--long   also the tests that take minutes (those marked #[ignore]): about an hour more on two cores
 
 CI=true                  a server that cannot be had is a failure; elsewhere its tests are skipped and counted
 FOUNTAIN_TEST_MYSQL56, FOUNTAIN_TEST_MYSQL97, FOUNTAIN_TEST_MARIADB, FOUNTAIN_TEST_MARIADB118
