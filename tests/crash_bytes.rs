@@ -220,7 +220,7 @@ fn killed(kind: Kind, policy: Policy, kills: u64, seed: u64) {
     kills.at(FIRST[seed as usize % FIRST.len()]);
     while kills.count() < plan.kills {
         kills.step(&plan);
-        if kills.count().is_multiple_of(plan.kills / 10) {
+        if kills.count().is_multiple_of(plan.kills.max(100) / 10) {
             load.pause(true);
             verify(&kills.home);
             load.pause(false);
