@@ -6,6 +6,7 @@ use harness::Fountain;
 use harness::Kind;
 use harness::Running;
 use harness::Server;
+use harness::assert_refused;
 use harness::delivered::PATIENCE;
 use harness::delivered::data;
 use harness::delivered::keys;
@@ -128,6 +129,45 @@ fn exactly_once_into_sqlite_whatever_is_killed() {
     let files = Fountain::new();
     assert_eq!(run_until(&files, &server, "end", &keys(&[BEGINNING])).code, 0);
     assert_eq!(lines, data(&files.home().join("data")), "the same bytes as files have");
+}
+
+/// The consumer's records are of an older backup, and fountain ran in between without having anything to deliver: what the
+/// backup lacks is behind the point, and nobody would send it again.
+#[test]
+fn a_consumer_restored_from_a_backup_is_noticed_behind_an_idle_run() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    create(&server);
+    let home = Fountain::new();
+    let path = |name: &str| home.home().join(name);
+    let command = format!("{} {}", consumer("into_sqlite.py"), path("rows.sqlite").display());
+    let arguments = exec(&command, &["exec_resume=consumer", "dispatch_ddl=none"]);
+    let run = |sql_first: Option<u64>| {
+        sql_first.inspect(|id| insert(&server, *id, 5));
+        run_until(&home, &server, "end", &texts(&arguments))
+    };
+    for from in [Some(10), Some(20)] {
+        assert_eq!(run(from).code, 0);
+        let kept = if from == Some(10) { "backup" } else { "newest" };
+        std::fs::copy(path("rows.sqlite"), path(kept)).expect("a copy");
+    }
+    for _ in 0..2 {
+        assert_eq!(run(None).code, 0, "an epoch without a pack");
+    }
+    let point = std::fs::read_to_string(path("points/producer00.point")).expect("a point");
+    let record: Value = serde_json::from_str(&point).expect("JSON");
+    assert_eq!((&record["epoch"], &record["sequence"]), (&Value::from(4), &Value::from(0)), "{record}");
+
+    std::fs::copy(path("backup"), path("rows.sqlite")).expect("a copy");
+    let output = run(Some(30));
+    assert_refused(&output, 1, "SINK_BROKEN", &["holds pack 1/", "restore its records, or move the point"]);
+    assert_eq!(ids(&parse(&sqlite_lines(&path("rows.sqlite")))), (10..15).collect::<Vec<_>>());
+    let after = std::fs::read_to_string(path("points/producer00.point")).expect("a point");
+    let after: Value = serde_json::from_str(&after).expect("JSON");
+    assert_eq!(after["point"], record["point"], "the point stays");
+    // Their cure: the records of the time of the point.
+    std::fs::copy(path("newest"), path("rows.sqlite")).expect("a copy");
+    assert_eq!(run(None).code, 0);
+    assert_eq!(ids(&parse(&sqlite_lines(&path("rows.sqlite")))), wanted(&server));
 }
 
 #[test]

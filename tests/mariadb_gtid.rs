@@ -365,6 +365,33 @@ fn a_position_becomes_gtids() {
     }
 }
 
+/// The PREPARE is read once more at the start, with what followed it in its domain: that does not count as being back there.
+#[test]
+fn an_end_in_two_domains_is_reached_behind_a_pending_xa() {
+    for kind in MARIADB {
+        let Some(server) = Server::start_private(kind, &[]) else { continue };
+        create(&server);
+        server.sql("XA START 'x'; INSERT INTO d.t VALUES (100); XA END 'x'; XA PREPARE 'x'");
+        server.sql("INSERT INTO d.t VALUES (1); INSERT INTO d.t VALUES (2)");
+        server.sql("SET SESSION gtid_domain_id=1; INSERT INTO d.u VALUES (1)");
+        let home = Fountain::new();
+        ran(&home, &server, &[]);
+        assert_eq!(point(&home)["pending_xa"].as_array().map(Vec::len), Some(1), "{kind}");
+        server.sql("SET SESSION gtid_domain_id=1; INSERT INTO d.u VALUES (2)");
+        let until = server.gtid_executed();
+        server.sql("SET SESSION gtid_domain_id=1; INSERT INTO d.u VALUES (3)");
+        // The last of domain 0 is behind us already; domain 1 has one to come.
+        let output = run_until(&home, &server, &until, &keys(&[FROM_BEGINNING]));
+        assert_eq!(output.code, 0, "{kind}: {}", output.stderr);
+        assert_eq!((ids(&lines(&home), "t"), ids(&lines(&home), "u")), (vec![1, 2], vec![1, 2]), "{kind}");
+        assert_eq!(point(&home)["gtid_position"], until, "{kind}");
+        server.sql("XA COMMIT 'x'");
+        ran(&home, &server, &[]);
+        assert_eq!((ids(&lines(&home), "t"), ids(&lines(&home), "u")), (vec![1, 2, 100], vec![1, 2, 3]));
+        assert_eq!(point(&home)["pending_xa"], Value::Null, "{kind}");
+    }
+}
+
 /// Transactions larger than a pack, of which a part is out when the program dies.
 #[test]
 fn a_large_transaction_is_gone_on_with_by_gtid() {
