@@ -558,6 +558,34 @@ fn damages_of_mariadb() {
     damages(Kind::Mariadb);
 }
 
+/// Without a definition from elsewhere the first row needs a proof, and what lies behind damage cannot be known: told with the
+/// place of the damage, not as if the first row were bad.
+#[test]
+fn damage_met_while_reading_ahead() {
+    for kind in [Kind::Mysql97, Kind::Mysql56, Kind::Mariadb] {
+        let options = [FOREIGN, &["--binlog-checksum=CRC32"]].concat();
+        let Some(server) = Server::start_private(kind, &options) else { continue };
+        let file = two_files(&server);
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        let (bad, _) = event(&server, &file, "Write_rows", 1);
+        lie_about_length(&server, &file);
+        let start = format!("mysql_binlogdump_filename={name}");
+        let home = Fountain::new();
+        let output = until_end(&home, &server, &[&start, "mysql_binlogdump_position=4"]);
+        let ahead = format!("while reading ahead for DDL, at {name}:{bad}: ");
+        let parts = ["d.t: ", &ahead, "1236", "schema_file"];
+        assert_refused_for(&format!("{kind}"), &output, 1, "BAD_EVENT", &parts);
+        assert_eq!(ids(&output.stdout), [0u64; 0], "{kind}: {}", output.stderr);
+        // Their cure: what lies in front of the damage comes.
+        let definitions = home.write("definitions", DEFINITION);
+        let schema_file = format!("schema_file={}", definitions.display());
+        let output = until_end(&home, &server, &[&start, "mysql_binlogdump_position=4", &schema_file]);
+        assert_refused_for(&format!("{kind}"), &output, 1, "BAD_EVENT", &["1236"]);
+        assert_eq!(ids(&output.stdout), [1], "{kind}: {}", output.stderr);
+        assert!(!output.stderr.contains("reading ahead"), "{kind}: {}", output.stderr);
+    }
+}
+
 /// Places and settings that a server refuses to dump from.
 #[test]
 fn places_and_settings_without_a_dump() {
