@@ -11,7 +11,6 @@ use harness::Proxy;
 use harness::Server;
 use harness::assert_refused;
 use harness::delivered::PATIENCE;
-use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
 use harness::delivered::run_arguments_through;
@@ -19,7 +18,9 @@ use harness::delivered::run_until;
 use harness::shapes;
 use harness::shapes::Dice;
 use harness::shapes::Oracle;
-use serde_json::Value;
+use harness::stored::data_in;
+use harness::stored::point;
+use harness::stored::stored;
 
 const PAIRS: &[&str] = &[
     "start_without_point=beginning",
@@ -30,16 +31,6 @@ const PAIRS: &[&str] = &[
     "repeat_resource_interval=50ms",
 ];
 const MINIMAL: &str = "--binlog-row-metadata=MINIMAL";
-
-fn delivered(home: &Fountain) -> String {
-    data(&home.home().join("data"))
-}
-
-/// What is kept for the shard beside its rows: `point` or `schema`.
-fn stored(home: &Fountain, what: &str) -> Option<Value> {
-    let text = std::fs::read_to_string(home.home().join("points/producer00").with_extension(what)).ok()?;
-    Some(serde_json::from_str(&text).expect("JSON"))
-}
 
 fn run(home: &Fountain, server: &Server) -> Output {
     run_until(home, server, "end", &keys(PAIRS))
@@ -59,23 +50,23 @@ fn what_is_known_outlives_a_dump_that_cannot_begin() {
         let arguments = run_arguments_through(&home, &server, proxy.port(), &keys(PAIRS));
         let mut live = home.spawn(&arguments);
         oracle.insert(&mut session, "d.a", &mut dice);
-        live.wait_for("row 1", PATIENCE, |_| oracle.check(&delivered(&home)) == [1]);
+        live.wait_for("row 1", PATIENCE, |_| oracle.check(&data_in(&home)) == [1]);
         live.wait_for("its definition is kept", PATIENCE, |_| {
             stored(&home, "schema").is_some_and(|kept| kept.to_string().contains(r#""name":"c0""#))
         });
         proxy.turn_away(1);
         proxy.cut_all();
         oracle.insert(&mut session, "d.a", &mut dice);
-        live.wait_for("row 2", PATIENCE, |_| oracle.check(&delivered(&home)) == [1, 2]);
+        live.wait_for("row 2", PATIENCE, |_| oracle.check(&data_in(&home)) == [1, 2]);
         assert_eq!(proxy.to_be_turned_away(), 0, "{kind}: a dump could not begin");
         session.sql("ALTER TABLE d.a CHANGE c0 renamed int unsigned");
         oracle.insert(&mut session, "d.a", &mut dice);
-        live.wait_for("row 3", PATIENCE, |_| oracle.check(&delivered(&home)) == [1, 2, 3]);
+        live.wait_for("row 3", PATIENCE, |_| oracle.check(&data_in(&home)) == [1, 2, 3]);
         assert_eq!(live.terminate(PATIENCE).code, 0);
         oracle.insert(&mut session, "d.a", &mut dice);
         let output = run(&home, &server);
         assert_eq!(output.code, 0, "{kind}: {}", output.stderr);
-        assert_eq!(oracle.check(&delivered(&home)), [1, 2, 3, 4], "{kind}");
+        assert_eq!(oracle.check(&data_in(&home)), [1, 2, 3, 4], "{kind}");
     }
 }
 
@@ -104,8 +95,8 @@ fn a_refused_event_does_not_count_as_read() {
         oracle.insert(&mut session, "d.a", &mut dice);
 
         assert_refused(&run(&home, &server), 1, "INCIDENT", &[&format!("{file}:")]);
-        assert_eq!(oracle.check(&delivered(&home)), [1], "{kind}");
-        assert!(stored(&home, "point").expect("a point")["point"]["pos"].as_u64() <= Some(incident.pos));
+        assert_eq!(oracle.check(&data_in(&home)), [1], "{kind}");
+        assert!(point(&home)["pos"].as_u64() <= Some(incident.pos));
         let kept = stored(&home, "schema").expect("definitions");
         let read_to = kept["followed"].as_str().and_then(|place| place.strip_prefix(&format!("{file}:")));
         let read_to: Option<u64> = read_to.and_then(|pos| pos.parse().ok());
@@ -122,7 +113,7 @@ fn a_refused_event_does_not_count_as_read() {
         assert_eq!(output.code, 0, "{kind}: {}{}", output.stdout, output.stderr);
         let output = run_until(&home, &server, "end", &by_position);
         assert_eq!(output.code, 0, "{kind}: {}", output.stderr);
-        let rows = delivered(&home).lines().filter(|line| !line.contains(r#""op":"gap""#)).count();
-        assert_eq!((oracle.check(&delivered(&home)), rows), (vec![1, 2], 2), "{kind}");
+        let rows = data_in(&home).lines().filter(|line| !line.contains(r#""op":"gap""#)).count();
+        assert_eq!((oracle.check(&data_in(&home)), rows), (vec![1, 2], 2), "{kind}");
     }
 }

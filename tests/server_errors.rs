@@ -7,13 +7,14 @@ use harness::Fountain;
 use harness::GTID;
 use harness::Kind;
 use harness::Output;
-use harness::Running;
 use harness::Server;
 use harness::assert_refused_for;
 use harness::delivered::PATIENCE;
 use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
+use harness::numbered::ids_of;
+use harness::numbered::wait_for_row;
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::io::Seek;
@@ -47,9 +48,7 @@ fn until_end(home: &Fountain, server: &Server, pairs: &[&str]) -> Output {
 }
 
 fn ids(stdout: &str) -> Vec<u64> {
-    let lines = parse(stdout);
-    let rows = lines.iter().filter(|line| line["op"] == "insert" && line["table"] == "t");
-    rows.map(|line| line["after"]["id"].as_u64().expect("an id")).collect()
+    ids_of(&parse(stdout), "t")
 }
 
 // --------------------------------------------------------------------------------------------------- at the login
@@ -328,11 +327,6 @@ fn dump_connection(server: &Server) -> String {
         found.len() == 1
     });
     found.remove(0).remove(0).expect("a number")
-}
-
-fn wait_for_row(run: &mut Running, id: u64) {
-    let wanted = format!("\"after\":{{\"id\":{id},");
-    run.wait_for(&format!("row {id}"), PATIENCE, |run| run.stdout().contains(&wanted));
 }
 
 fn said(text: &str, words: &[&str]) -> bool {
