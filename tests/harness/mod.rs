@@ -7,6 +7,7 @@
 #![allow(unused_imports, reason = "each test uses its own part")]
 
 pub mod delivered;
+mod kind;
 pub mod numbered;
 pub mod process;
 mod program;
@@ -21,6 +22,7 @@ mod slots;
 pub mod stored;
 mod zookeeper;
 
+pub use kind::Kind;
 pub use program::Fountain;
 pub use program::Output;
 pub use program::Running;
@@ -34,7 +36,6 @@ pub use refused::assert_refused_for;
 pub use refused::refusal;
 pub use replay::Replay;
 pub use server::GTID;
-pub use server::Kind;
 pub use server::LoggedEvent;
 pub use server::Server;
 pub use session::Row;
