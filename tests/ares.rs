@@ -17,9 +17,10 @@ use harness::Kind;
 use harness::Output;
 use harness::Server;
 use harness::delivered::PATIENCE;
-use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::parse;
+use harness::stored::lines_in;
+use harness::stored::point;
 use serde_json::Value;
 
 /// What the real server logged, one statement a transaction: the table, then six rows, an update and a delete.
@@ -79,10 +80,6 @@ fn run(home: &Fountain, server: &AresServer, pairs: &[&str]) -> Output {
     home.run(&arguments, PATIENCE)
 }
 
-fn lines(home: &Fountain) -> Vec<Value> {
-    parse(&data(&home.home().join("data")))
-}
-
 /// What was delivered, in short: `+3` for an inserted row, `~2`, `-1`.
 fn told(home: &Fountain) -> Vec<String> {
     let short = |line: &Value| match line["op"].as_str() {
@@ -91,16 +88,10 @@ fn told(home: &Fountain) -> Vec<String> {
         Some("delete") => Some(format!("-{}", line["before"]["id"])),
         _ => None,
     };
-    lines(home).iter().filter_map(short).collect()
+    lines_in(home).iter().filter_map(short).collect()
 }
 
 const WHOLE: [&str; 8] = ["+1", "+2", "+3", "+4", "+5", "+6", "~2", "-1"];
-
-fn point(home: &Fountain) -> Value {
-    let text =
-        std::fs::read_to_string(home.home().join("points/producer00.point")).expect("a point is stored");
-    serde_json::from_str::<Value>(&text).expect("a point is JSON")["point"].clone()
-}
 
 fn refused(home: &Fountain, server: &AresServer, pairs: &[&str], code: &str, words: &str) {
     let output = run(home, server, pairs);
@@ -121,11 +112,11 @@ fn a_group_id_is_found_on_the_same_and_on_another_server() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_eq!(told(&home), WHOLE[..2]);
     assert_eq!(point(&home)["group_id"], FIRST + 3);
-    for line in lines(&home) {
+    for line in lines_in(&home) {
         assert!(line.get("gtid").is_none(), "{line}");
         assert!(line["file"].as_str().unwrap().starts_with("ares-bin.") && line["pos"].is_u64(), "{line}");
     }
-    let row = &lines(&home)[2];
+    let row = &lines_in(&home)[2];
     assert_eq!(row["after"]["name"], "row 1");
     assert_eq!((&row["key"][0], &row["server_id"]), (&Value::from("id"), &Value::from(51)));
 

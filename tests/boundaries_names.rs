@@ -9,8 +9,9 @@ use harness::Kind;
 use harness::Server;
 use harness::delivered::data;
 use harness::delivered::keys;
-use harness::delivered::parse;
 use harness::delivered::run_until;
+use harness::numbered::ids_in;
+use harness::stored::point;
 use serde_json::Value;
 
 const FROM_BEGINNING: &str = "start_without_point=beginning";
@@ -19,17 +20,6 @@ fn create(server: &Server) {
     server.sql(
         "CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY) ENGINE=InnoDB; CREATE TABLE d.u LIKE d.t",
     );
-}
-
-fn ids(home: &Fountain) -> Vec<u64> {
-    let lines = parse(&data(&home.home().join("data")));
-    lines.iter().filter_map(|line| line["after"]["id"].as_u64()).collect()
-}
-
-fn point(home: &Fountain) -> Value {
-    let text =
-        std::fs::read_to_string(home.home().join("points/producer00.point")).expect("a point is stored");
-    serde_json::from_str::<Value>(&text).expect("a point is JSON")["point"].clone()
 }
 
 fn until_end(home: &Fountain, server: &Server, pairs: &[&str]) {
@@ -62,7 +52,7 @@ fn empty_and_filtered_transactions_move_the_point() {
             ));
             server.sql("FLUSH TABLES");
             until_end(&home, &server, &["filter_shard_table_white=d.t"]);
-            assert_eq!(ids(&home), expected, "{kind}");
+            assert_eq!(ids_in(&home), expected, "{kind}");
             let point = point(&home);
             let name = if kind.is_mysql() { "gtid_set" } else { "gtid_position" };
             assert_eq!(
@@ -114,7 +104,7 @@ fn gtids_are_switched_on_while_they_are_followed() {
     assert_eq!(server.value(&subtracted), prepared.as_str().expect("it has a name"));
     server.sql("XA COMMIT 'y'");
     insert(9);
-    assert_eq!(ids(&home), [1, 2, 3, 4, 5, 100, 6, 7, 8, 200, 9]);
+    assert_eq!(ids_in(&home), [1, 2, 3, 4, 5, 100, 6, 7, 8, 200, 9]);
     assert_eq!(point(&home)["gtid_set"], server.gtid_executed());
     assert_eq!(point(&home)["pending_xa"], Value::Null);
 }
@@ -170,7 +160,7 @@ fn nothing_of_accounts_leaves() {
         let output = run_until(&home, &server, "end", &keys(&pairs));
         assert_eq!(output.code, 0, "{kind}: {}", output.stderr);
         let delivered = data(&home.home().join("data"));
-        assert_eq!(ids(&home), [1], "{kind}");
+        assert_eq!(ids_in(&home), [1], "{kind}");
         assert!(delivered.contains("VIEW"), "{kind}: other definitions do leave: {delivered}");
         for text in [&delivered, &output.stderr] {
             for secret in ["Secr3t", "IDENTIFIED", "identified", "$A$00", "PASSWORD", "GRANT", "'a'@"] {

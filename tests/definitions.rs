@@ -10,13 +10,14 @@ use harness::Output;
 use harness::Server;
 use harness::Session;
 use harness::delivered::PATIENCE;
-use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
+use harness::refusal;
 use harness::shapes;
 use harness::shapes::Dice;
 use harness::shapes::Oracle;
+use harness::stored::data_in;
 use std::path::Path;
 
 /// Kinds whose rows come without names, by GTID where the server has them by default or is told to.
@@ -31,18 +32,6 @@ const WATCHED: &str = r"filter_shard_table_white=d\.[a-z]+[0-9]*";
 
 fn run(home: &Fountain, server: &Server, pairs: &[&str]) -> Output {
     run_until(home, server, "end", &keys(&[&["dispatch_ddl=none"], pairs].concat()))
-}
-
-fn delivered(home: &Fountain) -> String {
-    data(&home.home().join("data"))
-}
-
-#[track_caller]
-fn refusal(output: &Output) -> &str {
-    assert_eq!(output.code, 1, "{}", output.stderr);
-    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains("SCHEMA_DIFF")).collect();
-    assert_eq!(lines.len(), 1, "{}", output.stderr);
-    lines[0]
 }
 
 /// What may happen to a table `{t}` behind a row, and whether the row's definition is still that of now.
@@ -90,7 +79,7 @@ fn whatever_lies_behind_a_row_that_may_have_changed_its_definition_stops_the_sha
             let watched = format!("filter_shard_table_white={table}");
             let output =
                 run(&home, &server, &[&watched, &begin[0], &begin[1], "binlog_dump_strategy=position"]);
-            let ids = oracle.check(&delivered(&home));
+            let ids = oracle.check(&data_in(&home));
             if *same {
                 assert_eq!(
                     (output.code, ids.len()),
@@ -101,7 +90,7 @@ fn whatever_lies_behind_a_row_that_may_have_changed_its_definition_stops_the_sha
                 );
                 continue;
             }
-            let told = refusal(&output);
+            let told = refusal(&output, "SCHEMA_DIFF");
             let verb =
                 statements.split_whitespace().find(|word| *word != "USE" && *word != "d;").unwrap_or("");
             for part in [table.as_str(), verb, "schema_file", "Logged: (INT, INT, ENUM"] {
@@ -129,7 +118,7 @@ fn a_stream_that_keeps_up_goes_on_through_every_change() {
                 oracle.update(session, table);
             }
             let rows = oracle.len();
-            run.wait_for(what, PATIENCE, |_| oracle.check(&delivered(&home)).len() == rows);
+            run.wait_for(what, PATIENCE, |_| oracle.check(&data_in(&home)).len() == rows);
         };
         step(&mut session, &mut oracle, "the first rows");
         shapes::swap(&mut session, "d.a", "d.b");
@@ -183,11 +172,11 @@ fn what_was_proven_is_known_after_a_restart() {
         oracle.insert(&mut session, "d.a", &mut dice);
         let output = run(&home, &server, &pairs);
         assert_eq!(output.code, 0, "{}: {}", server.kind(), output.stderr);
-        assert_eq!(oracle.check(&delivered(&home)), [1, 2, 3], "{}", server.kind());
+        assert_eq!(oracle.check(&data_in(&home)), [1, 2, 3], "{}", server.kind());
         // The same, and a kill in between: once the ledger knows, the kill changes nothing.
         let mut live = home.spawn(&run_arguments(&home, &server, &keys(&["dispatch_ddl=none", WATCHED])));
         oracle.insert(&mut session, "d.a", &mut dice);
-        live.wait_for("row 4", PATIENCE, |_| oracle.check(&delivered(&home)).len() == 4);
+        live.wait_for("row 4", PATIENCE, |_| oracle.check(&data_in(&home)).len() == 4);
         live.wait_for("the ledger", PATIENCE, |_| {
             ledger().is_ok_and(|text| text.matches("renamed").count() == 1)
         });
@@ -197,7 +186,7 @@ fn what_was_proven_is_known_after_a_restart() {
         oracle.insert(&mut session, "d.a", &mut dice);
         let output = run(&home, &server, &pairs);
         assert_eq!(output.code, 0, "{}: {}", server.kind(), output.stderr);
-        assert_eq!(oracle.check(&delivered(&home)), [1, 2, 3, 4, 5, 6], "{}", server.kind());
+        assert_eq!(oracle.check(&data_in(&home)), [1, 2, 3, 4, 5, 6], "{}", server.kind());
     }
 }
 
@@ -228,8 +217,8 @@ fn a_ledger_that_is_gone_costs_a_proof_and_one_that_is_torn_is_told() {
     oracle.insert(&mut session, "d.a", &mut dice);
     session.sql("ALTER TABLE d.a CHANGE c0 renamed int");
     std::fs::remove_file(&path).expect("cannot remove");
-    assert!(refusal(&run(&home, &server, &pairs)).contains("`renamed` int"));
-    assert_eq!(oracle.check(&delivered(&home)), [1, 2]);
+    assert!(refusal(&run(&home, &server, &pairs), "SCHEMA_DIFF").contains("`renamed` int"));
+    assert_eq!(oracle.check(&data_in(&home)), [1, 2]);
 }
 
 /// The entry of a table in a file of definitions, with columns of that name.
@@ -261,13 +250,18 @@ fn an_entry_of_a_schema_file_holds_until_the_next_ddl() {
         let pairs = ["start_without_point=beginning", WATCHED, &schema_file];
         // The first row is read by it, the second is not.
         let output = run(&home, &server, &pairs);
-        assert!(refusal(&output).contains("CHANGE k0"), "{}: {}", server.kind(), output.stderr);
-        assert_eq!(oracle.check(&delivered(&home)), [1]);
-        refusal(&run(&home, &server, &pairs));
+        assert!(
+            refusal(&output, "SCHEMA_DIFF").contains("CHANGE k0"),
+            "{}: {}",
+            server.kind(),
+            output.stderr
+        );
+        assert_eq!(oracle.check(&data_in(&home)), [1]);
+        refusal(&run(&home, &server, &pairs), "SCHEMA_DIFF");
         home.write("schema.jsonl", &entry("k"));
         let output = run(&home, &server, &pairs);
         assert_eq!(output.code, 0, "{}: {}", server.kind(), output.stderr);
-        assert_eq!(oracle.check(&delivered(&home)), [1, 2, 3], "{}", server.kind());
+        assert_eq!(oracle.check(&data_in(&home)), [1, 2, 3], "{}", server.kind());
     }
 }
 
@@ -286,7 +280,7 @@ fn looking_ahead_disturbs_no_stream() {
             shapes::create(&mut session, &table, "c", number);
             oracle.insert(&mut session, &table, &mut dice);
         }
-        run.wait_for("all rows", PATIENCE, |_| oracle.check(&delivered(&home)).len() == oracle.len());
+        run.wait_for("all rows", PATIENCE, |_| oracle.check(&data_in(&home)).len() == oracle.len());
         let output = run.terminate(PATIENCE);
         assert_eq!(output.code, 0, "{}", output.stderr);
         for word in ["reconnecting", "REPLICA_ID_CLASH", "WARN"] {

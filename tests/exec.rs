@@ -6,12 +6,21 @@ use harness::Fountain;
 use harness::Kind;
 use harness::Running;
 use harness::Server;
+use harness::assert_refused;
+use harness::consumer_pid;
 use harness::delivered::PATIENCE;
 use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
+use harness::numbered::create_wide;
+use harness::numbered::ids;
+use harness::numbered::insert_wide;
+use harness::numbered::selected;
+use harness::process::alive;
+use harness::process::signal;
+use harness::stored::stored;
 use harness::wait_until;
 use serde_json::Value;
 use std::path::Path;
@@ -39,41 +48,6 @@ fn texts(strings: &[String]) -> Vec<&str> {
     strings.iter().map(String::as_str).collect()
 }
 
-fn create(server: &Server) {
-    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY, v varchar(300)) ENGINE=InnoDB");
-}
-
-fn insert(server: &Server, from: u64, count: u64) {
-    let rows: Vec<String> = (from..from + count).map(|id| format!("({id},REPEAT('x',300))")).collect();
-    server.sql(&format!("INSERT INTO d.t VALUES {}", rows.join(",")));
-}
-
-fn ids(lines: &[Value]) -> Vec<u64> {
-    let inserts = lines.iter().filter(|line| line["op"] == "insert");
-    inserts.map(|line| line["after"]["id"].as_u64().expect("id")).collect()
-}
-
-fn wanted(server: &Server) -> Vec<u64> {
-    let rows = server.select("SELECT id FROM d.t ORDER BY id");
-    rows.iter().map(|row| row[0].as_ref().expect("not NULL").parse().expect("a number")).collect()
-}
-
-/// The process of the consumer that was started last.
-fn consumer_pid(stderr: &str) -> Option<u32> {
-    let (_, rest) = stderr.rsplit_once("started its consumer, process ")?;
-    rest.lines().next().and_then(|pid| pid.trim().parse().ok())
-}
-
-fn is_gone(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.is_empty() || status.contains("State:\tZ")
-}
-
-fn kill9(pid: u32) {
-    let status = Command::new("sh").args(["-c", &format!("kill -9 {pid} 2> /dev/null")]).status();
-    status.expect("the shell");
-}
-
 /// The same numbers for the same seed.
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -92,7 +66,7 @@ fn sqlite_lines(file: &Path) -> String {
 #[test]
 fn exactly_once_into_sqlite_whatever_is_killed() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
+    create_wide(&server);
     let home = Fountain::new();
     let database = home.home().join("rows.sqlite");
     // Its answers go by somebody who kills fountain in place of the one whose number stands in `at`.
@@ -106,15 +80,15 @@ fn exactly_once_into_sqlite_whatever_is_killed() {
         home.write("at", if round % 3 == 1 { ["2", "3", "5", "2"][round as usize / 3] } else { "0" });
         let mut run = home.spawn(&run_arguments(&home, &server, &arguments));
         run.wait_for("a consumer", PATIENCE, |run| consumer_pid(&run.stderr()).is_some());
-        insert(&server, round * 1000, 1 + random(&mut seed) % 400);
+        insert_wide(&server, round * 1000, 1 + random(&mut seed) % 400);
         if round % 3 == 1 {
-            insert(&server, round * 1000 + 500, 300);
+            insert_wide(&server, round * 1000 + 500, 300);
             assert_eq!(run.wait(PATIENCE).code, 128 + 9);
             continue;
         }
         std::thread::sleep(Duration::from_millis(random(&mut seed) % 150));
         if round % 3 == 0 {
-            kill9(consumer_pid(&run.stderr()).expect("a consumer"));
+            signal(consumer_pid(&run.stderr()).expect("a consumer"), "KILL");
             std::thread::sleep(Duration::from_millis(random(&mut seed) % 700));
         }
         drop(run.kill9());
@@ -123,19 +97,55 @@ fn exactly_once_into_sqlite_whatever_is_killed() {
     let output = run_until(&home, &server, "end", &arguments);
     assert_eq!(output.code, 0, "{}", output.stderr);
     let lines = sqlite_lines(&database);
-    assert_eq!(ids(&parse(&lines)), wanted(&server));
+    assert_eq!(ids(&parse(&lines)), selected(&server, "d.t"));
 
     let files = Fountain::new();
     assert_eq!(run_until(&files, &server, "end", &keys(&[BEGINNING])).code, 0);
     assert_eq!(lines, data(&files.home().join("data")), "the same bytes as files have");
 }
 
+/// The consumer's records are of an older backup, and fountain ran in between without having anything to deliver: what the
+/// backup lacks is behind the point, and nobody would send it again.
+#[test]
+fn a_consumer_restored_from_a_backup_is_noticed_behind_an_idle_run() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    create_wide(&server);
+    let home = Fountain::new();
+    let path = |name: &str| home.home().join(name);
+    let command = format!("{} {}", consumer("into_sqlite.py"), path("rows.sqlite").display());
+    let arguments = exec(&command, &["exec_resume=consumer", "dispatch_ddl=none"]);
+    let run = |sql_first: Option<u64>| {
+        sql_first.inspect(|id| insert_wide(&server, *id, 5));
+        run_until(&home, &server, "end", &texts(&arguments))
+    };
+    for from in [Some(10), Some(20)] {
+        assert_eq!(run(from).code, 0);
+        let kept = if from == Some(10) { "backup" } else { "newest" };
+        std::fs::copy(path("rows.sqlite"), path(kept)).expect("a copy");
+    }
+    for _ in 0..2 {
+        assert_eq!(run(None).code, 0, "an epoch without a pack");
+    }
+    let record = stored(&home, "point").expect("a point");
+    assert_eq!((&record["epoch"], &record["sequence"]), (&Value::from(4), &Value::from(0)), "{record}");
+
+    std::fs::copy(path("backup"), path("rows.sqlite")).expect("a copy");
+    let output = run(Some(30));
+    assert_refused(&output, 1, "SINK_BROKEN", &["holds pack 1/", "restore its records, or move the point"]);
+    assert_eq!(ids(&parse(&sqlite_lines(&path("rows.sqlite")))), (10..15).collect::<Vec<_>>());
+    assert_eq!(stored(&home, "point").expect("a point")["point"], record["point"], "the point stays");
+    // Their cure: the records of the time of the point.
+    std::fs::copy(path("newest"), path("rows.sqlite")).expect("a copy");
+    assert_eq!(run(None).code, 0);
+    assert_eq!(ids(&parse(&sqlite_lines(&path("rows.sqlite")))), selected(&server, "d.t"));
+}
+
 #[test]
 fn a_file_for_each_pack_by_the_shell() {
     let Some(server) = Server::start_private(Kind::Mysql97, &[]) else { return };
-    create(&server);
+    create_wide(&server);
     for part in 0..20 {
-        insert(&server, part * 100, 50);
+        insert_wide(&server, part * 100, 50);
     }
     let home = Fountain::new();
     let folder = home.home().join("packs");
@@ -144,21 +154,21 @@ fn a_file_for_each_pack_by_the_shell() {
     let arguments = exec(&command, &["pack_max_bytes=20KB"]);
     let output = run_until(&home, &server, "end", &texts(&arguments));
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert_eq!(ids(&parse(&data(&folder))), wanted(&server));
+    assert_eq!(ids(&parse(&data(&folder))), selected(&server, "d.t"));
     assert!(std::fs::read_dir(&folder).expect("the folder").count() > 10);
     assert!(output.stderr.contains("ended with exit code 0"), "{}", output.stderr);
-    assert!(is_gone(consumer_pid(&output.stderr).expect("a consumer")));
+    assert!(!alive(consumer_pid(&output.stderr).expect("a consumer")));
     // All of it is acknowledged: nothing comes again.
     let output = run_until(&home, &server, "end", &texts(&arguments));
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert_eq!(ids(&parse(&data(&folder))), wanted(&server));
+    assert_eq!(ids(&parse(&data(&folder))), selected(&server, "d.t"));
 }
 
 #[test]
 fn with_an_end_in_sight_a_failing_consumer_ends_the_run() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
-    insert(&server, 1, 10);
+    create_wide(&server);
+    insert_wide(&server, 1, 10);
     let cases = [
         ("exit 3", "ended with exit code 3"),
         ("echo 'the disk is full' >&2; exit 4", "its last words: \"the disk is full\""),
@@ -183,15 +193,15 @@ fn with_an_end_in_sight_a_failing_consumer_ends_the_run() {
             "{command}: {}",
             output.stderr
         );
-        assert!(is_gone(consumer_pid(&output.stderr).expect("a consumer")), "{command}");
+        assert!(!alive(consumer_pid(&output.stderr).expect("a consumer")), "{command}");
     }
 }
 
 #[test]
 fn a_run_waits_for_its_consumer_and_stops_when_told_so() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
-    insert(&server, 1, 10);
+    create_wide(&server);
+    insert_wide(&server, 1, 10);
     let home = Fountain::new();
     let take = format!("[ -e works ] || exit 7; {TAKE} head -c $b >> rows.jsonl; echo ack $e $s; done");
     let arguments = exec(&take, &[]);
@@ -203,9 +213,9 @@ fn a_run_waits_for_its_consumer_and_stops_when_told_so() {
     run.wait_for("it goes on by itself", PATIENCE, |_| ids(&parse(&rows())).len() == 10);
     // Nobody misses a consumer that ends between two packs, and it is replaced at once.
     let first = consumer_pid(&run.stderr()).expect("a consumer");
-    kill9(first);
+    signal(first, "KILL");
     run.wait_for("a new one", PATIENCE, |run| consumer_pid(&run.stderr()) != Some(first));
-    insert(&server, 11, 10);
+    insert_wide(&server, 11, 10);
     run.wait_for("the next rows", PATIENCE, |_| ids(&parse(&rows())).len() == 20);
     let output = run.terminate(PATIENCE);
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -214,9 +224,9 @@ fn a_run_waits_for_its_consumer_and_stops_when_told_so() {
         "{}",
         output.stderr
     );
-    assert_eq!(ids(&parse(&rows())), wanted(&server));
+    assert_eq!(ids(&parse(&rows())), selected(&server, "d.t"));
 
-    insert(&server, 21, 1);
+    insert_wide(&server, 21, 1);
     let arguments = exec("exit 7", &["exec_on_failure=stop"]);
     let output = home.spawn(&run_arguments(&home, &server, &texts(&arguments))).wait(PATIENCE);
     assert_eq!(output.code, 1, "{}", output.stderr);
@@ -231,9 +241,9 @@ fn a_run_waits_for_its_consumer_and_stops_when_told_so() {
 #[test]
 fn no_consumer_outlives_fountain() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
+    create_wide(&server);
     for part in 0..40 {
-        insert(&server, part * 100, 100);
+        insert_wide(&server, part * 100, 100);
     }
     let home = Fountain::new();
     // It reads nothing of a pack that is larger than a pipe, and does not care for SIGTERM.
@@ -252,12 +262,12 @@ fn no_consumer_outlives_fountain() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert!(output.stderr.contains("could not be delivered before the stop"), "{}", output.stderr);
-    assert!(is_gone(pid));
+    assert!(!alive(pid));
 
     let arguments = exec("touch started; cat > /dev/null", &[]);
     let (run, pid) = begin(&home, &arguments);
     drop(run.kill9());
-    wait_until("the consumer sees the end", PATIENCE, || is_gone(pid));
+    wait_until("the consumer sees the end", PATIENCE, || !alive(pid));
 }
 
 #[test]

@@ -18,7 +18,9 @@ use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_at;
-use serde_json::Value;
+use harness::numbered::ids_in;
+use harness::stored::lines_in;
+use harness::stored::point;
 use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
@@ -27,20 +29,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const FOUR_GIB: u64 = 1 << 32;
-
-fn rows(home: &Fountain) -> Vec<Value> {
-    parse(&data(&home.home().join("data")))
-}
-
-fn ids(home: &Fountain) -> Vec<u64> {
-    rows(home).iter().map(|line| line["after"]["id"].as_u64().expect("an inserted id")).collect()
-}
-
-fn point(home: &Fountain) -> Value {
-    let text =
-        std::fs::read_to_string(home.home().join("points/producer00.point")).expect("a point is stored");
-    serde_json::from_str::<Value>(&text).expect("a point is JSON")["point"].clone()
-}
 
 /// A file of which all but a few events are missing, so that it costs nothing.
 #[test]
@@ -70,8 +58,8 @@ fn a_far_place_is_reached_from_the_files_beginning() {
     let home = Fountain::new();
     let output = run_at(&home, "127.0.0.1", server.port(), &[&start[0], &start[1]]);
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert_eq!(ids(&home), [5], "what lies before the place is not delivered: {}", output.stderr);
-    assert!(rows(&home)[0]["pos"].as_u64().unwrap() > far);
+    assert_eq!(ids_in(&home), [5], "what lies before the place is not delivered: {}", output.stderr);
+    assert!(lines_in(&home)[0]["pos"].as_u64().unwrap() > far);
     assert_eq!(point(&home)["pos"], ends[4].1);
     let dumps =
         || server.fake.heard().into_iter().filter(|told| told.starts_with("DUMP")).collect::<Vec<_>>();
@@ -84,7 +72,7 @@ fn a_far_place_is_reached_from_the_files_beginning() {
     });
     let output = run_at(&home, "127.0.0.1", server.port(), &[]);
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert_eq!(ids(&home), [5, 6]);
+    assert_eq!(ids_in(&home), [5, 6]);
     assert_eq!(point(&home)["file"], "bin.000002");
     assert_eq!(dumps().len(), 3, "one for each run, and one ahead for the definition of the first row");
 
@@ -114,8 +102,8 @@ fn past_four_gib(kind: Kind, options: &[&str]) {
         let pairs = ["start_without_point=beginning", "binlog_dump_strategy=gtid"];
         let output = run_real(&home, &server, "end", &pairs);
         assert_eq!(output.code, 0, "{}", output.stderr);
-        assert_eq!(ids(&home), [1, 2], "{kind} by GTID");
-        assert!(rows(&home)[0]["pos"].as_u64().unwrap() > FOUR_GIB);
+        assert_eq!(ids_in(&home), [1, 2], "{kind} by GTID");
+        assert!(lines_in(&home)[0]["pos"].as_u64().unwrap() > FOUR_GIB);
     }
 }
 
@@ -181,16 +169,16 @@ fn read_it(server: &Server, path: &Path, pos: u64) {
     let position = ["binlog_dump_strategy=position", &start, "mysql_binlogdump_position=4"];
     let output = run_real(&home, server, &format!("{file}:{pos}"), &position);
     assert_eq!(output.code, 0, "{kind}: {}", output.stderr);
-    assert_eq!(ids(&home), [1], "{kind}");
+    assert_eq!(ids_in(&home), [1], "{kind}");
     assert_eq!((&point(&home)["file"], &point(&home)["pos"]), (&file.into(), &pos.into()), "{kind}");
     // The place of the last row, which a single XID of 31 bytes follows at most.
-    let row = rows(&home)[0]["pos"].as_u64().unwrap();
+    let row = lines_in(&home)[0]["pos"].as_u64().unwrap();
     assert!(row > FOUR_GIB && row < pos && pos - row < 200, "{kind}: {row} {pos}");
 
     let output = run_real(&home, server, "end", &["binlog_dump_strategy=position"]);
     assert_eq!(output.code, 0, "{kind}: {}", output.stderr);
     assert!(output.stderr.contains("is read from its beginning up to"), "{}", output.stderr);
-    assert_eq!(ids(&home), [1, 2], "{kind}");
+    assert_eq!(ids_in(&home), [1, 2], "{kind}");
 
     let schema = home.write(
         "schema",

@@ -22,11 +22,13 @@ use fountain::sync_point::StoreError;
 use fountain::sync_point::SyncPointStore;
 use harness::GTID;
 use harness::Kind;
+use harness::Replay;
 use harness::Server;
 use harness::delivered::Delivered;
 use harness::delivered::PATIENCE;
 use harness::delivered::keys;
 use harness::delivered::parse;
+use harness::delivered::row_lines;
 use harness::wait_until;
 use serde_json::Value;
 use std::path::Path;
@@ -260,39 +262,103 @@ fn rows_as_typed_values() {
         let pairs =
             keys(&["start_without_point=beginning", "dispatch_ddl=none", "dispatch_transaction=true"]);
         let expected = Delivered::run_until_end(&server, &pairs).lines;
-        let text = sink.text();
-        let records: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
-        assert_eq!(records.len(), expected.len(), "{kind}");
-        assert!(records.len() > 10, "{kind}: {text}");
-        for (record, line) in records.iter().zip(&expected) {
-            if record[0] == "mark" {
-                assert_eq!(&parse(record[1])[0], line, "{kind}");
-                continue;
+        assert!(expected.len() > 10, "{kind}: {expected:?}");
+        assert_are(&sink.text(), &expected, kind);
+    }
+}
+
+/// A row image in a record; null where there is none.
+fn image(text: &str) -> Value {
+    if text == "-" { Value::Null } else { parse(text).remove(0) }
+}
+
+/// The records say what the JSON lines say.
+fn assert_are(records: &str, expected: &[Value], kind: Kind) {
+    let records: Vec<Vec<&str>> = records.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(records.len(), expected.len(), "{kind}");
+    for (record, line) in records.iter().zip(expected) {
+        if record[0] == "mark" {
+            assert_eq!(&parse(record[1])[0], line, "{kind}");
+            continue;
+        }
+        let texts = |name: &str| line[name].as_str().unwrap_or("none").to_owned();
+        let numbers = |name: &str| line[name].to_string();
+        assert_eq!(record[0].to_lowercase(), texts("op"), "{kind}");
+        assert_eq!(record[1], format!("{}.{}", texts("database"), texts("table")));
+        let key: Vec<&str> = line["key"].as_array().expect("a key").iter().flat_map(|k| k.as_str()).collect();
+        assert_eq!(record[2], key.join("+"));
+        let place =
+            [texts("gtid"), texts("file"), numbers("pos"), numbers("row"), numbers("seq"), numbers("ts_ms")];
+        assert_eq!(record[3..9], place);
+        assert_eq!(record[9..12], [numbers("server_id"), texts("shard"), texts("server")]);
+        assert_eq!(image(record[12]), line["before"], "{kind}");
+        assert_eq!(image(record[13]), line["after"], "{kind}");
+    }
+}
+
+const HIDDEN: &str = "
+CREATE TABLE implicit (id int PRIMARY KEY, n int, t text UNIQUE) WITH SYSTEM VERSIONING ENGINE=InnoDB;
+CREATE TABLE unseen (e timestamp(6) GENERATED ALWAYS AS ROW END INVISIBLE, id int PRIMARY KEY, n int,
+  s timestamp(6) GENERATED ALWAYS AS ROW START INVISIBLE, PERIOD FOR SYSTEM_TIME(s,e)) WITH SYSTEM VERSIONING ENGINE=InnoDB;
+CREATE TABLE without_key (a int, n int) WITH SYSTEM VERSIONING ENGINE=InnoDB;
+CREATE TABLE hash (id int PRIMARY KEY, a text, b varchar(4000) NOT NULL DEFAULT 'b', UNIQUE KEY (a), UNIQUE KEY (b,id)) ENGINE=InnoDB;
+CREATE TABLE archive (id int, n int, row_start timestamp(6) NOT NULL, row_end timestamp(6) NOT NULL, PRIMARY KEY (id,row_end)) ENGINE=InnoDB;
+INSERT INTO implicit VALUES (1,1,'a'),(2,2,NULL),(3,3,'c'); UPDATE implicit SET n=n+10; UPDATE implicit SET id=9 WHERE id=3;
+BEGIN; UPDATE implicit SET t='x' WHERE id=1; DELETE FROM implicit WHERE id=2; COMMIT; REPLACE INTO implicit VALUES (1,7,'y');
+INSERT INTO unseen (id,n) VALUES (1,1),(2,2); UPDATE unseen SET n=5; DELETE FROM unseen WHERE id=1;
+INSERT INTO without_key VALUES (1,1),(1,1),(2,2); UPDATE without_key SET n=7 WHERE a=1 LIMIT 1; DELETE FROM without_key WHERE a=2;
+INSERT INTO hash (id,a) VALUES (1,'x'),(2,NULL),(3,'z'); UPDATE hash SET a='y' WHERE id=1; UPDATE hash SET b='c'; DELETE FROM hash WHERE id=2;
+INSERT INTO archive SELECT id,n,row_start,row_end FROM implicit FOR SYSTEM_TIME ALL; DELETE FROM archive WHERE id=2;
+DELETE HISTORY FROM implicit;
+";
+const HIDDEN_TABLES: [&str; 5] = ["implicit", "unseen", "without_key", "hash", "archive"];
+
+/// An encoder is given the columns that `SELECT` shows, and a versioned row's end as a delete: whoever applies its records by
+/// key holds the tables.
+#[test]
+fn hidden_columns_and_versioned_rows() {
+    for kind in [Kind::Mariadb, Kind::Mariadb118] {
+        let Some(server) = Server::start_private(kind, &[]) else { continue };
+        let mut databases = Vec::new();
+        for (metadata, images) in [("NO_LOG", "FULL"), ("MINIMAL", "MINIMAL"), ("FULL", "NOBLOB")] {
+            let database = format!("{metadata}_{images}").to_lowercase();
+            server.sql(&format!(
+                "SET GLOBAL binlog_row_metadata={metadata}; SET SESSION binlog_row_image={images};
+                 CREATE DATABASE {database}; USE {database}; {HIDDEN}"
+            ));
+            databases.push((database, images == "FULL"));
+        }
+        let home = tempfile::tempdir().expect("a folder");
+        let sink = Memory::default();
+        let builder = with_sink(engine(&server, home.path()), &sink).row_encoder(|_shard| Box::new(Values));
+        builder.until_end().build().expect("it is sound").run().expect("it comes to its end");
+        let records = sink.text();
+        let lines: Vec<Value> = records.lines().map(applicable).collect();
+        for (database, whole) in &databases {
+            for table in HIDDEN_TABLES {
+                assert!(row_lines(&lines, database, table).len() > 3, "{kind} {database}.{table}");
+                Replay::of(&lines, database, table).assert_is(&server, database, table, *whole);
             }
-            let image = |text: &str| if text == "-" { Value::Null } else { parse(text).remove(0) };
-            let texts = |name: &str| line[name].as_str().unwrap_or("none").to_owned();
-            let numbers = |name: &str| line[name].to_string();
-            assert_eq!(record[0].to_lowercase(), texts("op"), "{kind}");
-            assert_eq!(record[1], format!("{}.{}", texts("database"), texts("table")));
-            let key: Vec<&str> =
-                line["key"].as_array().expect("a key").iter().flat_map(|k| k.as_str()).collect();
-            assert_eq!(record[2], key.join("+"));
-            assert_eq!(
-                record[3..9],
-                [
-                    texts("gtid"),
-                    texts("file"),
-                    numbers("pos"),
-                    numbers("row"),
-                    numbers("seq"),
-                    numbers("ts_ms")
-                ]
-            );
-            assert_eq!(record[9..12], [numbers("server_id"), texts("shard"), texts("server")]);
-            assert_eq!(image(record[12]), line["before"], "{kind}");
-            assert_eq!(image(record[13]), line["after"], "{kind}");
+        }
+        let pairs = keys(&["start_without_point=beginning", "dispatch_ddl=none"]);
+        assert_are(&records, &Delivered::run_until_end(&server, &pairs).lines, kind);
+    }
+}
+
+/// A record as a line that can be applied.
+fn applicable(record: &str) -> Value {
+    let parts: Vec<&str> = record.split('\t').collect();
+    let (database, table) = parts[1].split_once('.').expect("database.table");
+    let key: Vec<&str> = parts[2].split('+').filter(|name| !name.is_empty()).collect();
+    let mut line = serde_json::json!({
+        "op": parts[0].to_lowercase(), "database": database, "table": table, "key": key
+    });
+    for (name, text) in [("before", parts[12]), ("after", parts[13])] {
+        if text != "-" {
+            line[name] = image(text);
         }
     }
+    line
 }
 
 /// Counts; and takes the place of a value by name.

@@ -12,35 +12,17 @@ use harness::assert_refused;
 use harness::delivered::PATIENCE;
 use harness::delivered::data;
 use harness::delivered::keys;
-use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
+use harness::numbered::ids_of;
+use harness::numbered::selected;
+use harness::stored::lines_in;
+use harness::stored::point;
 use serde_json::Value;
 use std::collections::HashSet;
 
 const MARIADB: [Kind; 2] = [Kind::Mariadb, Kind::Mariadb118];
 const FROM_BEGINNING: &str = "start_without_point=beginning";
-
-fn lines(home: &Fountain) -> Vec<Value> {
-    parse(&data(&home.home().join("data")))
-}
-
-/// The ids of the rows inserted into a table, in the order of delivery.
-fn ids(lines: &[Value], table: &str) -> Vec<u64> {
-    let rows = lines.iter().filter(|line| line["op"] == "insert" && line["table"] == table);
-    rows.map(|line| line["after"]["id"].as_u64().expect("id")).collect()
-}
-
-fn selected(server: &Server, table: &str) -> Vec<u64> {
-    let rows = server.select(&format!("SELECT id FROM d.{table} ORDER BY id"));
-    rows.iter().map(|row| row[0].as_deref().expect("id").parse().expect("a number")).collect()
-}
-
-fn point(home: &Fountain) -> Value {
-    let text =
-        std::fs::read_to_string(home.home().join("points/producer00.point")).expect("a point is stored");
-    serde_json::from_str::<Value>(&text).expect("a point is JSON")["point"].clone()
-}
 
 fn run(home: &Fountain, server: &Server, pairs: &[&str]) -> Output {
     let given = pairs.iter().any(|pair| pair.starts_with("start_without_point="));
@@ -117,7 +99,7 @@ fn spawn(home: &Fountain, main: &Server, backup: &Server) -> Running {
 }
 
 fn wait_for_rows(run: &mut Running, home: &Fountain, count: usize) {
-    run.wait_for(&format!("{count} rows"), PATIENCE, |_| lines(home).len() >= count);
+    run.wait_for(&format!("{count} rows"), PATIENCE, |_| lines_in(home).len() >= count);
 }
 
 /// A replica takes over while fountain is behind, goes on in both domains and begins a third; later the old master is
@@ -160,13 +142,13 @@ fn a_change_of_the_master_loses_and_repeats_nothing() {
         wait_for_rows(&mut running, &home, 221);
         assert_eq!(running.terminate(PATIENCE).code, 0);
 
-        let lines = lines(&home);
-        assert_eq!(ids(&lines, "u"), selected(&a, "u"), "{kind}");
-        let mut of_t = ids(&lines, "t");
+        let lines = lines_in(&home);
+        assert_eq!(ids_of(&lines, "u"), selected(&a, "d.u"), "{kind}");
+        let mut of_t = ids_of(&lines, "t");
         assert_eq!(of_t.iter().filter(|id| **id < 1000).count(), 110);
         assert!(of_t.iter().filter(|id| **id < 1000).is_sorted(), "{kind}: in a domain's order");
         of_t.sort_unstable();
-        assert_eq!(of_t, selected(&a, "t"), "{kind}");
+        assert_eq!(of_t, selected(&a, "d.t"), "{kind}");
         let named: HashSet<_> =
             lines.iter().map(|line| (line["gtid"].as_str(), line["row"].as_u64())).collect();
         assert_eq!(named.len(), lines.len(), "{kind}: each row has a name of its own");
@@ -197,7 +179,7 @@ fn what_a_server_lacks_is_named() {
         "SET SESSION server_id=1, gtid_seq_no=4; INSERT INTO d.t VALUES (4); INSERT INTO d.t VALUES (5)",
     );
     ran(&home, &other, &[]);
-    assert_eq!(ids(&lines(&home), "t"), [1, 5]);
+    assert_eq!(ids_of(&lines_in(&home), "t"), [1, 5]);
 }
 
 /// The server's log has numbers on both sides of ours and not ours: nobody knows what stood there.
@@ -212,7 +194,7 @@ fn a_hole_in_the_log_is_the_server_s_refusal() {
         let home = Fountain::new();
         let output = run_until(&home, &server, "end", &keys(&["mysql_binlogdump_gtidset=0-1-4"]));
         assert_eq!(output.code, 0, "{}", output.stderr);
-        assert_eq!(ids(&lines(&home), "t"), [2], "{kind}");
+        assert_eq!(ids_of(&lines_in(&home), "t"), [2], "{kind}");
     }
 }
 
@@ -239,7 +221,7 @@ fn purged_transactions_are_named_by_domain() {
         // From the beginning that is left.
         let anew = Fountain::new();
         ran(&anew, &server, &[]);
-        assert_eq!(ids(&lines(&anew), "t"), [101], "{kind}");
+        assert_eq!(ids_of(&lines_in(&anew), "t"), [101], "{kind}");
     }
 }
 
@@ -269,7 +251,7 @@ fn a_reset_is_noticed_also_when_the_numbers_have_caught_up() {
         // The number is there, in a later file than ours.
         assert_refused(&run(&home, &server, &[]), 1, "POINT_FOREIGN", &["reset or restored"]);
         assert_refused(&run(&home, &server, &["binlog_dump_strategy=position"]), 1, "POINT_", &["reset"]);
-        assert_eq!(ids(&lines(&home), "t"), [1, 2]);
+        assert_eq!(ids_of(&lines_in(&home), "t"), [1, 2]);
     }
 }
 
@@ -283,14 +265,14 @@ fn a_run_ends_at_gtids() {
         for (until, last) in [("1-1-3,2-1-4", 4), ("1-1-3", 4), ("0-1-2,2-9-7", 7), ("end", 9)] {
             let output = run_until(&home, &server, until, &keys(&[FROM_BEGINNING]));
             assert_eq!(output.code, 0, "{until}: {}", output.stderr);
-            let lines = lines(&home);
+            let lines = lines_in(&home);
             assert!(
-                ids(&lines, "u").starts_with(&(0..last).collect::<Vec<_>>()),
+                ids_of(&lines, "u").starts_with(&(0..last).collect::<Vec<_>>()),
                 "{kind} {until}: {lines:?}"
             );
-            assert!(ids(&lines, "u").len() as u64 <= last + 1, "{kind} {until}");
+            assert!(ids_of(&lines, "u").len() as u64 <= last + 1, "{kind} {until}");
         }
-        assert_eq!((ids(&lines(&home), "t").len(), ids(&lines(&home), "u").len()), (9, 9));
+        assert_eq!((ids_of(&lines_in(&home), "t").len(), ids_of(&lines_in(&home), "u").len()), (9, 9));
         let foreign = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1";
         let output = run_until(&home, &server, foreign, &[]);
         assert_refused(&output, 1, "USAGE", &["of the other kind"]);
@@ -310,11 +292,11 @@ fn numbers_out_of_order_are_followed_in_the_log_s_order() {
                 "SET SESSION server_id={server_id}, gtid_seq_no={number}; INSERT INTO d.t VALUES ({id})"
             ));
             ran(&home, &server, &[]);
-            assert_eq!(ids(&lines(&home), "t"), (1..=id).collect::<Vec<_>>(), "{kind}");
+            assert_eq!(ids_of(&lines_in(&home), "t"), (1..=id).collect::<Vec<_>>(), "{kind}");
         }
         let at_once = Fountain::new();
         ran(&at_once, &server, &[]);
-        assert_eq!(ids(&lines(&at_once), "t"), [1, 2, 3, 4], "{kind}");
+        assert_eq!(ids_of(&lines_in(&at_once), "t"), [1, 2, 3, 4], "{kind}");
         assert_eq!(point(&at_once)["gtid_position"], "0-2-6");
     }
 }
@@ -332,7 +314,7 @@ fn domains_come_and_go() {
     server.sql("INSERT INTO d.t VALUES (10); SET SESSION gtid_domain_id=5; INSERT INTO d.t VALUES (11)");
     let told = ran(&home, &server, &[]);
     assert!(told.contains("knows nothing of the domains of 2-1-2"), "{told}");
-    assert_eq!(ids(&lines(&home), "t"), [0, 1, 10, 11]);
+    assert_eq!(ids_of(&lines_in(&home), "t"), [0, 1, 10, 11]);
     // The domain is back and counts from 1: the server has no transaction of ours.
     server.sql("SET SESSION gtid_domain_id=2; INSERT INTO d.u VALUES (12)");
     assert_refused(&run(&home, &server, &[]), 1, "POINT_BEYOND_END", &["2-1-2 (it is at 2-1-1)"]);
@@ -359,9 +341,43 @@ fn a_position_becomes_gtids() {
             write_in_two_domains(&server, next..next + 1);
             let told = ran(&home, &server, &[&format!("binlog_dump_strategy={way}")]);
             assert!(told.contains(told_as), "{told}");
-            assert_eq!(ids(&lines(&home), "t"), (2..=next).collect::<Vec<_>>(), "{kind} {way}");
-            assert_eq!(ids(&lines(&home), "u"), (2..=next).collect::<Vec<_>>(), "{kind} {way}");
+            assert_eq!(ids_of(&lines_in(&home), "t"), (2..=next).collect::<Vec<_>>(), "{kind} {way}");
+            assert_eq!(ids_of(&lines_in(&home), "u"), (2..=next).collect::<Vec<_>>(), "{kind} {way}");
         }
+    }
+}
+
+/// The PREPARE is read once more at the start, with what followed it in its domain: that does not count as being back there.
+#[test]
+fn an_end_in_two_domains_is_reached_behind_a_pending_xa() {
+    for kind in MARIADB {
+        let Some(server) = Server::start_private(kind, &[]) else { continue };
+        create(&server);
+        server.sql("XA START 'x'; INSERT INTO d.t VALUES (100); XA END 'x'; XA PREPARE 'x'");
+        server.sql("INSERT INTO d.t VALUES (1); INSERT INTO d.t VALUES (2)");
+        server.sql("SET SESSION gtid_domain_id=1; INSERT INTO d.u VALUES (1)");
+        let home = Fountain::new();
+        ran(&home, &server, &[]);
+        assert_eq!(point(&home)["pending_xa"].as_array().map(Vec::len), Some(1), "{kind}");
+        server.sql("SET SESSION gtid_domain_id=1; INSERT INTO d.u VALUES (2)");
+        let until = server.gtid_executed();
+        server.sql("SET SESSION gtid_domain_id=1; INSERT INTO d.u VALUES (3)");
+        // The last of domain 0 is behind us already; domain 1 has one to come.
+        let output = run_until(&home, &server, &until, &keys(&[FROM_BEGINNING]));
+        assert_eq!(output.code, 0, "{kind}: {}", output.stderr);
+        assert_eq!(
+            (ids_of(&lines_in(&home), "t"), ids_of(&lines_in(&home), "u")),
+            (vec![1, 2], vec![1, 2]),
+            "{kind}"
+        );
+        assert_eq!(point(&home)["gtid_position"], until, "{kind}");
+        server.sql("XA COMMIT 'x'");
+        ran(&home, &server, &[]);
+        assert_eq!(
+            (ids_of(&lines_in(&home), "t"), ids_of(&lines_in(&home), "u")),
+            (vec![1, 2, 100], vec![1, 2, 3])
+        );
+        assert_eq!(point(&home)["pending_xa"], Value::Null, "{kind}");
     }
 }
 
@@ -380,8 +396,8 @@ fn a_large_transaction_is_gone_on_with_by_gtid() {
         running.wait_for("a part of it", PATIENCE, |_| data(&home.home().join("data")).len() > 4_000_000);
         running.kill9();
         ran(&home, &server, &[]);
-        let lines = lines(&home);
-        assert_eq!(ids(&lines, "t"), (1..=40000).collect::<Vec<_>>(), "{kind}");
+        let lines = lines_in(&home);
+        assert_eq!(ids_of(&lines, "t"), (1..=40000).collect::<Vec<_>>(), "{kind}");
         assert!(lines.iter().zip(1..).all(|(line, seq)| line["seq"] == seq), "numbered without holes");
     }
 }

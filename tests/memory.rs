@@ -11,6 +11,7 @@ use harness::delivered::Delivered;
 use harness::delivered::PATIENCE;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
+use harness::process::peak_kib;
 use serde_json::Value;
 use sha2::Digest;
 use sha2::Sha256;
@@ -66,13 +67,6 @@ fn an_event_larger_than_allowed_stops_the_shard() {
     assert!(told.len() == 1 && told[0].contains("max_event_bytes"), "{}", output.stderr);
 }
 
-/// The most memory that a process has had, in KiB.
-fn peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
-}
-
 /// One transaction of 200 MB. It takes minutes where the disk is slow.
 fn a_huge_transaction(options: &[&str]) {
     let Some(server) = Server::start_private(Kind::Mysql97, options) else { return };
@@ -97,7 +91,7 @@ fn a_huge_transaction(options: &[&str]) {
         let point = std::fs::read_to_string(home.home().join("points/producer00.point"));
         point.is_ok_and(|point| point.contains(&end))
     });
-    let peak = peak_kib(run.pid());
+    let peak = peak_kib(run.pid()).expect("the process runs");
     let output = run.terminate(Duration::from_secs(60));
     assert_eq!(output.code, 0, "{}", output.stderr);
     println!("{options:?}: {size} bytes of binlog, {peak} KiB at most");

@@ -12,6 +12,7 @@ use harness::delivered::PATIENCE;
 use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
+use harness::process::peak_kib;
 use std::fs::File;
 use std::io::BufWriter;
 use std::io::Read;
@@ -90,13 +91,6 @@ impl Log {
             }
         }
     }
-}
-
-/// The most memory that a process has had, in KiB; none when it has ended.
-fn peak_kib(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// 1000 tables of 4096 columns, each in a transaction of its own: four million columns.

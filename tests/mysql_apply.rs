@@ -6,6 +6,7 @@ mod harness;
 use harness::Fountain;
 use harness::Kind;
 use harness::Server;
+use harness::consumer_pid;
 use harness::delivered::PATIENCE;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
@@ -144,11 +145,6 @@ fn churn(round: u64, random: &mut impl FnMut(u64) -> u64) -> String {
         );
     }
     sql
-}
-
-fn consumer_pid(stderr: &str) -> Option<u32> {
-    let (_, rest) = stderr.rsplit_once("started its consumer, process ")?;
-    rest.lines().next().and_then(|pid| pid.trim().parse().ok())
 }
 
 fn every_change_arrives_once(kind: Kind) {

@@ -7,11 +7,13 @@ use harness::GTID;
 use harness::Kind;
 use harness::Server;
 use harness::delivered::PATIENCE;
-use harness::delivered::data;
 use harness::delivered::keys;
-use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
+use harness::numbered::create;
+use harness::numbered::ids_in;
+use harness::stored::lines_in;
+use harness::stored::point;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -19,23 +21,11 @@ const FROM_BEGINNING: &str = "start_without_point=beginning";
 const OTHER: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
 fn lines(home: &Fountain) -> Vec<Value> {
-    let lines = parse(&data(&home.home().join("data")));
-    lines.into_iter().filter(|line| line["op"] == "insert").collect()
-}
-
-fn ids(home: &Fountain) -> Vec<u64> {
-    lines(home).iter().map(|line| line["after"]["id"].as_u64().expect("id")).collect()
+    lines_in(home).into_iter().filter(|line| line["op"] == "insert").collect()
 }
 
 fn stored_set(home: &Fountain) -> String {
-    let text =
-        std::fs::read_to_string(home.home().join("points/producer00.point")).expect("a point is stored");
-    let record: Value = serde_json::from_str(&text).expect("a point is JSON");
-    record["point"]["gtid_set"].as_str().expect("a set").replace('\n', "")
-}
-
-fn create(server: &Server) {
-    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY) ENGINE=InnoDB");
+    point(home)["gtid_set"].as_str().expect("a set").replace('\n', "")
 }
 
 /// Each row by a GTID as `gtid_next` takes it.
@@ -55,13 +45,13 @@ fn follow(server: &Server, names: &[String]) {
         }
         if id % 3 == 0 {
             let running = home.spawn(&run_arguments(&home, server, &keys(&[FROM_BEGINNING])));
-            harness::wait_until("the row", PATIENCE, || ids(&home).last() == Some(&id));
+            harness::wait_until("the row", PATIENCE, || ids_in(&home).last() == Some(&id));
             running.kill9();
         } else {
             let output = run_until(&home, server, "end", &keys(&[FROM_BEGINNING]));
             assert_eq!(output.code, 0, "{name}: {}", output.stderr);
         }
-        assert_eq!(ids(&home), (1..=id).collect::<Vec<_>>(), "{name}");
+        assert_eq!(ids_in(&home), (1..=id).collect::<Vec<_>>(), "{name}");
     }
     let output = run_until(&home, server, "end", &keys(&[FROM_BEGINNING]));
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -79,7 +69,7 @@ fn follow(server: &Server, names: &[String]) {
     let output = run_until(&rest, server, "end", &keys(&[&set]));
     assert_eq!(output.code, 0, "{}", output.stderr);
     let expected: Vec<u64> = (1..=names.len() as u64).filter(|id| id % 2 == 0).collect();
-    assert_eq!(ids(&rest), expected);
+    assert_eq!(ids_in(&rest), expected);
 }
 
 #[test]

@@ -19,6 +19,9 @@ use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_at;
+use harness::numbered::create;
+use harness::numbered::ids_in;
+use harness::numbered::insert;
 
 const OTHER: &str = "f1e2d3c4-b5a6-9788-ffff-00807f018001";
 
@@ -33,14 +36,9 @@ fn run(home: &Fountain, server: &Server, pairs: &[&str]) -> Output {
     run_at(home, "127.0.0.1", server.port(), pairs)
 }
 
-fn ids(home: &Fountain) -> Vec<u64> {
-    let lines = parse(&data(&home.home().join("data")));
-    lines.iter().map(|line| line["after"]["id"].as_u64().expect("an inserted id")).collect()
-}
-
 fn expect(home: &Fountain, output: &Output, ids_expected: &[u64], context: &str) {
     assert_eq!(output.code, 0, "{context}: {}", output.stderr);
-    assert_eq!(ids(home), ids_expected, "{context}: {}", output.stderr);
+    assert_eq!(ids_in(home), ids_expected, "{context}: {}", output.stderr);
 }
 
 fn expect_refusal(home: &Fountain, output: &Output, code: &str, words: &[&str]) {
@@ -50,14 +48,6 @@ fn expect_refusal(home: &Fountain, output: &Output, code: &str, words: &[&str]) 
     }
     assert_eq!(data(&home.home().join("data")), "", "no row is delivered");
     assert!(!home.home().join("points/producer00.point").exists(), "no point is made up");
-}
-
-fn create(server: &Server) {
-    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY) ENGINE=InnoDB");
-}
-
-fn insert(server: &Server, id: u64) {
-    server.sql(&format!("INSERT INTO d.t VALUES ({id})"));
 }
 
 /// As if another server had logged it first.

@@ -13,7 +13,7 @@ use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
-use serde_json::Value;
+use harness::stored::stored_point;
 
 const WAYS: &[(Kind, &[&str])] = &[
     (Kind::Mysql56, &[]),
@@ -35,14 +35,9 @@ const PAIRS: &[&str] = &[
     "mysql_heartbeat_period=200ms",
 ];
 
-fn point(home: &Fountain) -> Option<Value> {
-    let text = std::fs::read_to_string(home.home().join("points/producer00.point")).ok()?;
-    Some(serde_json::from_str::<Value>(&text).expect("a point is JSON")["point"].clone())
-}
-
 /// Whether the saved point is the end of the server's binlog, in each of its terms.
 fn is_at_end(home: &Fountain, server: &Server) -> bool {
-    let Some(point) = point(home) else { return false };
+    let Some(point) = stored_point(home) else { return false };
     let (file, pos) = server.binlog_end();
     let set = point["gtid_set"].as_str();
     point["file"] == file && point["pos"] == pos && set.is_none_or(|set| set == server.gtid_executed())
@@ -103,7 +98,7 @@ fn the_start_is_saved_before_the_first_row() {
         create(&server);
         let home = Fountain::new();
         let run = home.spawn(&run_arguments(&home, &server, &keys(&["start_without_point=end"])));
-        harness::wait_until("the start is saved", PATIENCE, || point(&home).is_some());
+        harness::wait_until("the start is saved", PATIENCE, || stored_point(&home).is_some());
         run.kill9();
         server.sql("INSERT INTO d.t VALUES (1)");
         let output = run_until(&home, &server, "end", &keys(&["start_without_point=end"]));

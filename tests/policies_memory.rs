@@ -8,10 +8,10 @@ mod policies {
 use harness::Fountain;
 use harness::GTID;
 use harness::Kind;
-use harness::Running;
 use harness::Server;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
+use harness::process::peak_kib;
 use policies::workload::gap_records;
 use serde_json::Value;
 use std::io::BufRead;
@@ -44,13 +44,6 @@ fn server_with(rows: u64, options: &[&str]) -> Option<Server> {
     Some(server)
 }
 
-/// The most memory that a process has had, in KiB; none when it has just ended.
-fn peak_kib(run: &Running) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", run.pid())).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok())
-}
-
 struct Run {
     code: i32,
     peak: u64,
@@ -66,7 +59,7 @@ fn run(home: &Fountain, server: &Server, pairs: &[&str], enough: impl Fn() -> bo
     let mut peak = 0;
     while run.ended().is_none() && !enough() {
         assert!(begun.elapsed() < PATIENCE, "{}", run.stderr());
-        peak = peak.max(peak_kib(&run).unwrap_or(0));
+        peak = peak.max(peak_kib(run.pid()).unwrap_or(0));
         std::thread::sleep(Duration::from_millis(5));
     }
     let seconds = begun.elapsed().as_secs_f64();

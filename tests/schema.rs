@@ -14,6 +14,7 @@ use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
+use harness::refusal;
 use serde_json::Value;
 use serde_json::json;
 use std::path::Path;
@@ -34,15 +35,6 @@ fn afters(home: &Fountain) -> Vec<Value> {
 
 fn run(home: &Fountain, server: &Server, pairs: &[&str]) -> Output {
     run_until(home, server, "end", &keys(&[PAIRS, pairs].concat()))
-}
-
-/// The one line of stderr with the code.
-#[track_caller]
-fn refusal(output: &Output, code: &str) -> String {
-    assert_eq!(output.code, 1, "{}", output.stderr);
-    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains(code)).collect();
-    assert_eq!(lines.len(), 1, "{}", output.stderr);
-    lines[0].to_owned()
 }
 
 const OLD: &str = r#"{"database":"d","table":"t","columns":[{"name":"id","type":"int"},{"name":"old","type":"varchar(20)","charset":"latin1"}],"key":["id"]}"#;

@@ -13,6 +13,9 @@ use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
+use harness::numbered::create_wide;
+use harness::numbered::ids;
+use harness::numbered::insert_wide;
 use serde_json::Value;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -22,20 +25,6 @@ use std::process::Command;
 use std::time::Duration;
 
 const BEGINNING: &str = "start_without_point=beginning";
-
-fn create(server: &Server) {
-    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY, v varchar(300)) ENGINE=InnoDB");
-}
-
-fn insert(server: &Server, from: u64, count: u64) {
-    let rows: Vec<String> = (from..from + count).map(|id| format!("({id},REPEAT('x',300))")).collect();
-    server.sql(&format!("INSERT INTO d.t VALUES {}", rows.join(",")));
-}
-
-fn ids(lines: &[Value]) -> Vec<u64> {
-    let inserts = lines.iter().filter(|line| line["op"] == "insert");
-    inserts.map(|line| line["after"]["id"].as_u64().expect("id")).collect()
-}
 
 /// Files of a folder whose names end so, in the order of their names.
 fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
@@ -96,14 +85,14 @@ fn prove_the_chain(folder: &Path) -> Vec<u64> {
 fn rotated_files_hold_every_row_under_unbroken_headers() {
     for (kind, options) in [(Kind::Mysql97, GTID), (Kind::Mariadb, &[])] {
         let Some(server) = Server::start_private(kind, options) else { continue };
-        create(&server);
+        create_wide(&server);
         let home = Fountain::new();
         let pairs = keys(&[BEGINNING, "file_rotate_bytes=100KB", "pack_max_bytes=30KB"]);
         let folder = home.home().join("data");
         for round in 0..4 {
             let run = home.spawn(&run_arguments(&home, &server, &pairs));
             for part in 0..10 {
-                insert(&server, round * 1000 + part * 100, if part == 7 { 100 } else { 3 });
+                insert_wide(&server, round * 1000 + part * 100, if part == 7 { 100 } else { 3 });
             }
             // By the last row of the round, or in the middle of it.
             let wanted = if round % 2 == 0 { round * 1000 + 902 } else { round * 1000 };
@@ -133,8 +122,8 @@ fn rotated_files_hold_every_row_under_unbroken_headers() {
 #[test]
 fn files_are_rotated_by_their_age() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
-    insert(&server, 1, 1);
+    create_wide(&server);
+    insert_wide(&server, 1, 1);
     let home = Fountain::new();
     let folder = home.home().join("data");
     let run = home.spawn(&run_arguments(&home, &server, &keys(&[BEGINNING, "file_rotate_seconds=1"])));
@@ -143,7 +132,7 @@ fn files_are_rotated_by_their_age() {
         folder.exists() && files(&folder, ".jsonl").len() == 1
     });
     assert!(files(&folder, ".part").is_empty());
-    insert(&server, 2, 1);
+    insert_wide(&server, 2, 1);
     harness::wait_until("the second one too", PATIENCE, || files(&folder, ".jsonl").len() == 2);
     assert_eq!(run.terminate(PATIENCE).code, 0);
     assert_eq!(ids(&parse(&data(&folder))), [1, 2]);
@@ -164,7 +153,7 @@ fn free_bytes(folder: &Path) -> u64 {
 fn a_disk_that_is_full_for_a_while() {
     const MARGIN: u64 = 256 << 20;
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
+    create_wide(&server);
     let home = Fountain::new();
     let filler = home.home().join("filler");
     let mut next = 1;
@@ -173,12 +162,12 @@ fn a_disk_that_is_full_for_a_while() {
         let mut run = home.spawn(&run_arguments(&home, &server, &keys(&[BEGINNING, &keep_free])));
         let folder = home.home().join("data");
         let arrived = |id: u64| data(&folder).contains(&format!("{{\"id\":{id},"));
-        insert(&server, next, 1);
+        insert_wide(&server, next, 1);
         run.wait_for("a row", PATIENCE, |_| arrived(next));
         let filled =
             Command::new("fallocate").args(["-l", "512MiB"]).arg(&filler).status().expect("fallocate");
         assert!(filled.success());
-        insert(&server, next + 1, 1);
+        insert_wide(&server, next + 1, 1);
         let waited = (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
             run.stderr().contains("waiting_for_sink") || arrived(next + 1)
@@ -201,7 +190,7 @@ fn a_disk_that_is_full_for_a_while() {
     assert_eq!(ids(&parse(&data(&home.home().join("data")))), (1..next).collect::<Vec<_>>());
 
     // With an end in sight nobody waits.
-    insert(&server, next, 1);
+    insert_wide(&server, next, 1);
     let output = run_until(&home, &server, "end", &keys(&["file_min_free_bytes=900TiB"]));
     assert_eq!(output.code, 1, "{}", output.stderr);
     assert!(
@@ -216,8 +205,8 @@ fn a_disk_that_is_full_for_a_while() {
 #[test]
 fn a_reader_that_goes_away_ends_the_run_with_one_message() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
-    insert(&server, 1, 1);
+    create_wide(&server);
+    insert_wide(&server, 1, 1);
     let home = Fountain::new();
     let (run, unread) = home.spawn_unread(&run_arguments(&home, &server, &keys(&[BEGINNING, "sink=stdout"])));
     let mut reader = BufReader::new(unread);
@@ -225,7 +214,7 @@ fn a_reader_that_goes_away_ends_the_run_with_one_message() {
     reader.read_line(&mut first).expect("a line");
     assert!(first.starts_with("{\"op\":\"ddl\""), "{first}");
     drop(reader);
-    insert(&server, 2, 1);
+    insert_wide(&server, 2, 1);
     let output = run.wait(PATIENCE);
     assert_eq!(output.code, 1, "{}", output.stderr);
     let told: Vec<&str> = output.stderr.lines().filter(|line| !line.contains(" INFO ")).collect();
@@ -241,9 +230,9 @@ fn shards_share_stdout_pack_by_pack() {
     let Some(one) = Server::start_private(Kind::Mysql56, &[]) else { return };
     let Some(two) = Server::start_private(Kind::Mariadb, &[]) else { return };
     for server in [&one, &two] {
-        create(server);
+        create_wide(server);
         for part in 0..20 {
-            insert(server, part * 100, 100);
+            insert_wide(server, part * 100, 100);
         }
     }
     let home = Fountain::new();

@@ -14,6 +14,8 @@ use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_arguments_through;
+use harness::numbered::ids;
+use harness::numbered::wait_for_row;
 use std::time::Duration;
 
 const IMPATIENT: &[&str] = &[
@@ -35,11 +37,6 @@ fn insert(server: &Server, id: u64) {
     server.sql(&format!("INSERT INTO d.t VALUES ({id},REPEAT('x',200))"));
 }
 
-fn wait_for_row(run: &mut Running, id: u64) {
-    let wanted = format!("\"after\":{{\"id\":{id},");
-    run.wait_for(&format!("row {id}"), PATIENCE, |run| run.stdout().contains(&wanted));
-}
-
 fn count(run: &Running, word: &str) -> usize {
     run.stderr().lines().filter(|line| line.contains(word)).count()
 }
@@ -49,12 +46,7 @@ fn all_rows_once(run: Running, last: u64) {
     let output = run.terminate(PATIENCE);
     assert_eq!(output.code, 0, "{}", output.stderr);
     let lines = parse(&output.stdout);
-    let ids: Vec<u64> = lines
-        .iter()
-        .filter(|line| line["op"] == "insert")
-        .map(|line| line["after"]["id"].as_u64().expect("id"))
-        .collect();
-    assert_eq!(ids, (1..=last).collect::<Vec<_>>());
+    assert_eq!(ids(&lines), (1..=last).collect::<Vec<_>>());
     assert!(lines.iter().zip(1..).all(|(line, seq)| line["seq"] == seq), "numbered without holes");
 }
 

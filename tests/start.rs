@@ -11,13 +11,14 @@ use harness::Output;
 use harness::Proxy;
 use harness::Server;
 use harness::delivered::PATIENCE;
-use harness::delivered::data;
 use harness::delivered::keys;
-use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_arguments_through;
 use harness::delivered::run_until;
-use serde_json::Value;
+use harness::numbered::create;
+use harness::numbered::ids_in;
+use harness::numbered::insert;
+use harness::stored::point;
 
 const WAYS: &[(Kind, &[&str], &str)] = &[
     (Kind::Mysql56, &[], "auto"),
@@ -37,27 +38,6 @@ fn run(home: &Fountain, server: &Server, pairs: &[&str]) -> Output {
     run_until(home, server, "end", &keys(pairs))
 }
 
-fn ids(home: &Fountain) -> Vec<u64> {
-    let lines = parse(&data(&home.home().join("data")));
-    let inserts = lines.iter().filter(|line| line["op"] == "insert");
-    inserts.map(|line| line["after"]["id"].as_u64().expect("id")).collect()
-}
-
-fn create(server: &Server) {
-    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY) ENGINE=InnoDB");
-}
-
-fn insert(server: &Server, id: u64) {
-    server.sql(&format!("INSERT INTO d.t VALUES ({id})"));
-}
-
-/// The stored point, as far as a person reads it.
-fn point(home: &Fountain) -> Value {
-    let path = home.home().join("points/producer00.point");
-    let text = std::fs::read_to_string(path).expect("a point is stored");
-    serde_json::from_str::<Value>(&text).expect("a point is JSON")["point"].clone()
-}
-
 #[test]
 fn without_a_point() {
     for (kind, options, way) in WAYS {
@@ -74,7 +54,7 @@ fn without_a_point() {
             let home = Fountain::new();
             let output = run(&home, &server, &[pairs, &[way.as_str()]].concat());
             assert_eq!(output.code, 0, "{kind} {way} {pairs:?}: {}", output.stderr);
-            ids(&home)
+            ids_in(&home)
         };
         let nothing: [u64; 0] = [];
         assert_eq!(told(&[]), nothing, "{kind} {way}: auto is the end");
@@ -101,7 +81,7 @@ fn without_a_point() {
         insert(&server, 4);
         assert_eq!(run(&home, &server, &["start_without_point=stop", &way]).code, 0);
         assert_eq!(run(&home, &server, &["start_without_point=end", &way, &place[0], &place[1]]).code, 0);
-        assert_eq!(ids(&home), [1, 2, 3, 4], "{kind} {way}");
+        assert_eq!(ids_in(&home), [1, 2, 3, 4], "{kind} {way}");
     }
 }
 
@@ -121,7 +101,7 @@ fn a_stopped_run_is_gone_on_with() {
             arguments.extend(["-D".to_owned(), "mysql_heartbeat_period=200ms".to_owned()]);
             let running = home.spawn(&arguments);
             insert(&server, 2 * round);
-            harness::wait_until("the row", PATIENCE, || ids(&home).last() == Some(&(2 * round)));
+            harness::wait_until("the row", PATIENCE, || ids_in(&home).last() == Some(&(2 * round)));
             if round == 2 {
                 // The rotation is seen by the run, or by the next one.
                 server.flush_logs();
@@ -141,7 +121,7 @@ fn a_stopped_run_is_gone_on_with() {
         }
         let output = run(&home, &server, &[&way]);
         assert_eq!(output.code, 0, "{}", output.stderr);
-        assert_eq!(ids(&home), (2..=11).collect::<Vec<_>>(), "{kind} {way}: each row once, in order");
+        assert_eq!(ids_in(&home), (2..=11).collect::<Vec<_>>(), "{kind} {way}: each row once, in order");
     }
 }
 
@@ -157,7 +137,7 @@ fn the_strategy_changes_between_runs() {
             insert(&server, id);
             let output = run(&home, &server, &["start_without_point=beginning", &strategy(way)]);
             assert_eq!(output.code, 0, "{kind} {way}: {}", output.stderr);
-            assert_eq!(ids(&home), (1..=id).collect::<Vec<_>>(), "{kind} {way}");
+            assert_eq!(ids_in(&home), (1..=id).collect::<Vec<_>>(), "{kind} {way}");
             if id % 3 == 0 {
                 server.flush_logs();
             }
@@ -203,7 +183,7 @@ fn a_position_becomes_a_gtid_set() {
         assert!(told("auto", &[]).contains("behind the GTID set"), "{kind}: by GTID");
         insert(&server, 6);
         told("gtid", &[]);
-        assert_eq!(ids(&home), (2..=6).collect::<Vec<_>>(), "{kind}");
+        assert_eq!(ids_in(&home), (2..=6).collect::<Vec<_>>(), "{kind}");
     }
 }
 
@@ -232,9 +212,9 @@ fn a_gtid_point_without_any_event_is_not_taken_for_a_position() {
         assert_eq!(output.code, 1, "{}", output.stderr);
         assert!(output.stderr.contains("POINT_FOREIGN"), "{}", output.stderr);
         assert_eq!(run(&home, &server, &[]).code, 0);
-        assert_eq!(ids(&home), [2, 3], "{kind}");
+        assert_eq!(ids_in(&home), [2, 3], "{kind}");
         insert(&server, 4);
         assert_eq!(run(&home, &server, &[&strategy("position")]).code, 0);
-        assert_eq!(ids(&home), [2, 3, 4], "{kind}: by now the place is known");
+        assert_eq!(ids_in(&home), [2, 3, 4], "{kind}: by now the place is known");
     }
 }

@@ -18,6 +18,10 @@ use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_arguments_through;
 use harness::delivered::run_until;
+use harness::numbered::create_wide;
+use harness::numbered::ids;
+use harness::numbered::ids_in;
+use harness::numbered::insert_wide;
 use std::io::Read;
 use std::net::TcpListener;
 use std::time::Duration;
@@ -45,34 +49,18 @@ fn ends_well(run: Running, signal: &str) -> Output {
     output
 }
 
-fn create(server: &Server) {
-    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY, v varchar(300)) ENGINE=InnoDB");
-}
-
-/// Rows with ids from a number on.
-fn insert(server: &Server, from: u64, count: u64) {
-    let rows: Vec<String> = (from..from + count).map(|id| format!("({id},REPEAT('x',300))")).collect();
-    server.sql(&format!("INSERT INTO d.t VALUES {}", rows.join(",")));
-}
-
-fn ids(text: &str) -> Vec<u64> {
-    let lines = parse(text);
-    let inserts = lines.iter().filter(|line| line["op"] == "insert");
-    inserts.map(|line| line["after"]["id"].as_u64().expect("id")).collect()
-}
-
 #[test]
 fn an_idle_stream() {
     for (kind, options) in [(Kind::Mysql56, &[][..]), (Kind::Mysql97, GTID), (Kind::Mariadb, &[])] {
         let Some(server) = Server::start_private(kind, options) else { continue };
-        create(&server);
+        create_wide(&server);
         let home = Fountain::new();
         for (id, signal) in (1..).zip(["TERM", "INT", "TERM"]) {
             let mut run = home.spawn(&run_arguments(&home, &server, &keys(&[BEGINNING, "sink=stdout"])));
-            insert(&server, id, 1);
+            insert_wide(&server, id, 1);
             run.wait_for("the row", PATIENCE, |run| run.stdout().contains(&format!("{{\"id\":{id},")));
             let output = ends_well(run, signal);
-            assert_eq!(ids(&output.stdout), [id], "{kind}: no row is repeated");
+            assert_eq!(ids(&parse(&output.stdout)), [id], "{kind}: no row is repeated");
         }
     }
 }
@@ -82,11 +70,11 @@ fn an_idle_stream() {
 fn a_busy_stream() {
     for (kind, options) in [(Kind::Mysql56, &[][..]), (Kind::Mysql97, GTID), (Kind::Mariadb, &[])] {
         let Some(server) = Server::start_private(kind, options) else { continue };
-        create(&server);
+        create_wide(&server);
         for part in 0..60 {
             // Every tenth transaction is many packs large.
             let count = if part % 10 == 9 { 1000 } else { 20 };
-            insert(&server, part * 1000, count);
+            insert_wide(&server, part * 1000, count);
         }
         let pairs = keys(&[BEGINNING, "pack_max_bytes=64KiB"]);
         let calm = Fountain::new();
@@ -146,8 +134,8 @@ fn between_two_tries() {
 #[test]
 fn a_silent_stream_and_a_broken_one() {
     let Some(server) = Server::start_private(Kind::Mysql97, &[]) else { return };
-    create(&server);
-    insert(&server, 1, 1);
+    create_wide(&server);
+    insert_wide(&server, 1, 1);
     let proxy = Proxy::start(server.port());
     proxy.plan([Fault::Stall(600), Fault::Cut(0)]);
     let home = Fountain::new();
@@ -160,31 +148,31 @@ fn a_silent_stream_and_a_broken_one() {
     run.wait_for("the break", PATIENCE, |run| run.stderr().contains("reconnecting"));
     ends_well(run, "TERM");
     assert_eq!(run_until(&home, &server, "end", &[]).code, 0);
-    assert_eq!(ids(&data(&home.home().join("data"))), [1]);
+    assert_eq!(ids_in(&home), [1]);
 }
 
 /// While the disk has no room, nothing is delivered, so nothing is saved, and the next run begins with it.
 #[test]
 fn a_full_disk() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
-    insert(&server, 1, 3);
+    create_wide(&server);
+    insert_wide(&server, 1, 3);
     let home = Fountain::new();
     assert_eq!(run_until(&home, &server, "end", &keys(&[BEGINNING])).code, 0);
-    insert(&server, 4, 2);
+    insert_wide(&server, 4, 2);
     let mut run = home.spawn(&run_arguments(&home, &server, &keys(&["file_min_free_bytes=900TiB"])));
     run.wait_for("it waits", PATIENCE, |run| run.stderr().contains("waiting_for_sink"));
     ends_well(run, "TERM");
     assert_eq!(run_until(&home, &server, "end", &[]).code, 0);
-    assert_eq!(ids(&data(&home.home().join("data"))), [1, 2, 3, 4, 5]);
+    assert_eq!(ids_in(&home), [1, 2, 3, 4, 5]);
 }
 
 /// A pack that is in the pipe in part has to be finished: the stop waits for the reader, and not for ever.
 #[test]
 fn a_reader_that_does_not_read() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
-    insert(&server, 1, 2000);
+    create_wide(&server);
+    insert_wide(&server, 1, 2000);
     let home = Fountain::new();
     let pairs = keys(&[BEGINNING, "sink=stdout", "stop_timeout_ms=3s"]);
     let (mut run, unread) = home.spawn_unread(&run_arguments(&home, &server, &pairs));
@@ -213,18 +201,18 @@ fn a_reader_that_does_not_read() {
     unread.read_to_string(&mut text).expect("lines are UTF-8");
     let output = run.wait(PATIENCE);
     assert_eq!(output.code, 0, "{}", output.stderr);
-    let first = ids(&text);
+    let first = ids(&parse(&text));
     assert!(first.first() == Some(&1) && !first.is_empty(), "what was not delivered comes again");
     let rest = run_until(&home, &server, "end", &keys(&["sink=stdout"]));
-    assert_eq!([first, ids(&rest.stdout)].concat(), (1..=2000).collect::<Vec<_>>());
+    assert_eq!([first, ids(&parse(&rest.stdout))].concat(), (1..=2000).collect::<Vec<_>>());
 }
 
 /// A consumer that takes its time is no failure, whatever the run is for.
 #[test]
 fn a_slow_reader_gets_everything() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
-    insert(&server, 1, 2000);
+    create_wide(&server);
+    insert_wide(&server, 1, 2000);
     let home = Fountain::new();
     let arguments = run_arguments(&home, &server, &keys(&[BEGINNING, "sink=stdout"]));
     let (mut run, mut unread) =
@@ -234,7 +222,7 @@ fn a_slow_reader_gets_everything() {
     unread.read_to_string(&mut text).expect("lines are UTF-8");
     let output = run.wait(PATIENCE);
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert_eq!(ids(&text), (1..=2000).collect::<Vec<_>>());
+    assert_eq!(ids(&parse(&text)), (1..=2000).collect::<Vec<_>>());
     assert_eq!(
         output.stderr.lines().filter(|line| line.contains("stdout")).count(),
         1,
@@ -247,7 +235,7 @@ fn a_slow_reader_gets_everything() {
 #[test]
 fn several_shards_at_once() {
     let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    create(&server);
+    create_wide(&server);
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = format!("mysql_shard_1_port={}", silent.local_addr().expect("its address").port());
     let home = Fountain::new();

@@ -8,9 +8,9 @@ use harness::Kind;
 use harness::Output;
 use harness::Server;
 use harness::delivered::PATIENCE;
-use harness::delivered::data;
 use harness::delivered::parse;
 use harness::delivered::run_until;
+use harness::stored::data_in;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,16 +28,12 @@ const WAYS: &[(Kind, &[&str], &str)] = &[
     (Kind::Mariadb, &[], "position"),
 ];
 
-fn delivered(home: &Fountain) -> String {
-    data(&home.home().join("data"))
-}
-
 /// The bytes of an undisturbed run from the beginning to the end.
 fn undisturbed(server: &Server, strategy: &[&str]) -> String {
     let home = Fountain::new();
     let output = run_until(&home, server, "end", strategy);
     assert_eq!(output.code, 0, "{}", output.stderr);
-    delivered(&home)
+    data_in(&home)
 }
 
 fn in_good_order(output: &Output, context: &str) {
@@ -57,10 +53,10 @@ fn nothing_to_do_is_success() {
         let other = Fountain::new();
         server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY) ENGINE=InnoDB");
         in_good_order(&run_until(&other, &server, "end", &["-D", &strategy]), "from the end");
-        assert_eq!(delivered(&other), "", "{kind}");
+        assert_eq!(data_in(&other), "", "{kind}");
         for round in 0..3 {
             in_good_order(&run_until(&home, &server, "end", &["-D", &strategy]), "from the point");
-            assert_eq!(parse(&delivered(&home)).len(), 2, "{kind} {strategy}: round {round}");
+            assert_eq!(parse(&data_in(&home)).len(), 2, "{kind} {strategy}: round {round}");
             if round == 1 {
                 server.flush_logs();
             }
@@ -94,14 +90,14 @@ fn an_end_is_found_while_writes_go_on() {
                 &run_until(&home, &server, "end", &[FROM_BEGINNING, &["-D", &strategy]].concat()),
                 "",
             );
-            let rows = parse(&delivered(&home)).iter().filter(|line| line["op"] == "insert").count() as u64;
+            let rows = parse(&data_in(&home)).iter().filter(|line| line["op"] == "insert").count() as u64;
             assert!(rows >= before && rows > last, "{kind} {strategy}: {rows} of {before}");
             last = rows;
         }
         over.store(true, Ordering::Relaxed);
         writer.join().expect("the writer");
         in_good_order(&run_until(&home, &server, "end", &["-D", &strategy]), "");
-        let ids: Vec<u64> = parse(&delivered(&home))
+        let ids: Vec<u64> = parse(&data_in(&home))
             .iter()
             .filter(|line| line["op"] == "insert")
             .map(|line| line["after"]["id"].as_u64().expect("id"))
@@ -167,7 +163,7 @@ fn a_position_is_exclusive_and_transactions_stay_whole() {
                 let until = format!("{file}:{}", event.pos);
                 let context = format!("{kind} {strategy} until {until} ({})", event.kind);
                 in_good_order(&run_until(&home, &server, &until, &extra), &context);
-                let so_far = delivered(&home);
+                let so_far = data_in(&home);
                 assert!(whole.starts_with(&so_far), "{context}: {so_far}");
                 let last = parse(&so_far).last().map(place);
                 if transaction_begins == 0
@@ -184,7 +180,7 @@ fn a_position_is_exclusive_and_transactions_stay_whole() {
             }
         }
         in_good_order(&run_until(&home, &server, "end", &extra), "the rest");
-        assert_eq!(delivered(&home), whole, "{kind} {strategy}");
+        assert_eq!(data_in(&home), whole, "{kind} {strategy}");
     }
 }
 
@@ -225,9 +221,9 @@ fn a_gtid_set_ends_a_run() {
             );
             let wanted: String =
                 whole.split_inclusive('\n').filter(|line| number_of(line) <= number).collect();
-            assert!(delivered(&home) == wanted, "{kind}: until {number}: {}", delivered(&home));
+            assert!(data_in(&home) == wanted, "{kind}: until {number}: {}", data_in(&home));
         }
-        assert_eq!(delivered(&home), whole, "{kind}");
+        assert_eq!(data_in(&home), whole, "{kind}");
         // A set that is there already is success too, and one that cannot be compared is refused.
         in_good_order(&run_until(&home, &server, &format!("{uuid}:1"), &extra), "an old set");
         let by_position = run_until(
@@ -267,7 +263,7 @@ fn several_shards_and_one_of_them() {
             PATIENCE,
         )
     };
-    let rows = |shard: &str| parse(&delivered(&home)).iter().filter(|line| line["shard"] == shard).count();
+    let rows = |shard: &str| parse(&data_in(&home)).iter().filter(|line| line["shard"] == shard).count();
 
     let (file, pos) = two.binlog_end();
     let before_last = two

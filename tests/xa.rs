@@ -13,6 +13,8 @@ use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
+use harness::stored::lines_in;
+use harness::stored::point;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -84,21 +86,10 @@ const STORY: [Part; 7] = [
 /// Ids of the rows inserted, in the order in which they come.
 const ORDER: [u64; 14] = [1, 2, 3, 4, 20, 5, 6, 40, 10, 11, 7, 8, 31, 9];
 
-fn lines_in(home: &Fountain) -> Vec<Value> {
-    parse(&data(&home.home().join("data")))
-}
-
 fn inserted(home: &Fountain) -> Vec<u64> {
     let lines = lines_in(home);
     let of_t = lines.iter().filter(|line| line["op"] == "insert" && line["table"] == "t");
     of_t.map(|line| line["after"]["id"].as_u64().expect("id")).collect()
-}
-
-fn point(home: &Fountain) -> Value {
-    let text =
-        std::fs::read_to_string(home.home().join("points/producer00.point")).expect("a point is stored");
-    let record: Value = serde_json::from_str(&text).expect("a point is JSON");
-    record["point"].clone()
 }
 
 fn pending(home: &Fountain) -> Vec<String> {

@@ -10,11 +10,13 @@ use harness::Running;
 use harness::Server;
 use harness::assert_refused;
 use harness::delivered::PATIENCE;
-use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
+use harness::numbered::ids;
+use harness::stored::lines_in;
+use harness::stored::stored_point;
 use serde_json::Value;
 use std::io::Read;
 
@@ -44,19 +46,6 @@ fn until_end(home: &Fountain, server: &Server, pairs: &[&str]) -> harness::Outpu
     let output = run_until(home, server, "end", &keys(&[&[FROM_BEGINNING][..], pairs].concat()));
     assert_eq!(output.code, 0, "{} {pairs:?}: {}", server.kind(), output.stderr);
     output
-}
-
-fn ids(lines: &[Value]) -> Vec<u64> {
-    lines.iter().filter_map(|line| line["after"]["id"].as_u64()).collect()
-}
-
-fn lines_in(home: &Fountain) -> Vec<Value> {
-    parse(&data(&home.home().join("data")))
-}
-
-fn point(home: &Fountain) -> Option<Value> {
-    let text = std::fs::read_to_string(home.home().join("points/producer00.point")).ok()?;
-    Some(serde_json::from_str::<Value>(&text).expect("a point is JSON")["point"].clone())
 }
 
 // -------------------------------------------------------------------------------------------------- another server
@@ -116,7 +105,7 @@ fn changes_server(kind: Kind, options: &[&str]) {
     assert!(!output.stderr.contains("XA COMMIT"), "{kind}: {}", output.stderr);
     let lines = lines_in(&home);
     assert_eq!(ids(&lines), [1, 2, 20, 21, 3, 10, 4], "{kind}");
-    assert_eq!(point(&home).expect("a point")["pending_xa"], Value::Null, "{kind}");
+    assert_eq!(stored_point(&home).expect("a point")["pending_xa"], Value::Null, "{kind}");
     let gtid =
         |id: u64| lines.iter().find(|line| line["after"]["id"] == id).expect("the row")["gtid"].clone();
     assert_eq!(gtid(20), gtid(21), "{kind}");
@@ -152,13 +141,14 @@ fn inside(kind: Kind, options: &[&str], way: &str) {
     let (run, mut unread) = home.spawn_unread(&run_arguments(&home, &server, &keys(&pairs)));
     // The pipe is full long before the transaction is out.
     harness::wait_until("a point inside", PATIENCE, || {
-        point(&home).is_some_and(|point| point["inside"]["rows"].as_u64().is_some_and(|rows| rows > 50))
+        stored_point(&home)
+            .is_some_and(|point| point["inside"]["rows"].as_u64().is_some_and(|rows| rows > 50))
     });
     run.kill9();
     let mut first = String::new();
     unread.read_to_string(&mut first).expect("what the pipe held");
     let first = parse(&first[..=first.rfind('\n').expect("whole lines")]);
-    let stood = point(&home).expect("a point");
+    let stood = stored_point(&home).expect("a point");
     assert_eq!(stood["pending_xa"][0]["xid"], "X'78',X'',1", "{kind}");
 
     let second = run_until(&home, &server, "end", &keys(&pairs));

@@ -5,6 +5,7 @@ use super::Output;
 use super::Server;
 use super::server::REPLICA;
 use serde_json::Value;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -92,14 +93,24 @@ pub fn cat(files: &[&Path], extra: &[String]) -> Output {
 
 /// All data files of a file sink's folder, concatenated in name order.
 pub fn data(folder: &Path) -> String {
-    let Ok(entries) = std::fs::read_dir(folder) else { return String::new() };
+    loop {
+        // A run that goes on may give a file its final name between the look into the folder and the one into the file.
+        match data_files(folder).iter().map(std::fs::read_to_string).collect() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            text => return text.expect("data is UTF-8"),
+        }
+    }
+}
+
+fn data_files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<_> = entries.map(|entry| entry.expect("a folder entry").path()).collect();
     files.retain(|path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
         name.ends_with(".jsonl") || name.ends_with(".part")
     });
     files.sort();
-    files.iter().map(|path| std::fs::read_to_string(path).expect("data is UTF-8")).collect()
+    files
 }
 
 /// Lines as JSON; a torn or empty line fails the test.

@@ -7,7 +7,9 @@
 #![allow(unused_imports, reason = "each test uses its own part")]
 
 pub mod delivered;
-mod process;
+mod kind;
+pub mod numbered;
+pub mod process;
 mod program;
 pub mod proxy;
 mod refused;
@@ -17,20 +19,23 @@ mod server;
 mod session;
 pub mod shapes;
 mod slots;
+pub mod stored;
 mod zookeeper;
 
+pub use kind::Kind;
 pub use program::Fountain;
 pub use program::Output;
 pub use program::Running;
+pub use program::consumer_pid;
 pub use program::fountain;
 pub use program::run_fountain;
 pub use proxy::Fault;
 pub use proxy::Proxy;
 pub use refused::assert_refused;
 pub use refused::assert_refused_for;
+pub use refused::refusal;
 pub use replay::Replay;
 pub use server::GTID;
-pub use server::Kind;
 pub use server::LoggedEvent;
 pub use server::Server;
 pub use session::Row;

@@ -122,3 +122,10 @@ pub fn alive(pid: u32) -> bool {
     let state = BufReader::new(file).lines().map_while(Result::ok).find(|line| line.starts_with("State:"));
     state.is_some_and(|line| !line.contains('Z') && !line.contains('X'))
 }
+
+/// The most memory that a process has held so far, in KiB. None when it is gone.
+pub fn peak_kib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}

@@ -99,6 +99,12 @@ pub fn run_fountain<S: AsRef<str>>(arguments: &[S], timeout: Duration) -> Output
     Fountain::new().run(arguments, timeout)
 }
 
+/// The process of the consumer that was started last, as fountain tells it.
+pub fn consumer_pid(stderr: &str) -> Option<u32> {
+    let (_, rest) = stderr.rsplit_once("started its consumer, process ")?;
+    rest.lines().next().and_then(|pid| pid.trim().parse().ok())
+}
+
 /// The program while it runs; killed on drop.
 pub struct Running {
     child: Child,

@@ -27,6 +27,7 @@ const SEQUENCE: usize = 3;
 const COMMAND: usize = 4;
 const COM_BINLOG_DUMP: u8 = 0x12;
 const COM_BINLOG_DUMP_GTID: u8 = 0x1e;
+const COM_REGISTER_SLAVE: u8 = 0x15;
 
 /// What happens to a stream after so many bytes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,8 @@ struct Shared {
     cuts: AtomicUsize,
     /// The most that a server's words are forwarded in at once.
     piece: AtomicUsize,
+    /// So many replicas more do not get to ask for a dump.
+    turned_away: AtomicUsize,
 }
 
 impl Proxy {
@@ -83,6 +86,7 @@ impl Proxy {
             keeps: AtomicBool::new(false),
             cuts: AtomicUsize::new(0),
             piece: AtomicUsize::new(64 * 1024),
+            turned_away: AtomicUsize::new(0),
         });
         let theirs = Arc::clone(&shared);
         let accepting = std::thread::spawn(move || accept(&listener, &theirs));
@@ -125,6 +129,16 @@ impl Proxy {
     /// Forwards what servers say in pieces of so many bytes.
     pub fn pieces(&self, size: usize) {
         self.shared.piece.store(size, Ordering::SeqCst);
+    }
+
+    /// Ends the connections of the next so many replicas where they register, just before they ask for a dump.
+    pub fn turn_away(&self, replicas: usize) {
+        self.shared.turned_away.store(replicas, Ordering::SeqCst);
+    }
+
+    /// Replicas that are still to be turned away.
+    pub fn to_be_turned_away(&self) -> usize {
+        self.shared.turned_away.load(Ordering::SeqCst)
     }
 
     /// Ends every connection that is open now.
@@ -239,6 +253,12 @@ impl Connection {
             if matches!(command, Some(&COM_BINLOG_DUMP | &COM_BINLOG_DUMP_GTID)) {
                 self.shared.streams.fetch_add(1, Ordering::SeqCst);
                 *lock(&self.fault) = lock(&self.shared.faults).pop_front();
+            }
+            let less_one = |left: usize| left.checked_sub(1);
+            if command == Some(&COM_REGISTER_SLAVE)
+                && self.shared.turned_away.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less_one).is_ok()
+            {
+                break;
             }
             if server.write_all(bytes).is_err() {
                 break;

@@ -20,3 +20,12 @@ pub fn assert_refused_for(what: &str, output: &Output, exit: i32, code: &str, pa
         assert!(lines[0].contains(part), "{what}: {part:?} expected in: {}", lines[0]);
     }
 }
+
+/// The one line of stderr with that code, of a run that ended with exit 1.
+#[track_caller]
+pub fn refusal(output: &Output, code: &str) -> String {
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let lines: Vec<&str> = output.stderr.lines().filter(|line| line.contains(code)).collect();
+    assert_eq!(lines.len(), 1, "{}", output.stderr);
+    lines[0].to_owned()
+}

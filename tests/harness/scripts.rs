@@ -1,6 +1,6 @@
 //! scripts/servers.sh and the programs that it gets, called from Rust.
 
-use super::server::Kind;
+use super::Kind;
 use std::collections::HashMap;
 use std::path::Path;
 use std::path::PathBuf;

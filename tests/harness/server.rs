@@ -1,5 +1,6 @@
 //! A MySQL or MariaDB server for one test: booted from a template in about a second, gone when the test is.
 
+use super::Kind;
 use super::process::Process;
 use super::scripts::get;
 use super::scripts::path_text;
@@ -11,7 +12,6 @@ use super::session::Session;
 use super::session::SqlError;
 use super::slots;
 use super::slots::Slot;
-use std::fmt;
 use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -38,64 +38,6 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// The account for replication that every server has: user and password.
 pub(super) const REPLICA: (&str, &str) = ("repl", "replpw");
-
-/// Which server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// 5.6.24: native passwords, no metadata in TABLE_MAP, GTIDs when asked for.
-    Mysql56,
-    /// 9.7 or later: caching_sha2_password, TLS.
-    Mysql97,
-    /// What the machine's Debian has: 10.11 on Debian 12.
-    Mariadb,
-    /// 11.8 or later: parsec logins, UCA 14 collations, events of a transaction without positions.
-    Mariadb118,
-}
-
-impl Kind {
-    /// The kinds that tests of everything run on; what only newer MariaDB servers do names [`Kind::Mariadb118`] itself.
-    pub const ALL: [Kind; 3] = [Kind::Mysql56, Kind::Mysql97, Kind::Mariadb];
-
-    /// The name that scripts/servers.sh uses.
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::Mysql56 => "mysql56",
-            Kind::Mysql97 => "mysql97",
-            Kind::Mariadb => "mariadb",
-            Kind::Mariadb118 => "mariadb118",
-        }
-    }
-
-    fn client(self) -> &'static str {
-        match self {
-            Kind::Mysql56 => "mysql-5.6",
-            Kind::Mysql97 => "mysql-9.7",
-            Kind::Mariadb => "mariadb",
-            Kind::Mariadb118 => "mariadb-11.8",
-        }
-    }
-
-    /// The kind whose package holds the mysqlbinlog for this kind's files, and that program's name. MySQL 9.7's leaves
-    /// out the last row of a 5.6 event when that row is NULL in (almost) all columns; MariaDB's prints it.
-    fn mysqlbinlog(self) -> (Kind, &'static str) {
-        match self {
-            Kind::Mysql97 => (Kind::Mysql97, "mysqlbinlog-9.7"),
-            Kind::Mysql56 | Kind::Mariadb => (Kind::Mariadb, "mariadb-binlog"),
-            Kind::Mariadb118 => (Kind::Mariadb118, "mariadb-binlog-11.8"),
-        }
-    }
-
-    /// Whether this is a MySQL server and not MariaDB.
-    pub fn is_mysql(self) -> bool {
-        matches!(self, Kind::Mysql56 | Kind::Mysql97)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
 
 /// One line of `SHOW BINLOG EVENTS`.
 #[derive(Debug, Clone)]

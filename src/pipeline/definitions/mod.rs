@@ -142,7 +142,10 @@ impl StreamDefinitions {
         database: &str,
         table: &str,
     ) -> Result<Option<TableDefinition>, ChangeError> {
-        match self.prover.prove(at, database, table)? {
+        let proven = self.prover.prove(at, database, table);
+        let of_table =
+            |error: ChangeError| ChangeError { text: format!("{database}.{table}: {error}"), ..error };
+        match proven.map_err(of_table)? {
             Proven::Yes(definition) => {
                 self.book.proven(at, definition.clone());
                 Ok(Some(definition))

@@ -112,12 +112,16 @@ impl Scouted {
         stop: &Stop,
     ) -> Result<(), ChangeError> {
         let began = Instant::now();
-        let mut stream =
-            BinlogStream::start_to_end(connection, &from.file, from.pos).map_err(change_error)?;
+        let stream = BinlogStream::start_to_end(connection, &from.file, from.pos).map_err(change_error);
+        let mut stream = stream.map_err(|error| met_ahead(error, &from))?;
         let mut reading = Reading::new(&stream, &from, max_event_bytes);
         loop {
-            match stream.poll(POLL_TICK).map_err(change_error)? {
-                Poll::Event(bytes) => reading.take(bytes)?,
+            let polled =
+                stream.poll(POLL_TICK).map_err(|error| met_ahead(change_error(error), &reading.place()));
+            match polled? {
+                Poll::Event(bytes) => {
+                    reading.take(bytes).map_err(|error| met_ahead(error, &reading.place()))?;
+                }
                 Poll::Idle if stop.requested() => {
                     return Err(ChangeError::again("asked to stop while reading ahead for DDL"));
                 }
@@ -151,6 +155,21 @@ impl Scouted {
         self.learn(from, end, reading.found);
         Ok(())
     }
+}
+
+/// The stream that waits for the look ahead stands elsewhere, and is sound. What lies behind damage cannot be known, so rows
+/// in front of it that need a proof have none.
+fn met_ahead(error: ChangeError, place: &BinlogPosition) -> ChangeError {
+    let remedy = match error.code {
+        _ if error.retry => "",
+        Code::RightMissing | Code::AccessDenied => "",
+        _ => {
+            "; so no definition of now is proven to be that of the rows here: supply theirs by schema_file or by \"fountain schema \
+             set\", or leave the table out by filter_shard_table_black"
+        }
+    };
+    let text = format!("while reading ahead for DDL, at {place}: {}{remedy}", error.text);
+    ChangeError { text, ..error }
 }
 
 /// Places in logs of different names are not before each other.
