@@ -171,10 +171,12 @@ fn write_image<'a>(
             out.extend_from_slice(b"null");
             continue;
         }
-        let value = column.format.decode(bytes);
-        value
-            .and_then(|value| json::write_value(out, &value, options))
-            .map_err(|error| RowError::at(&column.name, error))?;
+        // Matched where it lies: a value that is moved is copied through memory.
+        let written = match column.format.decode(bytes) {
+            Ok(value) => json::write_value(out, &value, options),
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| RowError::at(&column.name, error))?;
     }
     match images.plan.visible == images.plan.columns.len() {
         true => Ok(()),
