@@ -6,11 +6,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
     cat <<'USAGE'
-usage: bench.sh [--rounds N] [--scale X] [--yardsticks] [narrow|wide|oltp]…
+usage: bench.sh [--rounds N] [--scale X] [--full-metadata] [--yardsticks] [narrow|wide|oltp]…
 
---rounds N     how often each program runs (default: 5)
---scale X      the size of the workloads (default: 1, see benches/workload.py)
---yardsticks   only mysqlbinlog, without fountain
+--rounds N       how often each program runs (default: 5)
+--scale X        the size of the workloads (default: 1, see benches/workload.py)
+--full-metadata  with binlog_row_metadata=FULL; MINIMAL, the server's default, makes fountain read the log once in advance
+                 for DDL
+--yardsticks     only mysqlbinlog, without fountain
 Without names: narrow.
 
 FOUNTAIN_PROGRAM     measure this program instead of building one
@@ -18,7 +20,7 @@ FOUNTAIN_TEST_CACHE  where the server is kept (see servers.sh)
 USAGE
 }
 
-rounds=5 scale=1 yardsticks='' workloads=()
+rounds=5 scale=1 metadata=MINIMAL yardsticks='' workloads=()
 while (($# > 0)); do
     case $1 in
         --rounds | --scale)
@@ -26,6 +28,7 @@ while (($# > 0)); do
             [[ $1 == --rounds ]] && rounds=$2 || scale=$2
             shift
             ;;
+        --full-metadata) metadata=FULL ;;
         --yardsticks) yardsticks=yes ;;
         narrow | wide | oltp) workloads+=("$1") ;;
         -h | --help)
@@ -69,7 +72,7 @@ folder=$(mktemp -d "${TMPDIR:-/tmp}/fountain-bench-XXXXXX")
 for try in 1 2 3; do
     port=$((20000 + RANDOM % 12000))
     ! scripts/servers.sh start mysql97 "$folder/server" "$port" --max-binlog-size=1G --innodb-buffer-pool-size=512M \
-        --innodb-redo-log-capacity=256M >/dev/null 2>"$folder/start.log" || break
+        --innodb-redo-log-capacity=256M "--binlog-row-metadata=$metadata" >/dev/null 2>"$folder/start.log" || break
     if [[ $try -eq 3 ]]; then
         cat "$folder/start.log" >&2
         exit 1

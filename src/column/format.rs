@@ -159,7 +159,10 @@ impl ColumnFormat {
     }
 
     /// Reads a value that is not NULL. What NULL bits say is the row's business.
-    #[inline]
+    ///
+    /// Always inlined, together with `pack::json::write_value`: the value then stays in registers. Stored in parts and read
+    /// back whole it made the processor wait at every column, for a quarter of the time that a row takes.
+    #[inline(always)]
     pub fn decode<'a>(&'a self, bytes: &mut Reader<'a>) -> Result<Value<'a>> {
         Ok(match &self.kind {
             Kind::Null => Value::Null,

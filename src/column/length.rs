@@ -74,7 +74,8 @@ impl ColumnLength {
     }
 
     /// The value's bytes, without a length in front.
-    #[inline]
+    // As `ColumnFormat::decode`, of which it is a part.
+    #[inline(always)]
     pub fn take<'a>(self, bytes: &mut Reader<'a>) -> Result<&'a [u8], ColumnError> {
         let size = match self {
             Self::Fixed(size) => usize::from(size),

@@ -58,6 +58,7 @@ pub struct Timestamp {
 }
 
 impl Date {
+    #[inline(always)]
     pub(crate) fn new(type_name: &'static str, year: u32, month: u32, day: u32) -> Result<Self> {
         Ok(Self {
             year: part(type_name, "year", year, 9999)? as u16,
@@ -157,6 +158,7 @@ impl Time {
 }
 
 impl DateTime {
+    #[inline(always)]
     pub(crate) fn new(type_name: &'static str, date: Date, seconds: [u32; 3], micros: u32) -> Result<Self> {
         let [hour, minute, second] = seconds;
         Ok(Self {
@@ -171,9 +173,11 @@ impl DateTime {
 
     /// DATETIME2: five bytes big-endian, the top bit always set (there are no negative dates), then the
     /// fraction.
-    #[inline]
+    // Always inlined, here and below, as `ColumnFormat::decode` is, of which it is a part.
+    #[inline(always)]
     pub(crate) fn read2(bytes: &mut Reader<'_>, fraction_digits: u8) -> Result<Self> {
-        let packed = bytes.uint_be(5, "DATETIME")?;
+        let [high, low @ ..] = bytes.array::<5>("DATETIME")?;
+        let packed = u64::from(high) << 32 | u64::from(u32::from_be_bytes(low));
         let micros = read_micros(bytes, fraction_digits)?;
         match packed.checked_sub(1 << 39) {
             Some(packed) => {
@@ -192,7 +196,7 @@ impl DateTime {
     }
 
     /// `(year * 13 + month) << 22 | day << 17 | hour << 12 | minute << 6 | second`
-    #[inline]
+    #[inline(always)]
     fn from_packed_seconds(type_name: &'static str, packed: u64, micros: u32) -> Result<Self> {
         let months = u32::try_from(packed >> 22).unwrap_or(u32::MAX);
         let low = (packed & 0x3f_ffff) as u32;

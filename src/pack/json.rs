@@ -31,8 +31,9 @@ pub struct JsonOptions {
     pub bigint_as_string: bool,
 }
 
-/// Appends a value. After an error `out` may hold a part of it, which the caller cuts off.
-#[inline]
+/// Appends a value. After an error `out` may hold a part of it, which the caller cuts off. Always inlined, as
+/// [`crate::column::ColumnFormat::decode`] is.
+#[inline(always)]
 pub fn write_value(out: &mut Vec<u8>, value: &Value<'_>, options: JsonOptions) -> Result<(), ColumnError> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),

@@ -17,6 +17,7 @@ use crate::pack::json;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::partial::write_base_image;
 use crate::pack::lines::partial::write_partial_image;
+use crate::pack::template::MemberName;
 use crate::pack::template::Template;
 use crate::schema::row::HeldColumns;
 use crate::schema::row::NullBits;
@@ -50,7 +51,7 @@ pub struct LineWriter {
     template_bytes: usize,
     /// The template of the event's table.
     template: Arc<Template>,
-    /// From `"ts_ms":` to `"row":`, the same for all rows of an event.
+    /// From `"key":` to `"row":`, the same for all rows of an event.
     event_tail: Vec<u8>,
     /// Writes the rows in place of us.
     encoder: Option<OwnEncoder>,
@@ -121,7 +122,7 @@ impl<'a> RowsReader<'a> {
         &mut self,
         op: RowsKind,
         out: &mut Vec<u8>,
-        names: &[Vec<u8>],
+        names: &[MemberName],
         options: JsonOptions,
     ) -> Result<(), RowError> {
         let Self { images, bytes } = self;
@@ -157,7 +158,7 @@ fn write_image<'a>(
     held: &HeldColumns<'_>,
     bytes: &mut Reader<'a>,
     out: &mut Vec<u8>,
-    names: &[Vec<u8>],
+    names: &[MemberName],
     options: JsonOptions,
 ) -> Result<(), RowError> {
     let mut nulls = NullBits::read(held.count, bytes)?;
@@ -166,27 +167,22 @@ fn write_image<'a>(
         if !held.has(index) {
             continue;
         }
-        begin_member(out, start, name);
+        name.write(out, start);
         if nulls.next_bit() {
             out.extend_from_slice(b"null");
             continue;
         }
-        let value = column.format.decode(bytes);
-        value
-            .and_then(|value| json::write_value(out, &value, options))
-            .map_err(|error| RowError::at(&column.name, error))?;
+        // Matched where it lies: a value that is moved is copied through memory.
+        let written = match column.format.decode(bytes) {
+            Ok(value) => json::write_value(out, &value, options),
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| RowError::at(&column.name, error))?;
     }
     match images.plan.visible == images.plan.columns.len() {
         true => Ok(()),
         false => images.skip_columns(images.plan.visible, held, &mut nulls, bytes),
     }
-}
-
-/// Writes `,"name":`, without the comma at the start of an image.
-#[inline]
-fn begin_member(out: &mut Vec<u8>, start: usize, name: &[u8]) {
-    let comma = usize::from(out.len() == start);
-    out.extend_from_slice(name.get(comma..).unwrap_or(name));
 }
 
 impl LineWriter {
@@ -226,7 +222,8 @@ impl LineWriter {
             Some(known) => Arc::clone(known),
             None => self.new_template(rows),
         };
-        self.begin_event(transaction, &rows.place, rows.server_id, rows.timestamp);
+        let key = &Arc::clone(&self.template).key;
+        self.begin_event(key, transaction, &rows.place, rows.server_id, rows.timestamp);
     }
 
     fn new_template(&mut self, rows: &Rows) -> Arc<Template> {
@@ -240,10 +237,18 @@ impl LineWriter {
         template
     }
 
-    fn begin_event(&mut self, transaction: &Begin, place: &Place, server_id: u32, timestamp: u32) {
+    fn begin_event(
+        &mut self,
+        key: &[u8],
+        transaction: &Begin,
+        place: &Place,
+        server_id: u32,
+        timestamp: u32,
+    ) {
         let ts_ms = commit_ms(transaction, timestamp);
         let out = &mut self.event_tail;
         out.clear();
+        out.extend_from_slice(key);
         out.extend_from_slice(b"\"ts_ms\":");
         put_number(out, ts_ms);
         if let Some(live) = &self.live {
@@ -288,7 +293,6 @@ impl LineWriter {
             out.truncate(start);
             return Err(error);
         }
-        out.extend_from_slice(&template.key);
         self.end_line(out, numbers);
         Ok(())
     }
@@ -332,7 +336,7 @@ impl LineWriter {
             json::write_string(out, set);
         }
         out.push(b',');
-        self.begin_event(transaction, &sql.place, sql.server_id, sql.timestamp);
+        self.begin_event(b"", transaction, &sql.place, sql.server_id, sql.timestamp);
         self.end_line(out, numbers);
         self.mark_written(out, start);
     }
@@ -366,7 +370,7 @@ impl LineWriter {
         out.extend_from_slice(extra.as_bytes());
         // It may come between two rows of one event.
         std::mem::swap(&mut self.event_tail, &mut self.mark_tail);
-        self.begin_event(transaction, event.place, event.server_id, event.timestamp);
+        self.begin_event(b"", transaction, event.place, event.server_id, event.timestamp);
         self.end_line(out, numbers);
         std::mem::swap(&mut self.event_tail, &mut self.mark_tail);
         self.mark_written(out, start);

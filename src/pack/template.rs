@@ -9,10 +9,48 @@ use crate::schema::plan::TablePlan;
 pub struct Template {
     /// `{"op":"insert","database":"shop","table":"orders",` for insert, update, delete.
     heads: [Vec<u8>; 3],
-    /// `,"name":` for each column that is delivered; the comma goes where it is the first of its image.
-    pub columns: Vec<Vec<u8>>,
+    /// The columns that are delivered.
+    pub columns: Vec<MemberName>,
     /// `"key":["id"],`; empty when the key is not known.
     pub key: Vec<u8>,
+}
+
+/// A column's name as it stands in front of its value.
+#[derive(Debug)]
+pub struct MemberName {
+    /// `"name":`
+    text: Vec<u8>,
+    /// The same and filled up, if it is short enough: most are, and to copy a fixed size takes no call.
+    short: Option<[u8; SHORT]>,
+}
+
+const SHORT: usize = 32;
+
+impl MemberName {
+    fn new(name: &str) -> Self {
+        let mut text = Vec::new();
+        write_string(&mut text, name);
+        text.push(b':');
+        let mut filled = text.clone();
+        filled.resize(SHORT, b' ');
+        Self { short: <[u8; SHORT]>::try_from(filled).ok().filter(|_| text.len() <= SHORT), text }
+    }
+
+    /// Appends it to an image that begins at `start`.
+    #[inline]
+    pub fn write(&self, out: &mut Vec<u8>, start: usize) {
+        if out.len() > start {
+            out.push(b',');
+        }
+        match &self.short {
+            Some(filled) => {
+                let end = out.len() + self.text.len();
+                out.extend_from_slice(filled);
+                out.truncate(end);
+            }
+            None => out.extend_from_slice(&self.text),
+        }
+    }
 }
 
 impl Template {
@@ -25,23 +63,18 @@ impl Template {
             out.push(b',');
             out
         };
-        let columns = plan.columns.iter().take(plan.visible).map(|column| {
-            let mut out = vec![b','];
-            write_string(&mut out, &column.name);
-            out.push(b':');
-            out
-        });
+        let columns = plan.columns.iter().take(plan.visible);
         Self {
             heads: [head("insert"), head("update"), head("delete")],
-            columns: columns.collect(),
+            columns: columns.map(|column| MemberName::new(&column.name)).collect(),
             key: plan.key.as_deref().map(key_text).unwrap_or_default(),
         }
     }
 
     /// Memory that it takes, about.
     pub fn bytes(&self) -> usize {
-        let texts = self.heads.iter().chain(&self.columns);
-        texts.map(|text| size_of_val(text) + text.capacity()).sum::<usize>() + self.key.len()
+        let names: usize = self.columns.iter().map(|name| size_of_val(name) + name.text.capacity()).sum();
+        names + self.heads.iter().chain([&self.key]).map(Vec::capacity).sum::<usize>()
     }
 
     pub fn head(&self, kind: RowsKind) -> &[u8] {
@@ -64,4 +97,22 @@ fn key_text(key: &[String]) -> Vec<u8> {
     }
     out.extend_from_slice(b"],");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_every_length_are_whole() {
+        for length in 1..=64 {
+            let name = "n".repeat(length);
+            let member = MemberName::new(&name);
+            assert_eq!(member.short.is_some(), length <= SHORT - 3);
+            let mut out = b"{".to_vec();
+            member.write(&mut out, 1);
+            member.write(&mut out, 1);
+            assert_eq!(String::from_utf8(out), Ok(format!("{{\"{name}\":,\"{name}\":")));
+        }
+    }
 }

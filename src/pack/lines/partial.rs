@@ -1,10 +1,10 @@
 //! Updates whose JSON columns are logged as differences: the after image needs the values of the before image.
 
-use super::begin_member;
 use crate::codec::Reader;
 use crate::column::Value;
 use crate::pack::json;
 use crate::pack::json::JsonOptions;
+use crate::pack::template::MemberName;
 use crate::schema::row::NullBits;
 use crate::schema::row::RowError;
 use crate::schema::row::RowImages;
@@ -14,7 +14,7 @@ pub(super) fn write_base_image<'a>(
     images: &RowImages<'a>,
     bytes: &mut Reader<'a>,
     out: &mut Vec<u8>,
-    names: &[Vec<u8>],
+    names: &[MemberName],
     options: JsonOptions,
 ) -> Result<Vec<Option<Value<'a>>>, RowError> {
     let mut base = Vec::with_capacity(images.plan.columns.len());
@@ -25,7 +25,7 @@ pub(super) fn write_base_image<'a>(
             base.push(None);
             continue;
         }
-        begin_member(out, start, name);
+        name.write(out, start);
         let at = |error| RowError::at(&column.name, error);
         let value = match nulls.next_bit() {
             true => Value::Null,
@@ -42,7 +42,7 @@ pub(super) fn write_partial_image<'a>(
     images: &RowImages<'a>,
     bytes: &mut Reader<'a>,
     out: &mut Vec<u8>,
-    names: &[Vec<u8>],
+    names: &[MemberName],
     options: JsonOptions,
     base: &[Option<Value<'a>>],
 ) -> Result<(), RowError> {
@@ -54,7 +54,7 @@ pub(super) fn write_partial_image<'a>(
         if !images.after.has(index) {
             continue;
         }
-        begin_member(out, start, name);
+        name.write(out, start);
         if nulls.next_bit() {
             out.extend_from_slice(b"null");
             continue;
