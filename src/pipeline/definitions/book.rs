@@ -440,9 +440,15 @@ mod tests {
     fn it_holds_for_what_is_read_again() {
         let line = r#"{"database":"d","table":"t","columns":[{"name":"b","type":"int"}]}"#;
         let file = SchemaFile::parse(line).unwrap();
-        let mut plain = Ledger { server: ledger().server, epoch: 3, ..Ledger::default() };
+        let empty = || {
+            let mut empty = ledger();
+            empty.forget_all();
+            (empty.epoch, empty.server.server_id) = (3, 1);
+            empty
+        };
+        let mut plain = empty();
         assert_eq!(set_by_hand(&mut plain, &file, &stand(3, 900), place(40), "why"), place(40));
-        let mut altered = Ledger { server: ledger().server, epoch: 3, ..Ledger::default() };
+        let mut altered = empty();
         let old = plain.versions().next().unwrap().clone();
         altered.add(Version { to: place(60), ..old.clone() });
         altered.add(Version { from: place(60), to: place(2000), ..old });
