@@ -121,3 +121,32 @@ fn what_cannot_be_set_or_shown_is_told() {
     assert!(!schema(&home, &server, &["show", "d.other"]).stdout.contains("d.t"));
     assert_eq!(live.terminate(PATIENCE).code, 0);
 }
+
+/// The rows of a prepared XA transaction lie before the point: what is set holds for them too.
+#[test]
+fn a_definition_reaches_rows_of_a_pending_xa_transaction() {
+    let minimal: Vec<&str> = [GTID, &["--binlog-row-metadata=MINIMAL"]].concat();
+    for (kind, options) in [(Kind::Mysql97, minimal), (Kind::Mariadb, vec![])] {
+        let Some(server) = Server::start_private(kind, &options) else { continue };
+        server.sql("CREATE DATABASE d; CREATE TABLE d.a (id int PRIMARY KEY, c0 int) ENGINE=InnoDB");
+        server.sql("XA START 'x'; INSERT INTO d.a VALUES (1, 7); XA END 'x'; XA PREPARE 'x'");
+        server.sql("CREATE TABLE d.other (id int PRIMARY KEY) ENGINE=InnoDB; INSERT INTO d.other VALUES (1)");
+        let home = Fountain::new();
+        let output = run(&home, &server);
+        assert_eq!(output.code, 0, "{kind}: {}", output.stderr);
+        server.sql("XA COMMIT 'x'");
+        server.sql("ALTER TABLE d.a CHANGE c0 k0 int unsigned, ADD k1 int");
+        std::fs::remove_file(home.home().join("points/producer00.schema")).expect("a ledger");
+        let output = run(&home, &server);
+        assert!(output.code == 1 && output.stderr.contains("SCHEMA_DIFF"), "{kind}: {}", output.stderr);
+        let line = r#"{"database":"d","table":"a","columns":[{"name":"id","type":"int"},{"name":"c0","type":"int"}],"key":["id"]}"#;
+        let file = home.write("old.jsonl", line);
+        let set = schema(&home, &server, &["set", file.to_str().expect("UTF-8"), "--reason", "I know it"]);
+        assert_eq!(set.code, 0, "{}", set.stderr);
+        let output = run(&home, &server);
+        assert_eq!(output.code, 0, "{kind}: {}{}", set.stdout, output.stderr);
+        let lines = delivered(&home);
+        assert!(lines.contains(r#""after":{"id":1,"c0":7}"#), "{kind}: {lines}");
+        assert_eq!(server.value("SELECT CONCAT(id, ' ', k0) FROM d.a"), "1 7", "the server's own word");
+    }
+}

@@ -185,7 +185,7 @@ const OPTIONS: [&str; 14] = [
 ];
 
 /// Those without a value, and those with one.
-const FLAGS: [&str; 3] = ["--yes", "--no-server", "--from-local"];
+const FLAGS: [&str; 4] = ["--yes", "--no-server", "--from-local", "--drop-xa"];
 const VALUES: [&str; 11] = [
     "--limit",
     "--time",

@@ -109,7 +109,7 @@ Exit code: 0 fine (warnings are allowed without --strict), 1 an error, 2 bad usa
   points find --time T [SHARD] [--json]
       the newest kept point behind which every row committed after T comes again (rows committed before T may come too).
       T: 2026-01-31T12:00:00+01:00, \"2026-01-31 12:00:00\" (UTC where no offset is given), or seconds since 1970
-  points set SHARD PLACE --reason TEXT [--yes] [--source main|haK] [--no-server] [--json]
+  points set SHARD PLACE --reason TEXT [--drop-xa] [--yes] [--source main|haK] [--no-server] [--json]
       moves the point. PLACE is one of
         --file F --pos P      the border of a transaction in a file of the main server, or of --source
         --gtids SET           behind that set (MySQL) or position (MariaDB)
@@ -117,6 +117,9 @@ Exit code: 0 fine (warnings are allowed without --strict), 1 an error, 2 bad usa
         --start beginning     all that the main server, or --source, still has; --start end: only what comes from now on
         --drop-gtids SET      where it is, but these count as not delivered (MySQL)
       A server of the shard is asked whether it can go on there, as at a start; --no-server leaves that to the next start.
+      XA transactions that are prepared and undecided at the new place stay pending, those on which the log decides in what
+      is left out do not; it is read for them. --drop-xa drops all (also without a PLACE: the way out when the server has purged
+      what they need). Rows of one that is dropped are missing when it is committed, and a gap is recorded.
       --yes: do not ask. --from-local: not in this version.
 
 A point is not moved while a process leads the shard: stop it first. Moving forward leaves out the rows in between, moving \
@@ -134,6 +137,7 @@ Exit code: 0 done, 1 failed or nothing found, 2 bad usage or configuration.",
             "--to-history",
             "--start",
             "--drop-gtids",
+            "--drop-xa",
             "--source",
             "--no-server",
             "--from-local",
@@ -193,8 +197,8 @@ Exit code: 0 no fault, 1 a fault, 2 bad usage.",
 
   show [SHARD] [DB.TABLE]        every version, where it holds and how it is known
   show --json                    of each table the newest one, a line each, in the form that schema_file reads
-  set [SHARD] FILE --reason TEXT put the definitions of FILE in, for rows from the stored point on until a DDL
-                                 of the table is read; refused while a run works on the shard
+  set [SHARD] FILE --reason TEXT put the definitions of FILE in, for rows from the stored point on (and those of XA
+                                 transactions that are prepared there) until a DDL of the table is read; refused while a run works on the shard
 
 Exit code: 0 done, 1 failed, 2 bad usage or configuration.",
         options: &["--json", "--reason"],

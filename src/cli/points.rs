@@ -292,7 +292,8 @@ fn set(config: &Config, options: SetOptions) -> Result<(), Failure> {
         Code::Usage => Failure::usage(fault.text),
         code => Failure::failed(code, fault.text),
     };
-    let planned = Move::prepare(config, shard, options.target, options.prover).map_err(failed)?;
+    let planned =
+        Move::prepare(config, shard, options.target, options.prover, options.prepared).map_err(failed)?;
     if !options.yes {
         confirm(&shard.name, &planned)?;
     }

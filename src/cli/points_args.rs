@@ -5,6 +5,7 @@ use crate::cli::Failure;
 use crate::config::StartWithoutPoint;
 use crate::config::near;
 use crate::config::place;
+use crate::points::set::PreparedXa;
 use crate::points::set::Prover;
 use crate::points::set::Target;
 use crate::points::time;
@@ -34,6 +35,7 @@ pub struct SetOptions {
     pub shard: String,
     pub target: Target,
     pub prover: Prover,
+    pub prepared: PreparedXa,
     pub reason: String,
     pub yes: bool,
     pub json: bool,
@@ -56,13 +58,14 @@ pub struct Typed {
 
 const EVERYWHERE: [&str; 3] = ["--conf", "-D", "--json"];
 const PLACES: [&str; 5] = ["--file", "--gtids", "--to-history", "--start", "--drop-gtids"];
-const SET: [&str; 11] = [
+const SET: [&str; 12] = [
     "--file",
     "--pos",
     "--gtids",
     "--to-history",
     "--start",
     "--drop-gtids",
+    "--drop-xa",
     "--source",
     "--no-server",
     "--from-local",
@@ -124,7 +127,8 @@ impl Typed {
         let reason = reason.ok_or_else(needed)?.to_owned();
         let target = self.target()?;
         let prover = self.prover(&target)?;
-        Ok(SetOptions { shard, target, prover, reason, yes: self.has("--yes"), json })
+        let prepared = if self.has("--drop-xa") { PreparedXa::Drop } else { PreparedXa::Keep };
+        Ok(SetOptions { shard, target, prover, prepared, reason, yes: self.has("--yes"), json })
     }
 
     fn target(&self) -> Result<Target, Failure> {
@@ -134,10 +138,11 @@ impl Typed {
         }
         let place = match given.as_slice() {
             [place] => *place,
+            [] if self.has("--drop-xa") => return Ok(Target::Here),
             [] => {
                 return Err(Failure::usage(
                     "\"fountain points set\" needs one of --file F --pos P, --gtids SET, --to-history ID, --start \
-                     beginning|end, --drop-gtids SET",
+                     beginning|end, --drop-gtids SET, --drop-xa",
                 ));
             }
             [one, other, ..] => {

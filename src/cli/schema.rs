@@ -11,6 +11,7 @@ use crate::config::near;
 use crate::pipeline::definitions::book;
 use crate::pipeline::definitions::book::LastStand;
 use crate::pipeline::shard::read_schema_file;
+use crate::pipeline::start::Resume;
 use crate::points::need_folder;
 use crate::schema::ledger::Ledger;
 use crate::schema::ledger::Version;
@@ -178,7 +179,7 @@ fn as_text(shard: &str, ledger: &Ledger, versions: &[&Version]) -> String {
     text
 }
 
-/// From the stored point on. The lock keeps a run out meanwhile, and is refused while there is one.
+/// From where reading goes on. The lock keeps a run out meanwhile, and is refused while there is one.
 fn set(config: &Config, shard: Option<&str>, file: &std::path::Path, reason: &str) -> Result<(), Failure> {
     let shard = match (shard, config.shards.as_slice()) {
         (Some(name), _) => named(config, name)?,
@@ -201,14 +202,17 @@ fn set(config: &Config, shard: Option<&str>, file: &std::path::Path, reason: &st
         return Err(Failure::failed(Code::NoPoint, text));
     };
     let place = book::certain_place(&point.file, point.pos, point.set_ahead);
+    // Rows of a prepared XA transaction lie before the point, and are read again.
+    let (begins, _) = Resume::from_point(&point).begins();
+    let from = book::certain_place(&begins.file, begins.pos, point.set_ahead);
     let stand = LastStand { epoch, moved, server: point.server, place };
     let (mut store, mut ledger) = load(config, name).map_err(|error| failure(name, &error))?;
-    book::set_by_hand(&mut ledger, &definitions, &stand, reason);
+    let from = book::set_by_hand(&mut ledger, &definitions, &stand, from, reason);
     book::save(&mut store, name, &ledger).map_err(|error| failure(name, &error))?;
     let tables: Vec<String> = definitions
         .entries()
         .map(|(definition, _)| format!("{}.{}", definition.database, definition.table))
         .collect();
-    let from = stand.place.map_or(NO_PLACE.to_owned(), |place| place.to_string());
+    let from = from.map_or(NO_PLACE.to_owned(), |place| place.to_string());
     print(&format!("{name}: set from {from} on: {}\n", tables.join(", ")))
 }

@@ -392,7 +392,7 @@ fn no_place_yet() -> Place {
 
 /// MariaDB makes its `server_uid` of port and network card (`calculate_server_uid` in `plugin/feedback`): containers on
 /// different machines may have the same. Servers of one topology never have the same `server_id`.
-pub(super) fn is_same_server(flavor: Flavor, one: &ServerIdentity, other: &ServerIdentity) -> bool {
+pub fn is_same_server(flavor: Flavor, one: &ServerIdentity, other: &ServerIdentity) -> bool {
     let same_id = one.server_id == other.server_id;
     match (&one.server_uuid, &other.server_uuid) {
         (Some(one), Some(other)) => one == other && (same_id || flavor == Flavor::MySql),

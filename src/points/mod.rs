@@ -7,6 +7,8 @@
 pub mod find;
 pub mod set;
 pub mod time;
+mod xa;
+mod xa_scan;
 
 use crate::binlog::ExecutedGtids;
 use crate::sync_point::StoreError;

@@ -5,6 +5,7 @@
 //! jump is recorded before the point is moved, so a crash in between tells of a jump that was not made and never hides
 //! one that was.
 
+use crate::binlog::BinlogPosition;
 use crate::binlog::ExecutedGtids;
 use crate::change::batch::Place;
 use crate::code::Code;
@@ -13,11 +14,15 @@ use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::SourceOptions;
 use crate::config::StartWithoutPoint;
+use crate::mysql::binlog_index::BinlogEnd;
+use crate::mysql::connection::Connection;
 use crate::mysql::event_at;
+use crate::mysql::xa_recover::prepared_xa;
 use crate::pack::builder::Frontier;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::replica::ReplicaIds;
+use crate::pipeline::replica::other_replica;
 use crate::pipeline::replica::replica_uuid;
 use crate::pipeline::session::Session;
 use crate::pipeline::session::source_config;
@@ -26,6 +31,10 @@ use crate::pipeline::sinks::file_sink_config;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
+use crate::points::xa;
+use crate::points::xa::Border;
+use crate::points::xa::Moving;
+use crate::points::xa_scan;
 use crate::sink::Sink;
 use crate::sink::file::FileSink;
 use crate::stop::Stop;
@@ -58,6 +67,17 @@ pub enum Target {
     Start(StartWithoutPoint),
     /// To where it is, less these: they count as not delivered. MySQL only.
     Without(crate::binlog::GtidSet),
+    /// Where it is: only what is pending there is to be changed.
+    Here,
+}
+
+/// What to do about XA transactions that are prepared and not decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PreparedXa {
+    /// Those that are undecided at the new place go along.
+    Keep,
+    /// None does.
+    Drop,
 }
 
 /// Which sources prove the new point.
@@ -84,6 +104,15 @@ pub struct Move {
     pub to: SyncPoint,
     /// What a person should know before they agree.
     pub notes: Vec<String>,
+    /// Prepared XA transactions that do not go along, each with the reason.
+    left_xa: Vec<String>,
+}
+
+/// A point as it will be stored.
+struct Proven {
+    point: SyncPoint,
+    notes: Vec<String>,
+    left_xa: Vec<String>,
 }
 
 fn fault(shard: &str, error: &StoreError) -> Fault {
@@ -97,6 +126,7 @@ impl Move {
         shard: &ShardConfig,
         target: Target,
         prover: Prover,
+        prepared: PreparedXa,
     ) -> Result<Self, Fault> {
         let name = &shard.name;
         let mut notes = Vec::new();
@@ -125,8 +155,9 @@ impl Move {
         let keeps_packs = sink.is_some();
         let standing = Standing { record, former, old_point: None, pack, keeps_packs, packs_cut_off };
         let from = standing.last_point().cloned();
-        let wanted = Wanted { config, shard, from: from.as_ref(), points: &points };
-        let to = wanted.point(target, prover, &mut notes)?;
+        let wanted = Wanted { config, shard, from: from.as_ref(), points: &points, prepared };
+        let proven = wanted.point(target, prover)?;
+        notes.extend(proven.notes);
         Ok(Self {
             shard: name.clone(),
             store,
@@ -135,14 +166,19 @@ impl Move {
             _sink: sink,
             standing,
             from,
-            to,
+            to: proven.point,
             notes,
+            left_xa: proven.left_xa,
         })
     }
 
     /// Records the jump and moves the point. Answers with the record as stored.
     pub fn make(mut self, reason: &str) -> Result<PointRecord, Fault> {
         let at_ms = now_ms();
+        let reason = match self.left_xa.is_empty() {
+            true => reason.to_owned(),
+            false => format!("{reason} (prepared XA transactions left out: {})", self.left_xa.join("; ")),
+        };
         let from = self.from.as_ref().map(GapEdge::of_point);
         let unknown = GapEdge { gtid: None, file: String::new(), pos: 0, row: 0 };
         let gap = GapRecord {
@@ -152,7 +188,7 @@ impl Move {
             from: from.clone().unwrap_or(unknown),
             to: GapEdge::of_point(&self.to),
             tables: Vec::new(),
-            reason: reason.to_owned(),
+            reason: reason.clone(),
         };
         let next_seq = self.standing.next_seq();
         let record = PointRecord {
@@ -164,7 +200,7 @@ impl Move {
             seq_reserved: self.standing.seq_reserved().max(next_seq),
             saved_ms: at_ms,
             point: Some(self.to),
-            moved: Some(Moved { at_ms, from, reason: reason.to_owned() }),
+            moved: Some(Moved { at_ms, from, reason }),
         };
         self.gaps.append(&gap).map_err(|error| fault(&self.shard, &error))?;
         self.store.replace(&record).map_err(|error| fault(&self.shard, &error))?;
@@ -216,32 +252,72 @@ struct Wanted<'a> {
     shard: &'a ShardConfig,
     from: Option<&'a SyncPoint>,
     points: &'a [Kept],
+    prepared: PreparedXa,
 }
 
 impl Wanted<'_> {
-    fn point(&self, target: Target, prover: Prover, notes: &mut Vec<String>) -> Result<SyncPoint, Fault> {
+    fn point(&self, target: Target, prover: Prover) -> Result<Proven, Fault> {
         if prover == Prover::Nobody {
-            notes.push("no server was asked: the next start proves the point".to_owned());
-            let resume = self.resume(&target, None)?;
-            return Ok(resume.frontier.point(resume.identity, None));
+            return self.unproven(&target);
         }
         let mut first = None;
         for source in self.provers(&target, prover)? {
             match self.prove(source, &target) {
-                Ok(point) => {
-                    self.note_server(&point, source, notes);
-                    return Ok(point);
-                }
+                Ok(proven) => return Ok(proven),
                 Err(fault) => first = first.or(Some(fault)),
             }
         }
         Err(first.unwrap_or_else(|| self.refused("it has no source")))
     }
 
-    fn note_server(&self, point: &SyncPoint, source: &SourceOptions, notes: &mut Vec<String>) {
-        notes.push(format!("proven by {}", source.address()));
+    fn unproven(&self, target: &Target) -> Result<Proven, Fault> {
+        let mut resume = self.resume(target, None)?;
+        let mut notes = vec!["no server was asked: the next start proves the point".to_owned()];
+        let mut left_xa = Vec::new();
+        if let Some(moving) = self.xa_before(target, &resume.frontier) {
+            let told;
+            (told, left_xa) = moving.settle(&mut resume.frontier);
+            notes.extend(told);
+            if !resume.frontier.pending_xa.is_empty() {
+                notes.push(
+                    "which of them are decided in what is left out was not looked for: one that is stays pending until it is \
+                     dropped (--drop-xa)"
+                        .to_owned(),
+                );
+            }
+        }
+        Ok(Proven { point: resume.frontier.point(resume.identity, resume.inside), notes, left_xa })
+    }
+
+    fn proven_by(&self, point: &SyncPoint, source: &SourceOptions) -> Vec<String> {
+        let mut notes = vec![format!("proven by {}", source.address())];
         if self.from.is_some_and(|from| from.server != point.server) {
             notes.push("that is another server than the one to which the point belonged".to_owned());
+        }
+        notes
+    }
+
+    /// The XA transactions of the point as far as the new place alone says what becomes of them; none where the new point
+    /// knows its own.
+    fn xa_before(&self, target: &Target, frontier: &Frontier) -> Option<Moving> {
+        const ON_PURPOSE: &str = "dropped on purpose";
+        match (target, self.prepared) {
+            (Target::History(_) | Target::Here, PreparedXa::Keep) => None,
+            (Target::History(_) | Target::Here, PreparedXa::Drop) => {
+                Some(Moving::without(&frontier.pending_xa, ON_PURPOSE))
+            }
+            (Target::Start(StartWithoutPoint::Beginning), _) => {
+                let mut moving = Moving::new(Border::of(frontier)?, self.from);
+                moving.leave_all("its XA PREPARE is no longer in the log");
+                Some(moving)
+            }
+            (_, prepared) => {
+                let mut moving = Moving::new(Border::of(frontier)?, self.from);
+                if prepared == PreparedXa::Drop {
+                    moving.leave_all(ON_PURPOSE);
+                }
+                Some(moving)
+            }
         }
     }
 
@@ -261,19 +337,38 @@ impl Wanted<'_> {
     }
 
     /// Asks one server what the next start would ask it.
-    fn prove(&self, source: &SourceOptions, target: &Target) -> Result<SyncPoint, Fault> {
+    fn prove(&self, source: &SourceOptions, target: &Target) -> Result<Proven, Fault> {
         let name = &self.shard.name;
         let uuid = replica_uuid(&self.config.point_dir, name);
-        let source = source_config(self.shard, source, ReplicaIds::new(source.slave_id).take(), &uuid)?;
-        let mut session = Session::open(name, source, &Stop::new())?;
+        let config = source_config(self.shard, source, ReplicaIds::new(source.slave_id).take(), &uuid)?;
+        let mut session = Session::open(name, config, &Stop::new())?;
+        let mut resume = self.plan(&mut session, target)?;
+        let (mut told, mut left_xa) = (Vec::new(), Vec::new());
+        if let Some(mut moving) = self.xa_before(target, &resume.frontier) {
+            told = self.follow_xa(&mut session, target, &resume.frontier, &mut moving)?;
+            let (notes, left) = moving.settle(&mut resume.frontier);
+            told.extend(notes);
+            left_xa = left;
+            if !resume.frontier.pending_xa.is_empty() {
+                resume = start::plan(self.shard, &mut session, Some(resume), None)?.resume;
+            }
+        }
+        let point = resume.frontier.point(session.identity(), resume.inside);
+        let mut notes = self.proven_by(&point, source);
+        notes.extend(told);
+        Ok(Proven { point, notes, left_xa })
+    }
+
+    fn plan(&self, session: &mut Session, target: &Target) -> Result<Resume, Fault> {
+        let name = &self.shard.name;
         let planned = match target {
             Target::Start(start) => {
                 let shard = ShardConfig { start_without_point: *start, ..self.shard.clone() };
-                start::plan(&shard, &mut session, None, None)?
+                start::plan(&shard, session, None, None)?
             }
             Target::Place { file, pos } => {
                 let resume = self.resume(target, Some(session.identity()))?;
-                let planned = start::plan(self.shard, &mut session, Some(resume), None)?;
+                let planned = start::plan(self.shard, session, Some(resume), None)?;
                 let objection = event_at::objection(&mut session.connection, &session.facts, file, *pos);
                 if let Some(objection) = objection.map_err(|error| source_fault(name, &error))? {
                     let text = format!("shard={name} source={} {objection}", session.server);
@@ -281,12 +376,113 @@ impl Wanted<'_> {
                 }
                 planned
             }
+            Target::Here => {
+                let mut resume = self.resume(target, None)?;
+                // That they are purged there may be why they are dropped.
+                if let Some(moving) = self.xa_before(target, &resume.frontier) {
+                    let pending = resume.frontier.pending_xa.clone();
+                    moving.settle(&mut resume.frontier);
+                    let mut planned = start::plan(self.shard, session, Some(resume), None)?;
+                    planned.resume.frontier.pending_xa = pending;
+                    return Ok(planned.resume);
+                }
+                start::plan(self.shard, session, Some(resume), None)?
+            }
             Target::Gtids(_) | Target::History(_) | Target::Without(_) => {
                 let resume = self.resume(target, None)?;
-                start::plan(self.shard, &mut session, Some(resume), None)?
+                start::plan(self.shard, session, Some(resume), None)?
             }
         };
-        Ok(planned.resume.frontier.point(session.identity(), None))
+        Ok(planned.resume)
+    }
+
+    /// Reads what is left out for XA transactions that are prepared or decided on there. What cannot be proven is told, or
+    /// refused where the point has any to lose.
+    fn follow_xa(
+        &self,
+        session: &mut Session,
+        target: &Target,
+        frontier: &Frontier,
+        moving: &mut Moving,
+    ) -> Result<Vec<String>, Fault> {
+        let nothing_new = !session.facts.logs_xa_prepare()
+            || matches!(
+                target,
+                Target::Here | Target::History(_) | Target::Start(StartWithoutPoint::Beginning)
+            )
+            || self.goes_back(frontier);
+        if nothing_new {
+            return Ok(Vec::new());
+        }
+        let prepared = prepared_xa(&mut session.connection);
+        let all_decided = matches!(&prepared, Ok(names) if names.is_empty());
+        if all_decided && matches!(target, Target::Start(StartWithoutPoint::End)) && moving.names().is_empty()
+        {
+            return Ok(Vec::new());
+        }
+        let read = match self.prepared {
+            PreparedXa::Keep => self.read_xa(session, frontier, moving),
+            PreparedXa::Drop => Err("none is to go along".to_owned()),
+        };
+        let Err(why) = read else { return Ok(Vec::new()) };
+        let names = moving.names();
+        if !names.is_empty() {
+            return Err(Fault::refused(
+                Code::RowsLeftOut,
+                format!(
+                    "shard={} source={} the point holds prepared XA transactions, {}, and on which of them the log decides in what \
+                     is left out cannot be proven: {why}; ask the server to which the point belongs (--source), or drop them \
+                     (--drop-xa): if one is committed later its rows are missing, and a gap is recorded",
+                    self.shard.name,
+                    session.server,
+                    names.join(", ")
+                ),
+            ));
+        }
+        Ok(vec![match prepared {
+            Ok(prepared) if prepared.is_empty() => format!(
+                "XA transactions prepared in what is left out and decided on behind the new place were not looked for ({why}): the rows \
+                 of such a one are missing, and a gap is recorded"
+            ),
+            Ok(prepared) => format!(
+                "prepared on the server: {}; what was prepared before the new place is not known ({why}): if such a one is \
+                 committed its rows are missing, and a gap is recorded",
+                prepared.join(", ")
+            ),
+            Err(error) => format!(
+                "which XA transactions are prepared is not known ({}; {why}): if one that was prepared before the new place is \
+                 committed its rows are missing, and a gap is recorded",
+                error.text()
+            ),
+        }])
+    }
+
+    fn goes_back(&self, frontier: &Frontier) -> bool {
+        let border = Border::of(frontier);
+        border.zip(self.from).and_then(|(border, from)| border.is_no_further_than(from)) == Some(true)
+    }
+
+    fn read_xa(&self, session: &mut Session, frontier: &Frontier, moving: &mut Moving) -> Result<(), String> {
+        let from = self.from.ok_or("it is not known where delivery stood")?;
+        if !start::is_same_server(session.facts.flavor(), &from.server, &session.identity()) {
+            return Err("the point belongs to another server".to_owned());
+        }
+        if xa::certain_place(from).is_none() {
+            return Err("the point tells no certain place in this server's files".to_owned());
+        }
+        let end = match Border::of(frontier) {
+            Some(Border::Place(place)) => place,
+            _ => {
+                let end = BinlogEnd::ask(&mut session.connection, &session.facts);
+                end.map(|end| BinlogPosition::new(end.file, end.pos))
+                    .map_err(|error| error.text().to_owned())?
+            }
+        };
+        let source = other_replica(&session.config, session.facts.server_id());
+        let connection = Connection::open(&source, &Stop::new()).map_err(|error| error.text().to_owned())?;
+        let read =
+            xa_scan::read(connection, from, &end, self.shard.max_event_bytes, &mut |met| moving.meet(met));
+        read.map_err(|error| error.text)
     }
 
     /// The place as it is meant, before a server has seen it. `asked`: the server that the place is of.
@@ -310,6 +506,13 @@ impl Wanted<'_> {
                     ));
                 }
                 (own().unwrap_or(nobodys), at("", 0, Some(gtids.clone())))
+            }
+            Target::Here => {
+                let from = self.from.ok_or_else(|| self.refused("no point is stored"))?;
+                if from.pending_xa.is_empty() {
+                    return Err(self.refused("no prepared XA transaction is pending at its point"));
+                }
+                return Ok(Resume::from_point(from));
             }
             Target::Without(set) => (own().unwrap_or(nobodys), at("", 0, Some(self.without(set)?))),
             Target::History(id) => {

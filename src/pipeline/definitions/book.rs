@@ -99,15 +99,31 @@ fn resume(ledger: &mut Ledger, stand: Option<&LastStand>) {
     }
 }
 
-/// Puts definitions in that a person vouches for, for rows from that stand on.
-pub fn set_by_hand(ledger: &mut Ledger, definitions: &SchemaFile, stand: &LastStand, reason: &str) {
+/// Puts definitions in that a person vouches for. They hold from `from` on, where reading begins for whoever stands there;
+/// behind that only from the last DDL on that was read. Answers with the first of these places.
+pub fn set_by_hand(
+    ledger: &mut Ledger,
+    definitions: &SchemaFile,
+    stand: &LastStand,
+    from: Option<BinlogPosition>,
+    reason: &str,
+) -> Option<BinlogPosition> {
     resume(ledger, Some(stand));
     (ledger.epoch, ledger.begun_from, ledger.server) = (stand.epoch, None, ledger_server(&stand.server));
+    let mut first = stand.place.clone();
     for (definition, _) in definitions.entries() {
+        let ended = last_ddl(ledger, definition, stand.place.as_ref());
+        // A point that is GTIDs alone has no place: then it is from the next stream's beginning on.
+        let from = match (&from, ended) {
+            (Some(from), Some(ended)) if *from < ended => Some(ended),
+            _ => from.clone(),
+        };
+        if from < first {
+            first.clone_from(&from);
+        }
         ledger.add_instead(Version {
             definition: definition.clone(),
-            // A point that is GTIDs alone has no place: then it is from the next stream's beginning on.
-            from: stand.place.clone(),
+            from,
             to: None,
             proof: Proof::ByHand,
             entry: None,
@@ -115,6 +131,22 @@ pub fn set_by_hand(ledger: &mut Ledger, definitions: &SchemaFile, stand: &LastSt
             at_ms: now_ms(),
         });
     }
+    first
+}
+
+/// Where a known version of a table ended last, up to a place.
+fn last_ddl(
+    ledger: &Ledger,
+    table: &TableDefinition,
+    up_to: Option<&BinlogPosition>,
+) -> Option<BinlogPosition> {
+    let of_table = |version: &&Version| {
+        let definition = &version.definition;
+        (&definition.database, &definition.table) == (&table.database, &table.table)
+    };
+    let ends = ledger.versions().filter(of_table).filter_map(|version| version.to.as_ref());
+    let ends = ends.filter(|end| up_to.is_some_and(|place| *end <= place));
+    ends.reduce(|last, end| if end > last { end } else { last }).cloned()
 }
 
 impl Book {
@@ -316,7 +348,7 @@ mod tests {
         ledger.epoch = 3;
         ledger.server.server_id = 1;
         let line = r#"{"database":"d","table":"t","columns":[{"name":"a","type":"int"}]}"#;
-        set_by_hand(&mut ledger, &SchemaFile::parse(line).unwrap(), &stand(3, 100), "test");
+        set_by_hand(&mut ledger, &SchemaFile::parse(line).unwrap(), &stand(3, 100), place(100), "test");
         ledger.followed = Some(BinlogPosition::new("b.1", 1000));
         ledger
     }
@@ -432,10 +464,34 @@ mod tests {
         let mut ledger = ledger();
         let line = r#"{"database":"d","table":"t","columns":[{"name":"b","type":"int"}]}"#;
         let file = SchemaFile::parse(line).unwrap();
-        set_by_hand(&mut ledger, &file, &stand(3, 100), "right");
+        set_by_hand(&mut ledger, &file, &stand(3, 100), place(100), "right");
         let reasons = |ledger: &Ledger| -> Vec<_> { ledger.versions().map(|v| v.reason.clone()).collect() };
         assert_eq!(reasons(&ledger), [Some("right".to_owned())]);
-        set_by_hand(&mut ledger, &file, &stand(3, 200), "later");
+        set_by_hand(&mut ledger, &file, &stand(3, 200), place(200), "later");
         assert_eq!(reasons(&ledger).len(), 2, "the one from before holds for rows before");
+    }
+    /// The rows of a prepared XA transaction lie before the point. What was read of DDL before them holds no more.
+    #[test]
+    fn it_holds_for_what_is_read_again() {
+        let line = r#"{"database":"d","table":"t","columns":[{"name":"b","type":"int"}]}"#;
+        let file = SchemaFile::parse(line).unwrap();
+        let empty = || {
+            let mut empty = ledger();
+            empty.forget_all();
+            (empty.epoch, empty.server.server_id) = (3, 1);
+            empty
+        };
+        let mut plain = empty();
+        assert_eq!(set_by_hand(&mut plain, &file, &stand(3, 900), place(40), "why"), place(40));
+        let mut altered = empty();
+        let old = plain.versions().next().unwrap().clone();
+        altered.add(Version { to: place(60), ..old.clone() });
+        altered.add(Version { from: place(60), to: place(2000), ..old });
+        assert_eq!(set_by_hand(&mut altered, &file, &stand(3, 900), place(40), "why"), place(60));
+        assert_eq!(altered.versions().last().unwrap().from, place(60));
+    }
+
+    fn place(pos: u64) -> Option<BinlogPosition> {
+        Some(BinlogPosition::new("b.1", pos))
     }
 }

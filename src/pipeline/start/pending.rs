@@ -93,9 +93,11 @@ impl Planning<'_> {
     pub(super) fn for_pending_xa(&self, fault: Fault, resume: &Resume) -> Fault {
         let names: Vec<&str> = resume.frontier.pending_xa.iter().map(|xa| xa.xid.as_str()).collect();
         let text = format!(
-            "{}; it is needed for the prepared XA transactions {}, whose rows are only there",
+            "{}; it is needed for the prepared XA transactions {}, whose rows are only there (to go on without those: fountain \
+             points set {} --drop-xa --reason TEXT)",
             fault.text,
-            names.join(", ")
+            names.join(", "),
+            self.shard.name
         );
         Fault { text, ..fault }
     }
