@@ -51,20 +51,18 @@ fn what_is_set_is_shown_in_all_forms() {
     let home = Fountain::new();
     let gtids = format!("{A}:1-20");
     assert!(set(&home, &["--gtids", &gtids]).contains("moved from an unknown place to GTIDs "));
-    let moved = set(&home, &["--file", "mysql-bin.000007", "--pos", "5000000000"]);
-    assert!(moved.contains("to mysql-bin.000007:5000000000; epoch 2"), "{moved}");
+    let further = format!("{A}:1-5000000000");
+    let moved = set(&home, &["--gtids", &further]);
+    assert!(moved.contains(&format!("to GTIDs {further}; epoch 2")), "{moved}");
     assert!(moved.contains("no server was asked"), "{moved}");
 
     let shown = done(&home, &["points", "show"]);
     assert!(shown.contains("producer00: no point is stored, and none ever was"), "{shown}");
-    assert!(
-        shown.contains("point    mysql-bin.000007:5000000000\n") && shown.contains(": a test"),
-        "{shown}"
-    );
+    assert!(shown.contains(&format!("point    GTIDs {further}\n")) && shown.contains(": a test"), "{shown}");
     let shown = json(&done(&home, &["points", "show", "--json"]));
     assert_eq!(shown[0]["point"], Value::Null);
     assert_eq!(shown[1]["shard"], "orders");
-    assert_eq!(shown[1]["point"]["pos"], 5_000_000_000_u64);
+    assert_eq!(shown[1]["point"]["gtid_set"], further);
     assert_eq!(shown[1]["moved"]["from"]["gtid"], gtids);
 
     let history = json(&done(&home, &["points", "history", "orders", "--json"]));
@@ -85,7 +83,7 @@ fn what_is_set_is_shown_in_all_forms() {
         gaps.iter().all(|gap| gap["kind"] == "jump" && gap["shard"] == "orders" && gap["reason"] == "a test")
     );
     assert_eq!(gaps.len(), 4);
-    assert_eq!(gaps[2]["from"]["file"], "mysql-bin.000007");
+    assert_eq!(gaps[2]["from"]["gtid"], further);
     let text = done(&home, &["gaps", "orders"]);
     assert!(text.contains(&format!(" orders jump: from GTID {gtids} to GTID {A}:1-10: a test")), "{text}");
     let since = "no gap is recorded since 2100-01-01T00:00:00.000Z";
@@ -165,10 +163,29 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         ),
         // Nobody sits at a terminal here.
         (
-            &["points", "set", "orders", "--reason", "r", "--file", "b.1", "--pos", "4", "--no-server"],
+            &["points", "set", "orders", "--reason", "r", "--gtids", &gtids, "--no-server"],
             2,
             "USAGE",
             &["give --yes"],
+        ),
+        // The point knows no server to which the place could belong: the next start would refuse it.
+        (
+            &[
+                "points",
+                "set",
+                "orders",
+                "--reason",
+                "r",
+                "--file",
+                "b.1",
+                "--pos",
+                "4",
+                "--no-server",
+                "--yes",
+            ],
+            2,
+            "USAGE",
+            &["must be asked", "leave --no-server away"],
         ),
         (&["points", "show", "--", "orders", "producer00"], 2, "USAGE", &["does not take"]),
     ];

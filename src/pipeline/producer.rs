@@ -208,7 +208,7 @@ impl Producer {
             );
         }
         let mut assembler = Assembler::new(self.options.clone(), definitions, &place.file);
-        if let Some(known) = dump.known() {
+        if let Some(known) = dump.known()? {
             assembler.know(known);
         }
         let mut streaming = Streaming {

@@ -5,7 +5,8 @@
 //! jump is recorded before the point is moved, so a crash in between tells of a jump that was not made and never hides
 //! one that was.
 
-use crate::binlog::BinlogPosition;
+mod prepared;
+
 use crate::binlog::ExecutedGtids;
 use crate::change::batch::Place;
 use crate::code::Code;
@@ -14,15 +15,11 @@ use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::SourceOptions;
 use crate::config::StartWithoutPoint;
-use crate::mysql::binlog_index::BinlogEnd;
-use crate::mysql::connection::Connection;
 use crate::mysql::event_at;
-use crate::mysql::xa_recover::prepared_xa;
 use crate::pack::builder::Frontier;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::replica::ReplicaIds;
-use crate::pipeline::replica::other_replica;
 use crate::pipeline::replica::replica_uuid;
 use crate::pipeline::session::Session;
 use crate::pipeline::session::source_config;
@@ -31,11 +28,6 @@ use crate::pipeline::sinks::file_sink_config;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
-use crate::points::xa;
-use crate::points::xa::Border;
-use crate::points::xa::Moving;
-use crate::points::xa_scan;
-use crate::sink::Sink;
 use crate::sink::file::FileSink;
 use crate::stop::Stop;
 use crate::sync_point::Moved;
@@ -240,9 +232,9 @@ fn open_sink(shard: &ShardConfig) -> Result<OpenedSink, Fault> {
             return Err(Fault::stop(Code::FileError, text));
         }
     }
-    let mut sink = FileSink::open(file_sink_config(file), &shard.name).map_err(failed)?;
-    let pack = sink.standing().map_err(failed)?;
-    let packs_cut_off = sink.packs_cut_off();
+    let sink = FileSink::open(file_sink_config(file), &shard.name).map_err(failed)?;
+    // What a crash left is for the next run to mend, which records what was lost by it.
+    let (pack, packs_cut_off) = sink.look().map_err(failed)?;
     Ok((Some(sink), pack, packs_cut_off))
 }
 
@@ -295,30 +287,6 @@ impl Wanted<'_> {
             notes.push("that is another server than the one to which the point belonged".to_owned());
         }
         notes
-    }
-
-    /// The XA transactions of the point as far as the new place alone says what becomes of them; none where the new point
-    /// knows its own.
-    fn xa_before(&self, target: &Target, frontier: &Frontier) -> Option<Moving> {
-        const ON_PURPOSE: &str = "dropped on purpose";
-        match (target, self.prepared) {
-            (Target::History(_) | Target::Here, PreparedXa::Keep) => None,
-            (Target::History(_) | Target::Here, PreparedXa::Drop) => {
-                Some(Moving::without(&frontier.pending_xa, ON_PURPOSE))
-            }
-            (Target::Start(StartWithoutPoint::Beginning), _) => {
-                let mut moving = Moving::new(Border::of(frontier)?, self.from);
-                moving.leave_all("its XA PREPARE is no longer in the log");
-                Some(moving)
-            }
-            (_, prepared) => {
-                let mut moving = Moving::new(Border::of(frontier)?, self.from);
-                if prepared == PreparedXa::Drop {
-                    moving.leave_all(ON_PURPOSE);
-                }
-                Some(moving)
-            }
-        }
     }
 
     fn refused(&self, text: &str) -> Fault {
@@ -396,104 +364,16 @@ impl Wanted<'_> {
         Ok(planned.resume)
     }
 
-    /// Reads what is left out for XA transactions that are prepared or decided on there. What cannot be proven is told, or
-    /// refused where the point has any to lose.
-    fn follow_xa(
-        &self,
-        session: &mut Session,
-        target: &Target,
-        frontier: &Frontier,
-        moving: &mut Moving,
-    ) -> Result<Vec<String>, Fault> {
-        let nothing_new = !session.facts.logs_xa_prepare()
-            || matches!(
-                target,
-                Target::Here | Target::History(_) | Target::Start(StartWithoutPoint::Beginning)
-            )
-            || self.goes_back(frontier);
-        if nothing_new {
-            return Ok(Vec::new());
-        }
-        let prepared = prepared_xa(&mut session.connection);
-        let all_decided = matches!(&prepared, Ok(names) if names.is_empty());
-        if all_decided && matches!(target, Target::Start(StartWithoutPoint::End)) && moving.names().is_empty()
-        {
-            return Ok(Vec::new());
-        }
-        let read = match self.prepared {
-            PreparedXa::Keep => self.read_xa(session, frontier, moving),
-            PreparedXa::Drop => Err("none is to go along".to_owned()),
-        };
-        let Err(why) = read else { return Ok(Vec::new()) };
-        let names = moving.names();
-        if !names.is_empty() {
-            return Err(Fault::refused(
-                Code::RowsLeftOut,
-                format!(
-                    "shard={} source={} the point holds prepared XA transactions, {}, and on which of them the log decides in what \
-                     is left out cannot be proven: {why}; ask the server to which the point belongs (--source), or drop them \
-                     (--drop-xa): if one is committed later its rows are missing, and a gap is recorded",
-                    self.shard.name,
-                    session.server,
-                    names.join(", ")
-                ),
-            ));
-        }
-        Ok(vec![match prepared {
-            Ok(prepared) if prepared.is_empty() => format!(
-                "XA transactions prepared in what is left out and decided on behind the new place were not looked for ({why}): the rows \
-                 of such a one are missing, and a gap is recorded"
-            ),
-            Ok(prepared) => format!(
-                "prepared on the server: {}; what was prepared before the new place is not known ({why}): if such a one is \
-                 committed its rows are missing, and a gap is recorded",
-                prepared.join(", ")
-            ),
-            Err(error) => format!(
-                "which XA transactions are prepared is not known ({}; {why}): if one that was prepared before the new place is \
-                 committed its rows are missing, and a gap is recorded",
-                error.text()
-            ),
-        }])
-    }
-
-    fn goes_back(&self, frontier: &Frontier) -> bool {
-        let border = Border::of(frontier);
-        border.zip(self.from).and_then(|(border, from)| border.is_no_further_than(from)) == Some(true)
-    }
-
-    fn read_xa(&self, session: &mut Session, frontier: &Frontier, moving: &mut Moving) -> Result<(), String> {
-        let from = self.from.ok_or("it is not known where delivery stood")?;
-        if !start::is_same_server(session.facts.flavor(), &from.server, &session.identity()) {
-            return Err("the point belongs to another server".to_owned());
-        }
-        if xa::certain_place(from).is_none() {
-            return Err("the point tells no certain place in this server's files".to_owned());
-        }
-        let end = match Border::of(frontier) {
-            Some(Border::Place(place)) => place,
-            _ => {
-                let end = BinlogEnd::ask(&mut session.connection, &session.facts);
-                end.map(|end| BinlogPosition::new(end.file, end.pos))
-                    .map_err(|error| error.text().to_owned())?
-            }
-        };
-        let source = other_replica(&session.config, session.facts.server_id());
-        let connection = Connection::open(&source, &Stop::new()).map_err(|error| error.text().to_owned())?;
-        let read =
-            xa_scan::read(connection, from, &end, self.shard.max_event_bytes, &mut |met| moving.meet(met));
-        read.map_err(|error| error.text)
-    }
-
     /// The place as it is meant, before a server has seen it. `asked`: the server that the place is of.
     fn resume(&self, target: &Target, asked: Option<ServerIdentity>) -> Result<Resume, Fault> {
         let own = || self.from.map(|from| from.server.clone());
         let nobodys = ServerIdentity { server_uuid: None, server_id: 0 };
         let (identity, frontier) = match target {
             Target::Place { file, pos } => {
-                let identity = asked.or_else(own).ok_or_else(|| {
+                let known = |server: &ServerIdentity| *server != nobodys;
+                let identity = asked.or_else(own).filter(known).ok_or_else(|| {
                     self.refused(
-                        "a place belongs to a server, and no point tells which one: it must be asked",
+                        "a place belongs to a server, and no point tells which one: it must be asked (leave --no-server away)",
                     )
                 })?;
                 (identity, at(file, *pos, None))

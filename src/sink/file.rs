@@ -29,8 +29,10 @@ use crate::pack::header::PackHeader;
 use crate::sink::Sink;
 use crate::sink::SinkError;
 use crate::sink::file::disk::Disk;
+use crate::sink::file::disk::Looking;
 use crate::sink::file::disk::RealDisk;
 use crate::sink::file::naming::FileName;
+use crate::sink::file::recovery::Mending;
 use crate::sink::file::recovery::recover;
 use crate::sink::file::retention::retire;
 use crate::sink::file::scan::follows;
@@ -116,10 +118,16 @@ impl FileSink {
         })
     }
 
+    /// What `standing` and `packs_cut_off` would say, and nothing is mended: the torn end of a file stays there.
+    pub fn look(&self) -> Result<(Option<PackHeader>, u64), SinkError> {
+        let found = recover(&mut Looking, &self.config.dir, &self.shard, Mending::Looked)?;
+        Ok((found.last.map(|(_, header)| header), found.packs_cut_off))
+    }
+
     /// Everything that earlier calls or an earlier process left unfinished is finished.
     fn ready(&mut self) -> Result<(), SinkError> {
         if !self.recovered {
-            let recovered = recover(self.writer.disk(), &self.config.dir, &self.shard)?;
+            let recovered = recover(self.writer.disk(), &self.config.dir, &self.shard, Mending::Done)?;
             self.last = recovered.last;
             self.newest_epoch = recovered.newest_epoch;
             self.packs_cut_off = recovered.packs_cut_off;

@@ -32,7 +32,8 @@ impl Planning<'_> {
         let ours = executed.and_then(ExecutedGtids::mariadb).cloned().unwrap_or_default();
         let theirs = self.mariadb_gtids()?;
         self.check_mariadb_gtids(&ours, &theirs)?;
-        let behind = ask_behind(&ours, &resume.frontier.pending_xa);
+        let behind =
+            ask_behind(&ours, &resume.frontier.pending_xa).map_err(|text| self.broken_point(&text))?;
         if behind != ours {
             let fits = self.check_mariadb_gtids(&behind, &theirs);
             fits.map_err(|fault| self.for_pending_xa(fault, &resume))?;
@@ -52,6 +53,16 @@ impl Planning<'_> {
         };
         let request = DumpRequest::MariadbGtid { position: behind.to_string() };
         Ok(Dump { request, resume, stream, described })
+    }
+
+    /// No other server understands it either.
+    fn broken_point(&self, text: &str) -> Fault {
+        let advice = "put a good copy of it back, or drop it";
+        let text = format!(
+            "shard={} the stored point is broken: {text}; {advice} (fountain points set {} --drop-xa --reason TEXT)",
+            self.shard.name, self.shard.name
+        );
+        Fault::stop(Code::PointBroken, text)
     }
 
     fn check_mariadb_gtids(&self, ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> Result<(), Fault> {

@@ -32,18 +32,19 @@ impl Resume {
 
 impl Dump {
     /// What of the stream is known already.
-    pub fn known(&self) -> Option<Known> {
+    pub fn known(&self) -> Result<Option<Known>, Fault> {
         let frontier = &self.resume.frontier;
         let pending = frontier.pending_xa.iter().map(|xa| Pending {
             place: Place { file: xa.file.as_str().into(), pos: xa.pos },
             gtid: xa.gtid.clone(),
         });
-        match (&self.request, &frontier.executed) {
+        Ok(match (&self.request, &frontier.executed) {
             (DumpRequest::Position { .. }, _) if self.resume.begins().0 != frontier.place => {
                 Some(Known::before(frontier.place.clone(), pending.collect()))
             }
             (DumpRequest::MariadbGtid { .. }, Some(ExecutedGtids::Mariadb(executed))) => {
                 let ends: Vec<MariadbGtid> = domains(&frontier.pending_xa)
+                    .map_err(|text| Fault::stop(Code::PointBroken, format!("the stored point: {text}")))?
                     .iter()
                     .filter_map(|(domain, _)| executed.get(*domain).copied())
                     .collect();
@@ -54,15 +55,18 @@ impl Dump {
                 DumpRequest::Position { .. } | DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. },
                 _,
             ) => None,
-        }
+        })
     }
 }
 
 /// The GTIDs from which on a MariaDB server sends all that is pending: those that we have, but of a domain with pending
 /// ones what lies before the first of them.
-pub(super) fn ask_behind(executed: &MariadbGtidPosition, pending: &[PendingXa]) -> MariadbGtidPosition {
+pub(super) fn ask_behind(
+    executed: &MariadbGtidPosition,
+    pending: &[PendingXa],
+) -> Result<MariadbGtidPosition, String> {
     let mut position = MariadbGtidPosition::new();
-    let domains = domains(pending);
+    let domains = domains(pending)?;
     for gtid in executed.gtids() {
         match domains.iter().find(|(domain, _)| *domain == gtid.domain) {
             None => position.set(*gtid),
@@ -71,21 +75,32 @@ pub(super) fn ask_behind(executed: &MariadbGtidPosition, pending: &[PendingXa]) 
             Some((_, None)) => {}
         }
     }
-    position
+    Ok(position)
 }
 
-/// The domains with pending transactions, and the last GTID before the first of them.
-fn domains(pending: &[PendingXa]) -> Vec<(u32, Option<MariadbGtid>)> {
-    let mut domains: Vec<(u32, Option<MariadbGtid>)> = Vec::new();
+/// A domain with pending transactions, and the last GTID before the first of them.
+type Domain = (u32, Option<MariadbGtid>);
+
+/// All of these. An error where the point does not tell: passed over, its XA COMMIT would come without rows.
+fn domains(pending: &[PendingXa]) -> Result<Vec<Domain>, String> {
+    let mut domains: Vec<Domain> = Vec::new();
     for xa in pending {
-        let gtid = xa.gtid.as_deref().and_then(|gtid| gtid.parse::<MariadbGtid>().ok());
-        let before = xa.gtids_before.as_deref().and_then(|gtids| gtids.parse::<MariadbGtidPosition>().ok());
-        let (Some(gtid), Some(before)) = (gtid, before) else { continue };
-        if domains.iter().all(|(domain, _)| *domain != gtid.domain) {
-            domains.push((gtid.domain, before.get(gtid.domain).copied()));
+        let (Some(gtid), Some(before)) = (&xa.gtid, &xa.gtids_before) else {
+            return Err(format!(
+                "of the prepared XA transaction {} no GTID, or none before it, is stored",
+                xa.xid
+            ));
+        };
+        let bad = |name: &str, text: &str| {
+            format!("of the prepared XA transaction {} {name} is \"{text}\", which makes no sense", xa.xid)
+        };
+        let at = gtid.parse::<MariadbGtid>().map_err(|_| bad("gtid", gtid))?;
+        let before = before.parse::<MariadbGtidPosition>().map_err(|_| bad("gtids_before", before))?;
+        if domains.iter().all(|(domain, _)| *domain != at.domain) {
+            domains.push((at.domain, before.get(at.domain).copied()));
         }
     }
-    domains
+    Ok(domains)
 }
 
 impl Planning<'_> {
@@ -178,16 +193,30 @@ mod tests {
         ];
         let ours: MariadbGtidPosition = executed.parse().unwrap();
         // The domain 2 began with the one that is pending: all of it is sent.
-        assert_eq!(ask_behind(&ours, &list), "0-2-8,1-1-5,3-1-1".parse().unwrap());
-        assert_eq!(ask_behind(&ours, &[]), ours);
+        assert_eq!(ask_behind(&ours, &list), Ok("0-2-8,1-1-5,3-1-1".parse().unwrap()));
+        assert_eq!(ask_behind(&ours, &[]), Ok(ours));
         let dump = |request| Dump {
             request,
             resume: resume(list.clone(), executed),
             stream: StreamKind::default(),
             described: String::new(),
         };
-        assert!(dump(DumpRequest::MariadbGtid { position: String::new() }).known().is_some());
-        assert!(dump(DumpRequest::Position { file: "b.9".into(), pos: 100 }).known().is_some());
-        assert!(dump(DumpRequest::Gtid { set: Vec::new() }).known().is_none());
+        assert!(dump(DumpRequest::MariadbGtid { position: String::new() }).known().unwrap().is_some());
+        assert!(dump(DumpRequest::Position { file: "b.9".into(), pos: 100 }).known().unwrap().is_some());
+        assert!(dump(DumpRequest::Gtid { set: Vec::new() }).known().unwrap().is_none());
+    }
+
+    #[test]
+    fn one_that_makes_no_sense_is_named() {
+        let ours: MariadbGtidPosition = "0-1-20".parse().unwrap();
+        let unknown = PendingXa { gtids_before: None, ..pending("b.9", 3, "0-1-9", "") };
+        for (broken, part) in [
+            (pending("b.9", 1, "0-1-x", "0-1-8"), "gtid is \"0-1-x\""),
+            (pending("b.9", 2, "0-1-9", "nothing"), "gtids_before is \"nothing\""),
+            (unknown, "none before it"),
+        ] {
+            let text = ask_behind(&ours, std::slice::from_ref(&broken)).unwrap_err();
+            assert!(text.contains(&broken.xid) && text.contains(part), "{text}");
+        }
     }
 }

@@ -239,3 +239,34 @@ fn a_header_broken_in_the_middle_of_the_open_file_is_an_error() {
 fn rows_on_disk(dir: &Path) -> Vec<Vec<u8>> {
     file_names(dir).into_iter().map(|name| fs::read(dir.join(name)).unwrap()).collect()
 }
+
+/// Who only looks learns what the mending would find, and every byte stays where it is.
+#[test]
+fn a_look_changes_nothing() {
+    for in_part in 0..3 {
+        let moment = moment(true, in_part);
+        let temp = tempfile::tempdir().unwrap();
+        for (name, bytes) in &moment.files {
+            fs::write(temp.path().join(name), bytes).unwrap();
+        }
+        let torn = moment.open.path(temp.path(), Kind::Part);
+        let mut bytes = fs::read(&torn).unwrap_or_default();
+        bytes.extend_from_slice(b"{\"torn");
+        fs::write(&torn, &bytes).unwrap();
+        let folder = || -> Vec<(String, Vec<u8>)> {
+            let names = file_names(temp.path());
+            names.into_iter().map(|name| (name.clone(), fs::read(temp.path().join(name)).unwrap())).collect()
+        };
+        let sink = open(temp.path());
+        let before = folder();
+        let looked = sink.look();
+        assert_eq!(folder(), before, "{in_part}");
+        drop(sink);
+        let mut sink = open(temp.path());
+        let mended = sink.standing().map(|pack| (pack, sink.packs_cut_off()));
+        assert_eq!(looked, mended, "{in_part}");
+        if mended.is_ok() {
+            assert_ne!(folder(), before, "{in_part}: there was something to mend");
+        }
+    }
+}

@@ -79,3 +79,45 @@ impl Disk for RealDisk {
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }
+
+/// A look at the files alone: they stay as they are, whatever is asked for.
+#[derive(Debug)]
+pub(super) struct Looking;
+
+impl Disk for Looking {
+    fn create(&mut self, _path: &Path) -> io::Result<File> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+
+    fn open(&mut self, path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    fn append(&mut self, _file: &mut File, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+
+    fn set_len(&mut self, _file: &File, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_data(&mut self, _file: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename(&mut self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove(&mut self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_folder(&mut self, _folder: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn available(&mut self, _folder: &Path) -> io::Result<u64> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+}
