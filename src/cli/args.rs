@@ -11,6 +11,8 @@ use crate::cli::commands::Command;
 use crate::cli::points_args;
 use crate::cli::points_args::GapsOptions;
 use crate::cli::points_args::PointsCommand;
+use crate::cli::points_args::SET_FLAGS;
+use crate::cli::points_args::SET_VALUES;
 use crate::cli::schema::SchemaCommand;
 use crate::cli::until::Until;
 use crate::config::near;
@@ -184,21 +186,8 @@ const OPTIONS: [&str; 14] = [
     "-V",
 ];
 
-/// Those without a value, and those with one.
-const FLAGS: [&str; 4] = ["--yes", "--no-server", "--from-local", "--drop-xa"];
-const VALUES: [&str; 11] = [
-    "--limit",
-    "--time",
-    "--since",
-    "--file",
-    "--pos",
-    "--gtids",
-    "--to-history",
-    "--start",
-    "--drop-gtids",
-    "--source",
-    "--reason",
-];
+/// Those with a value, besides the ones of `points set`.
+const VALUES: [&str; 3] = ["--limit", "--time", "--since"];
 
 /// The option's name in the table of options.
 fn known(option: &Arg<'_>, command: Option<&Command>) -> Result<&'static str, Failure> {
@@ -207,10 +196,10 @@ fn known(option: &Arg<'_>, command: Option<&Command>) -> Result<&'static str, Fa
         Arg::Long(name) => format!("--{name}"),
         Arg::Value(word) => word.to_string_lossy().into_owned(),
     };
-    let all = || OPTIONS.iter().chain(&FLAGS).chain(&VALUES);
-    all().find(|option| **option == typed).copied().ok_or_else(|| {
-        let own = command.map_or(OPTIONS.as_slice(), |command| command.options);
-        let hint = near::hint(&typed, own.iter().copied().chain(COMMON_OPTIONS));
+    let mut all = OPTIONS.iter().chain(&VALUES).chain(&SET_VALUES).chain(&SET_FLAGS);
+    all.find(|option| **option == typed).copied().ok_or_else(|| {
+        let own: Vec<_> = command.map_or(OPTIONS.to_vec(), |command| command.own_options().collect());
+        let hint = near::hint(&typed, own.into_iter().chain(COMMON_OPTIONS));
         let list = match command {
             _ if !hint.is_empty() => String::new(),
             Some(command) => format!("; \"fountain help {}\" lists them", command.name),
@@ -239,8 +228,8 @@ impl Typed {
                 self.schema = Some(PathBuf::from(value()?));
             }
             "--strict" => self.strictness = Strictness::Strict,
-            flag if FLAGS.contains(&flag) => {}
-            name if VALUES.contains(&name) => {
+            flag if SET_FLAGS.contains(&flag) => {}
+            name if VALUES.contains(&name) || SET_VALUES.contains(&name) => {
                 once(self.values.iter().any(|(given, _)| *given == name))?;
                 self.values.push((name, text(name, value()?)?));
             }
@@ -286,7 +275,9 @@ impl Typed {
     }
 
     fn check_options(&self, command: &Command) -> Result<(), Failure> {
-        let fits = |option: &&str| COMMON_OPTIONS.contains(option) || command.options.contains(option);
+        let fits = |option: &&str| {
+            COMMON_OPTIONS.contains(option) || command.own_options().any(|own| own == *option)
+        };
         match self.options.iter().copied().find(|option| !fits(option)) {
             Some(option) => {
                 Err(Failure::usage(format!("\"fountain {}\" has no option {option}", command.name)))

@@ -1,5 +1,8 @@
 //! The table of commands: what each is for, how it is used, and whether this version has it.
 
+use crate::cli::points_args::SET_FLAGS;
+use crate::cli::points_args::SET_VALUES;
+
 /// One command.
 #[derive(Debug)]
 pub struct Command {
@@ -11,10 +14,17 @@ pub struct Command {
     pub summary: &'static str,
     /// More about it, for `fountain help COMMAND`.
     pub help: &'static str,
-    /// Its own options, besides those that every command has.
-    pub options: &'static [&'static str],
+    /// Its own options in lists, besides those that every command has.
+    pub options: &'static [&'static [&'static str]],
     /// Which one, when this version has it.
     pub action: Option<Action>,
+}
+
+impl Command {
+    /// Its own options, besides those that every command has.
+    pub fn own_options(&self) -> impl Iterator<Item = &'static str> {
+        self.options.iter().copied().flatten().copied()
+    }
 }
 
 /// The commands of this version.
@@ -62,7 +72,7 @@ pub static COMMANDS: [Command; 19] = [
                     With several shards write SHARD=FILE:POS or SHARD=GTIDSET; only that shard runs then.
 
 Exit code: 0 stopped in order or done, 1 failed, 2 bad usage or configuration.",
-        options: &["--until"],
+        options: &[&["--until"]],
         action: Some(Action::Run),
     },
     Command {
@@ -76,7 +86,7 @@ Exit code: 0 stopped in order or done, 1 failed, 2 bad usage or configuration.",
   --schema FILE  table definitions
 
 Exit code: 0 done, 1 at the first bad or unfinished event (all rows before it are printed), 2 bad usage.",
-        options: &["--schema"],
+        options: &[&["--schema"]],
         action: Some(Action::Cat),
     },
     Command {
@@ -91,7 +101,7 @@ Exit code: 0 done, 1 at the first bad or unfinished event (all rows before it ar
   --strict  a warning fails the check, as an error does
 
 Exit code: 0 fine (warnings are allowed without --strict), 1 an error, 2 bad usage or configuration.",
-        options: &["--strict"],
+        options: &[&["--strict"]],
         action: Some(Action::Check),
     },
     later("status", "[--json] [--watch]", "say how every shard is doing"),
@@ -127,23 +137,7 @@ back delivers rows again; both are kept as a gap record (\"fountain gaps\") with
 reads the rows (dispatch_gap). seq goes on rising. With --json set prints the stored record.
 
 Exit code: 0 done, 1 failed or nothing found, 2 bad usage or configuration.",
-        options: &[
-            "--json",
-            "--limit",
-            "--time",
-            "--file",
-            "--pos",
-            "--gtids",
-            "--to-history",
-            "--start",
-            "--drop-gtids",
-            "--drop-xa",
-            "--source",
-            "--no-server",
-            "--from-local",
-            "--reason",
-            "--yes",
-        ],
+        options: &[&["--json", "--limit", "--time"], &SET_VALUES, &SET_FLAGS],
         action: Some(Action::Points),
     },
     Command {
@@ -158,7 +152,7 @@ Exit code: 0 done, 1 failed or nothing found, 2 bad usage or configuration.",
   --since T  only those recorded at T or later (T as in \"fountain help points\")
 
 Exit code: 0 done, 1 failed (also when lines of the file make no sense), 2 bad usage or configuration.",
-        options: &["--json", "--since"],
+        options: &[&["--json", "--since"]],
         action: Some(Action::Gaps),
     },
     Command {
@@ -184,7 +178,7 @@ a crash, the removal of old files or a stranger left; then \"ok\" or \"FAULT\" w
 seen from the files alone: that the newest files are gone.
 
 Exit code: 0 no fault, 1 a fault, 2 bad usage.",
-        options: &["--shard", "--json", "--against", "--sample", "--seed"],
+        options: &[&["--shard", "--json", "--against", "--sample", "--seed"]],
         action: Some(Action::Verify),
     },
     Command {
@@ -201,7 +195,7 @@ Exit code: 0 no fault, 1 a fault, 2 bad usage.",
                                  transactions that are prepared there) until a DDL of the table is read; refused while a run works on the shard
 
 Exit code: 0 done, 1 failed, 2 bad usage or configuration.",
-        options: &["--json", "--reason"],
+        options: &[&["--json", "--reason"]],
         action: Some(Action::Schema),
     },
     later("suspend", "[SHARD]", "pause a running shard"),

@@ -58,20 +58,10 @@ pub struct Typed {
 
 const EVERYWHERE: [&str; 3] = ["--conf", "-D", "--json"];
 const PLACES: [&str; 5] = ["--file", "--gtids", "--to-history", "--start", "--drop-gtids"];
-const SET: [&str; 12] = [
-    "--file",
-    "--pos",
-    "--gtids",
-    "--to-history",
-    "--start",
-    "--drop-gtids",
-    "--drop-xa",
-    "--source",
-    "--no-server",
-    "--from-local",
-    "--reason",
-    "--yes",
-];
+/// The options of `points set` that have a value, and those that have none.
+pub const SET_VALUES: [&str; 8] =
+    ["--file", "--pos", "--gtids", "--to-history", "--start", "--drop-gtids", "--source", "--reason"];
+pub const SET_FLAGS: [&str; 4] = ["--drop-xa", "--no-server", "--from-local", "--yes"];
 
 impl Typed {
     pub fn gaps(self) -> Result<GapsOptions, Failure> {
@@ -93,19 +83,19 @@ impl Typed {
                 Ok(PointsCommand::Show(self.looking(&full, words)?))
             }
             "history" => {
-                self.only(&full, &["--limit"])?;
+                self.only(&full, &[&["--limit"]])?;
                 let limit = self.value("--limit").map(|text| number("--limit", text, 0)).transpose()?;
                 let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
                 Ok(PointsCommand::History(self.looking(&full, words)?, limit))
             }
             "find" => {
-                self.only(&full, &["--time"])?;
+                self.only(&full, &[&["--time"]])?;
                 let needed = || Failure::usage("\"fountain points find\" needs --time T");
                 let time_ms = in_time("--time", self.value("--time").ok_or_else(needed)?)?;
                 Ok(PointsCommand::Find(self.looking(&full, words)?, time_ms))
             }
             "set" => {
-                self.only(&full, &SET)?;
+                self.only(&full, &[&SET_VALUES, &SET_FLAGS])?;
                 self.set(words).map(PointsCommand::Set)
             }
             other => {
@@ -206,8 +196,9 @@ impl Typed {
         }
     }
 
-    fn only(&self, command: &str, own: &[&str]) -> Result<(), Failure> {
-        let fits = |option: &&&str| EVERYWHERE.contains(*option) || own.contains(*option);
+    fn only(&self, command: &str, own: &[&[&str]]) -> Result<(), Failure> {
+        let fits =
+            |option: &&&str| EVERYWHERE.contains(*option) || own.iter().any(|list| list.contains(*option));
         match self.options.iter().find(|option| !fits(option)) {
             Some(option) => Err(Failure::usage(format!("\"fountain {command}\" has no option {option}"))),
             None => Ok(()),
