@@ -184,6 +184,63 @@ fn a_full_disk_in_front_of_a_gap_is_waited_out() {
     ends_well(&home, &server, &undisturbed, "ENOSPC");
 }
 
+const SMALL_PACKS: &[&str] = &["start_without_point=beginning", "dispatch_ddl=none", "sparate_packsize=1"];
+
+/// Everything delivered, then the disk turns out to have lost the rows of the last two packs.
+fn lost_tail(server: &Server) -> Fountain {
+    let home = Fountain::new();
+    assert_eq!(run_until(&home, server, "end", &keys(SMALL_PACKS)).code, 0);
+    let closed = home.home().join("data/producer00-00000001-00000001.jsonl");
+    let sidecar = std::fs::read_to_string(format!("{}.packs", closed.display())).expect("a sidecar");
+    let headers: Vec<Value> = sidecar.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(headers.len(), 6, "a row each: {headers:?}");
+    let bytes = |header: &Value| header["bytes"].as_u64().expect("bytes");
+    let kept: u64 = headers[..headers.len() - 2].iter().map(bytes).sum();
+    let part = format!("{}.part", closed.display());
+    std::fs::rename(&closed, &part).expect("renamed");
+    let file = std::fs::File::options().write(true).open(&part).expect("the data file");
+    file.set_len(kept + 3).expect("a shorter file");
+    home
+}
+
+#[test]
+fn killed_between_the_cut_of_lost_packs_and_their_gap() {
+    let Some(server) = Server::start_private(Kind::Mysql97, GTID) else { return };
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id int PRIMARY KEY) ENGINE=InnoDB");
+    for id in 0..6 {
+        server.sql(&format!("INSERT INTO d.t VALUES ({id})"));
+    }
+    let undisturbed = lost_tail(&server);
+    assert_eq!(run_until(&undisturbed, &server, "end", &keys(SMALL_PACKS)).code, 0);
+    let told = gaps(&undisturbed);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["kind"], "jump");
+    assert!(told[0]["reason"].as_str().is_some_and(|why| why.contains("lost 2 packs")), "{told:?}");
+    for order in [
+        "sink.append:1:tear",
+        "sink.flush:1:kill",
+        "sink.cut:2:kill",
+        "sink.rename:1:kill",
+        "log.open:1:kill",
+        "log.append:1:tear",
+        "log.flush:1:kill",
+        "point.rename:1:kill",
+        "sink.remove:1:kill",
+    ] {
+        let home = lost_tail(&server);
+        let output = until_end(&home, &server, SMALL_PACKS, order);
+        assert_eq!(output.code, 128 + 9, "{order}: {}", output.stderr);
+        let mark = home.home().join("data/producer00.lost").exists();
+        let output = home.run(&["verify", "data"], PATIENCE);
+        assert_eq!(output.stdout.contains("packs were lost and cut off"), mark, "{order}: {}", output.stdout);
+        let output = run_until(&home, &server, "end", &keys(SMALL_PACKS));
+        assert_eq!(output.code, 0, "{order}: {}", output.stderr);
+        assert_eq!(gaps(&home), told, "{order}: the gap once");
+        assert!(rows(&home) == rows(&undisturbed), "{order}: the rows differ");
+        assert!(!home.home().join("data/producer00.lost").exists(), "{order}");
+    }
+}
+
 // ------------------------------------------------------------------------------------------------------- definitions
 
 const FROM_NOW: &[&str] = &["start_without_point=end", "dispatch_ddl=none"];

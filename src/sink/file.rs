@@ -6,9 +6,10 @@
 //! concatenated in the order of their names, is the same bytes with and without crashes; only the borders between files
 //! and the epochs differ.
 //!
-//! Beside the files a folder holds `<shard>.lock` for every shard that writes into it.
+//! Beside the files a folder holds `<shard>.lock` for every shard that writes into it, and for a while [`lost`]'s mark.
 
 mod disk;
+pub mod lost;
 pub mod naming;
 mod recovery;
 mod retention;
@@ -121,16 +122,22 @@ impl FileSink {
     /// What `standing` and `packs_cut_off` would say, and nothing is mended: the torn end of a file stays there.
     pub fn look(&self) -> Result<(Option<PackHeader>, u64), SinkError> {
         let found = recover(&mut Looking, &self.config.dir, &self.shard, Mending::Looked)?;
-        Ok((found.last.map(|(_, header)| header), found.packs_cut_off))
+        let marked = lost::read(&self.config.dir, &self.shard)?;
+        Ok((found.last.map(|(_, header)| header), found.packs_cut_off.max(marked)))
     }
 
     /// Everything that earlier calls or an earlier process left unfinished is finished.
     fn ready(&mut self) -> Result<(), SinkError> {
         if !self.recovered {
-            let recovered = recover(self.writer.disk(), &self.config.dir, &self.shard, Mending::Done)?;
+            let (_, packs_cut_off) = self.look()?;
+            let (disk, folder) = (self.writer.disk(), &self.config.dir);
+            if packs_cut_off > 0 {
+                lost::mark(disk, folder, &self.shard, packs_cut_off)?;
+            }
+            let recovered = recover(disk, folder, &self.shard, Mending::Done)?;
             self.last = recovered.last;
             self.newest_epoch = recovered.newest_epoch;
-            self.packs_cut_off = recovered.packs_cut_off;
+            self.packs_cut_off = packs_cut_off;
             self.recovered = true;
         }
         self.writer.settle()
@@ -286,6 +293,8 @@ impl Sink for FileSink {
             return Err(SinkError::fatal(Code::SinkBroken, text));
         }
         self.writer.close()?;
+        // What follows from packs that were lost is stored: an epoch begins behind that.
+        lost::forget(self.writer.disk(), &self.config.dir, &self.shard)?;
         self.newest_epoch = epoch;
         self.epoch = Some(epoch);
         // A run may be too short to fill a file, or to see the next look at their age.

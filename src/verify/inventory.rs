@@ -1,5 +1,6 @@
 //! What stands in a file sink's folder: the files of each shard, and what is none of them.
 
+use crate::sink::file::lost;
 use crate::sink::file::naming::FileName;
 use crate::sink::file::naming::Found;
 use crate::sink::file::naming::Kind;
@@ -60,6 +61,11 @@ impl Inventory {
             let at = At::file(&self.folder.join(&name));
             if text == SUPERSEDED {
                 report.tell(Finding::note(at, "packs that later epochs delivered again: left out"));
+            } else if text.ends_with(lost::ENDING) {
+                report.tell(Finding::note(
+                    at,
+                    "packs were lost and cut off: the next run records that and goes on",
+                ));
             } else if FileName::parse(&text).is_none() && !text.ends_with(".lock") {
                 report.tell(Finding::note(at, "not a file of the file sink: left out"));
             }

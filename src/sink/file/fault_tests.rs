@@ -7,6 +7,7 @@ use super::tests::rows_in;
 use super::*;
 use crate::sink::testing::in_packs;
 use crate::sink::testing::lines;
+use std::fs;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -224,6 +225,51 @@ fn a_death_at_any_step_is_outlived_by_the_next_process() {
     for extent in [Extent::Nothing, Extent::Half, Extent::All] {
         let steps = (0..).take_while(|step| die_at(*step, extent)).count();
         assert!(steps > 40, "only {steps} steps");
+    }
+}
+
+/// A folder with five packs, two of which the disk has lost.
+fn lost_tail() -> tempfile::TempDir {
+    let temp = tempfile::tempdir().unwrap();
+    let mut sink = FileSink::open(config(temp.path()), SHARD).unwrap();
+    sink.begin_epoch(1).unwrap();
+    let rows = all_rows();
+    deliver(&mut sink, &in_packs(SHARD, 1, 0, rows.clone())[..5]).unwrap();
+    drop(sink);
+    let part = temp.path().join("producer00-00000001-00000001.jsonl.part");
+    let kept: usize = rows[..3].iter().map(Vec::len).sum();
+    File::options().write(true).open(part).unwrap().set_len(kept as u64 + 3).unwrap();
+    temp
+}
+
+/// Dies at a step of the recovery. Returns false when all was done before.
+fn die_behind_a_lost_tail(step: usize, extent: Extent) -> bool {
+    let what = format!("death at step {step}, {extent:?} done");
+    let temp = lost_tail();
+    let disk = FaultyDisk::new(step, usize::MAX, extent);
+    let mut sink = FileSink::open_on(config(temp.path()), SHARD, Box::new(disk.clone())).unwrap();
+    let recovered = sink.standing().is_ok();
+    drop(sink);
+
+    let mut sink = FileSink::open(config(temp.path()), SHARD).unwrap();
+    assert_eq!(sink.look().unwrap().1, 2, "{what}");
+    assert_eq!(sink.standing().unwrap().map(|pack| pack.sequence), Some(3), "{what}");
+    assert_eq!(sink.packs_cut_off(), 2, "{what}");
+    sink.begin_epoch(2).unwrap();
+    drop(sink);
+    let mut sink = FileSink::open(config(temp.path()), SHARD).unwrap();
+    sink.standing().unwrap();
+    assert_eq!(sink.packs_cut_off(), 0, "{what}: an epoch has begun");
+    let left = fs::read_dir(temp.path()).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(left.filter(|path| path.extension().is_some_and(|end| end == "lost")).count(), 0, "{what}");
+    !recovered
+}
+
+#[test]
+fn lost_packs_are_told_until_an_epoch_begins_wherever_the_recovery_dies() {
+    for extent in [Extent::Nothing, Extent::Half, Extent::All] {
+        let steps = (0..).take_while(|step| die_behind_a_lost_tail(*step, extent)).count();
+        assert!(steps > 10, "only {steps} steps");
     }
 }
 
