@@ -140,6 +140,38 @@ fn a_consumer_restored_from_a_backup_is_noticed_behind_an_idle_run() {
     assert_eq!(ids(&parse(&sqlite_lines(&path("rows.sqlite")))), selected(&server, "d.t"));
 }
 
+/// The whole folder of points is gone, and nothing but the consumer tells which epoch and which numbers it has seen: a
+/// person's word wins over its last pack, and no `seq` comes twice.
+#[test]
+fn a_point_that_is_set_where_only_the_consumer_knows_the_numbers() {
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    create_wide(&server);
+    insert_wide(&server, 10, 5);
+    let home = Fountain::new();
+    let database = home.home().join("rows.sqlite");
+    let command = format!("{} {}", consumer("into_sqlite.py"), database.display());
+    let arguments = exec(&command, &["exec_resume=consumer", "dispatch_ddl=none"]);
+    assert_eq!(run_until(&home, &server, "end", &texts(&arguments)).code, 0);
+    std::fs::remove_dir_all(home.home().join("points")).expect("removable");
+
+    let set = ["points", "set", "producer00", "--start", "beginning", "--reason", "again", "--yes"];
+    let set = |command: &str| {
+        let pairs = exec(command, &["exec_resume=consumer"]);
+        let keys = run_arguments(&home, &server, &texts(&pairs)).split_off(1);
+        home.run(&[set.map(str::to_owned).to_vec(), keys].concat(), PATIENCE)
+    };
+    assert_refused(&set("read -r l; exit 7"), 1, "SINK_FAILED", &["ended with exit code 7"]);
+    let output = set(&command);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("its consumer was asked and holds pack 1/1"), "{}", output.stdout);
+    assert_eq!(run_until(&home, &server, "end", &texts(&arguments)).code, 0);
+    let lines = parse(&sqlite_lines(&database));
+    let rows: Vec<Value> = lines.iter().filter(|line| line["op"] == "insert").cloned().collect();
+    assert_eq!(ids(&rows), [(10..15).collect::<Vec<_>>(), (10..15).collect()].concat());
+    let numbers = lines.iter().map(|line| line["seq"].as_u64().expect("seq"));
+    assert!(numbers.eq(1..=11), "five rows, the gap line, five rows: {lines:?}");
+}
+
 #[test]
 fn a_file_for_each_pack_by_the_shell() {
     let Some(server) = Server::start_private(Kind::Mysql97, &[]) else { return };

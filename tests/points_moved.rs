@@ -195,7 +195,18 @@ fn set_ahead_leaves_out_what_lies_between_and_says_so() {
         run(&home, &server, &[]);
         assert_eq!(ids(&lines(&home))[15..], (0..25).collect::<Vec<_>>(), "{kind}");
         assert_eq!(done(&home, &server, &["gaps"]).lines().count(), 3);
-        assert_verified(&home, "2");
+        assert_verified(&home, "3");
+        // Back again, and only the header of the first pack tells of it.
+        done(
+            &home,
+            &server,
+            &["points", "set", "producer00", "--start", "beginning", "--reason", "all", "--yes"],
+        );
+        run(&home, &server, &["dispatch_gap=false"]);
+        let all = lines(&home);
+        assert_eq!(ids(&all)[40..], (0..25).collect::<Vec<_>>(), "{kind}");
+        assert_eq!(all.iter().filter(|line| line["op"] == "gap").count(), 2, "dispatch_gap=false");
+        assert_verified(&home, "4");
     }
 }
 

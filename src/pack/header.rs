@@ -12,7 +12,8 @@
 //! `crc32` is that of the pack's row bytes, line ends included; `previous_crc32` is the `crc32` of the pack before this
 //! one of the same shard, across epochs, and 0 for the first of all. Together with the sequence, which rises without
 //! holes inside an epoch, they prove that nothing is missing, repeated or changed. `header_crc32` seals the line itself
-//! ([`crate::sync_point::sealed`]). `point` has the form of a saved point ([`crate::sync_point::record`]).
+//! ([`crate::sync_point::sealed`]). `point` has the form of a saved point ([`crate::sync_point::record`]). Behind it stands
+//! `"moved":true` in the first pack of an epoch that began elsewhere than where delivery had ended, and nothing otherwise.
 
 use crate::sync_point::SyncPoint;
 use crate::sync_point::sealed::hex_crc32;
@@ -56,6 +57,9 @@ pub struct PackHeader {
     pub next_seq: u64,
     /// Where reading goes on once this pack is durable.
     pub point: SyncPoint,
+    /// The point was moved in front of this pack, or the shard begun anew. Told whether or not a `gap` line tells it too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moved: bool,
     #[serde(with = "hex_crc32")]
     pub crc32: u32,
     #[serde(with = "hex_crc32")]
@@ -67,6 +71,11 @@ impl PackHeader {
     pub fn to_line(&self) -> Result<String, String> {
         let object = serde_json::to_string(self);
         object.map(|object| seal(&object, SEAL)).map_err(|e| format!("cannot be put into words: {e}"))
+    }
+
+    /// Whether the rows need not follow from those of the pack before: only the first pack of an epoch may say so.
+    pub fn begins_elsewhere(&self) -> bool {
+        self.moved && self.sequence == 1
     }
 
     /// Reads a line (without its line end) back. The error says what is wrong with the line, not where it was found.
@@ -137,6 +146,7 @@ mod tests {
             first,
             next_seq: 4712,
             point: point(1500),
+            moved: false,
             crc32: rows_crc32(b"{}\n{}\n"),
             previous_crc32: 0,
         }
@@ -161,6 +171,16 @@ mod tests {
         );
         assert_eq!(seal.len(), 10);
         assert_eq!(PackHeader::from_line(line.as_bytes()), Ok(header()));
+    }
+
+    #[test]
+    fn a_moved_point_is_told_behind_the_point_and_by_an_epochs_first_pack_alone() {
+        let moved = PackHeader { moved: true, ..header() };
+        let line = moved.to_line().unwrap();
+        assert!(line.contains(r#""ts_ms":1700000000100},"moved":true,"crc32":"9c38f1af","#), "{line}");
+        assert_eq!(PackHeader::from_line(line.as_bytes()), Ok(moved.clone()));
+        assert!(!moved.begins_elsewhere());
+        assert!(PackHeader { sequence: 1, ..moved }.begins_elsewhere());
     }
 
     #[test]

@@ -234,6 +234,7 @@ impl PackOutput for Delivery {
             last: pack.last,
             next_seq: pack.next_seq,
             point: self.point(&pack.reached),
+            moved: self.moved.is_some() && self.sequence == 0,
             crc32: crc32fast::hash(pack.rows),
             previous_crc32: self.previous_crc32,
         };

@@ -191,6 +191,7 @@ mod tests {
             last: place,
             next_seq: 5000,
             point: point(9000),
+            moved: false,
             crc32: 0,
             previous_crc32: 0,
         }

@@ -11,12 +11,14 @@ use crate::binlog::ExecutedGtids;
 use crate::change::batch::Place;
 use crate::code::Code;
 use crate::config::Config;
+use crate::config::ExecSinkConfig;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::SourceOptions;
 use crate::config::StartWithoutPoint;
 use crate::mysql::event_at;
 use crate::pack::builder::Frontier;
+use crate::pack::header::PackHeader;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::replica::ReplicaIds;
@@ -24,10 +26,13 @@ use crate::pipeline::replica::replica_uuid;
 use crate::pipeline::session::Session;
 use crate::pipeline::session::source_config;
 use crate::pipeline::session::source_fault;
+use crate::pipeline::sinks::ask_standing;
 use crate::pipeline::sinks::file_sink_config;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
+use crate::sink::Sink;
+use crate::sink::exec::ExecSink;
 use crate::sink::file::FileSink;
 use crate::stop::Stop;
 use crate::sync_point::Moved;
@@ -143,8 +148,14 @@ impl Move {
         };
         let (points, _) = FileHistory::read(&config.point_dir, name).map_err(|error| fault(name, &error))?;
         let former = points.last().filter(|_| record.is_none()).map(|kept| kept.record.clone());
-        let (sink, pack, packs_cut_off) = open_sink(shard)?;
+        let (sink, mut pack, packs_cut_off) = open_sink(shard)?;
         let keeps_packs = sink.is_some();
+        if let (SinkConfig::Exec(exec), None) = (&shard.sink, &record) {
+            pack = ask_consumer(config, exec, name)?;
+            notes.extend(pack.as_ref().map(|pack| {
+                format!("its consumer was asked and holds pack {}/{}", pack.epoch, pack.sequence)
+            }));
+        }
         let standing = Standing { record, former, old_point: None, pack, keeps_packs, packs_cut_off };
         let from = standing.last_point().cloned();
         let wanted = Wanted { config, shard, from: from.as_ref(), points: &points, prepared };
@@ -216,7 +227,7 @@ fn original_left(store: &mut FileStore) -> Option<String> {
     Some(format!("the original Fountain's {left} is not gone on with any more"))
 }
 
-type OpenedSink = (Option<FileSink>, Option<crate::pack::header::PackHeader>, u64);
+type OpenedSink = (Option<FileSink>, Option<PackHeader>, u64);
 
 /// A sink that keeps packs tells where it stands. Its folder is not made here.
 fn open_sink(shard: &ShardConfig) -> Result<OpenedSink, Fault> {
@@ -236,6 +247,16 @@ fn open_sink(shard: &ShardConfig) -> Result<OpenedSink, Fault> {
     // What a crash left is for the next run to mend, which records what was lost by it.
     let (pack, packs_cut_off) = sink.look().map_err(failed)?;
     Ok((Some(sink), pack, packs_cut_off))
+}
+
+/// Where no record tells the epoch and the line numbers, a consumer that keeps packs does: without it the next start would
+/// take its last pack for newer than the new point. One that fails must work before any start.
+fn ask_consumer(config: &Config, exec: &ExecSinkConfig, shard: &str) -> Result<Option<PackHeader>, Fault> {
+    let stop = Stop::new();
+    let mut sink = ExecSink::new(exec.clone(), shard, stop.clone(), config.stop_timeout);
+    let held = ask_standing(&mut sink, shard, true, &stop)?;
+    sink.close().map_err(|error| Fault::stop(error.code, format!("shard={shard} {}", error.text)))?;
+    Ok(held.flatten())
 }
 
 /// What the new point is made of.

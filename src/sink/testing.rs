@@ -41,6 +41,7 @@ pub(crate) fn in_packs(
             last: place,
             next_seq: sequence + 1,
             point: point(sequence * 100 + 50),
+            moved: false,
             crc32: rows_crc32(&rows),
             previous_crc32,
         };

@@ -60,6 +60,13 @@ impl Chain {
             let at = At::line(&pack.data, pack.first_line + line);
             report.tell(Finding::gap(at, format!("a gap line: {reason}")));
         }
+        if header.begins_elsewhere() && !pack.lines.begins_with_gap {
+            let text = format!(
+                "the point was moved in front of pack {}: its header says so, no gap line does",
+                name(header)
+            );
+            report.tell(Finding::gap(pack.at.clone(), text));
+        }
         self.count(header);
         self.remember(folder, header.clone());
         self.last = Some(pack);
@@ -123,7 +130,8 @@ impl Chain {
             ));
             return;
         }
-        let jumped = header.epoch != before.epoch && pack.lines.begins_with_gap;
+        let told = pack.lines.begins_with_gap || header.begins_elsewhere();
+        let jumped = header.epoch != before.epoch && told;
         if let Some(finding) = check_numbers(before, pack, jumped) {
             report.tell(finding);
         }
@@ -144,7 +152,7 @@ impl Chain {
     }
 }
 
-/// `seq` goes on where the pack before ended, unless a `gap` line accounts for the jump.
+/// `seq` goes on where the pack before ended, unless a `gap` line or the header accounts for the jump.
 fn check_numbers(before: &PackHeader, pack: &GoodPack, jumped: bool) -> Option<Finding> {
     let header = &pack.header;
     let (expected, got) = (before.next_seq, header.first.seq);
@@ -153,7 +161,8 @@ fn check_numbers(before: &PackHeader, pack: &GoodPack, jumped: bool) -> Option<F
     }
     let at = pack.at.clone();
     if got > expected && jumped {
-        let text = format!("seq {expected} to {} were never used: a gap line accounts for the jump", got - 1);
+        let teller = if pack.lines.begins_with_gap { "a gap line" } else { "the pack's header" };
+        let text = format!("seq {expected} to {} were never used: {teller} accounts for the jump", got - 1);
         return Some(Finding::gap(at, text));
     }
     let text = match got > expected && header.epoch != before.epoch {

@@ -137,7 +137,9 @@ impl ShardFiles {
         }
         // What does not follow from it is the chain's to tell, once.
         let previous = self.previous.replace(header.clone());
-        let previous = previous.filter(|previous| previous.crc32 == header.previous_crc32);
+        let follows =
+            |previous: &PackHeader| previous.crc32 == header.previous_crc32 && !header.begins_elsewhere();
+        let previous = previous.filter(follows);
         match check_lines(&header, &self.rows, previous.as_ref()) {
             Ok(lines) => {
                 let data = open.data_path.clone();

@@ -35,11 +35,13 @@ struct Writer {
     epoch: u64,
     sequence: u64,
     crc32: u32,
+    /// The next pack is the first behind a moved point.
+    moved: bool,
 }
 
 impl Writer {
     fn new(gtid: bool) -> Self {
-        Self { gtid, next: 1, seq: 1, epoch: 0, sequence: 0, crc32: 0 }
+        Self { gtid, next: 1, seq: 1, epoch: 0, sequence: 0, crc32: 0, moved: false }
     }
 
     fn place(&self, transaction: u64, row: u64, seq: u64) -> RowPlace {
@@ -95,6 +97,7 @@ impl Writer {
             last: places[places.len() - 1].clone(),
             next_seq: self.seq,
             point,
+            moved: std::mem::take(&mut self.moved),
             crc32,
             previous_crc32: std::mem::replace(&mut self.crc32, crc32),
         }
@@ -297,6 +300,37 @@ fn a_run_that_is_going_on_is_told_from_a_crash() {
     drop(sink);
     let (fine, lines) = verified(&[temp.path()]);
     assert!(fine && lines[0].contains("6 bytes without a header, as a crash may leave them"), "{lines:#?}");
+}
+
+/// Back to an earlier transaction, with numbers left out, and no `gap` line: the header is all that tells of it.
+#[test]
+fn a_moved_point_is_a_gap_where_the_first_packs_header_tells_it() {
+    let written = |gtid, moved, behind_first: usize| {
+        let temp = tempfile::tempdir().unwrap();
+        let mut sink = sink(temp.path());
+        let mut writer = Writer::new(gtid);
+        writer.begin(&mut sink);
+        writer.deliver(&mut sink, 3);
+        writer.begin(&mut sink);
+        writer.deliver(&mut sink, behind_first);
+        (writer.next, writer.seq, writer.moved) = (3, writer.seq + 1000, moved);
+        writer.deliver(&mut sink, 2);
+        sink.close().unwrap();
+        temp
+    };
+    for gtid in [true, false] {
+        let (fine, lines) = verified(&[written(gtid, true, 0).path()]);
+        assert!(fine, "{lines:#?}");
+        let gaps: Vec<&String> = lines.iter().filter(|line| line.starts_with("gap ")).collect();
+        assert!(
+            gaps.len() == 2
+                && gaps[0].contains("seq 13 to 1012 were never used: the pack's header accounts for")
+                && gaps[1].contains("the point was moved in front of pack 2/1: its header says so"),
+            "{lines:#?}"
+        );
+        assert!(!faults(written(gtid, false, 0).path()).is_empty());
+        assert!(!faults(written(gtid, true, 1).path()).is_empty(), "not inside of an epoch");
+    }
 }
 
 #[test]
