@@ -315,3 +315,42 @@ fn a_jump_is_told_in_files_once_whatever_dies() {
     let gaps = json(&done(&home, &server, &["gaps", "--json"]));
     assert_eq!(gaps.iter().map(|gap| gap["kind"].as_str().unwrap()).collect::<Vec<_>>(), ["jump", "reset"]);
 }
+
+/// What the server could not log is told with its place, and as the message says one gets behind it, and goes on as before.
+#[test]
+fn the_way_behind_an_incident_is_the_one_that_is_told() {
+    const TOO_MUCH: &str = "--max-binlog-stmt-cache-size=4096";
+    const BY_POSITION: &str = "binlog_dump_strategy=position";
+    for (kind, options) in WAYS {
+        let Some(server) = start(*kind, &[options, &[TOO_MUCH][..]].concat()) else { continue };
+        server.sql("CREATE TABLE d.big (v longtext) ENGINE=MyISAM");
+        insert(&server, 0..2);
+        let home = Fountain::new();
+        run(&home, &server, &[]);
+        let (file, pos) = server.binlog_end();
+        let big = "INSERT INTO d.big VALUES (REPEAT('x',100000)),(REPEAT('x',100000))";
+        server.session().try_select(big).expect_err("more than the server may log");
+        let events = server.binlog_events(&file, pos);
+        let incident = events.iter().find(|event| event.kind == "Incident").expect("an incident");
+        insert(&server, 2..4);
+
+        let refused = run_until(&home, &server, "end", &keys(PAIRS));
+        let place = format!(" {file}:{}: ", incident.pos);
+        let way = format!("fountain points set SHARD --file {file} --pos {} --reason TEXT", incident.end);
+        assert_refused(&refused, 1, "INCIDENT", &[&place, &way]);
+        let by_position = refused.stderr.contains(BY_POSITION);
+        assert_eq!(by_position, *kind == Kind::Mariadb, "{}", refused.stderr);
+        let told = if by_position { &[BY_POSITION][..] } else { &[] };
+        let pos = incident.end.to_string();
+        let words =
+            ["points", "set", "producer00", "--file", &file, "--pos", &pos, "--reason", "copied", "--yes"];
+        let set = points(&home, &server, &words, &[PAIRS, told].concat());
+        assert_eq!(set.code, 0, "{kind}: {}{}", set.stdout, set.stderr);
+        server.sql("FLUSH BINARY LOGS");
+        insert(&server, 4..6);
+        run(&home, &server, told);
+        insert(&server, 6..8);
+        run(&home, &server, &[]);
+        assert_eq!(ids(&lines(&home)), (0..8).collect::<Vec<_>>(), "{kind}");
+    }
+}

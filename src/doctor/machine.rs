@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::config::FileSinkConfig;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
+use crate::config::TransactionPolicy;
 use crate::doctor::command;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Topic;
@@ -190,15 +191,33 @@ fn space(file: &FileSinkConfig, free: u64) -> Option<Finding> {
 pub fn limits(config: &Config) -> Vec<Finding> {
     let shards: Vec<&ShardConfig> = config.enabled_shards().collect();
     let count = shards.len() as u64;
-    let packs: u64 = shards.iter().map(|shard| shard.packs.max_bytes.saturating_mul(2)).sum();
+    let sum = |bytes: fn(&ShardConfig) -> u64| {
+        shards.iter().fold(0_u64, |sum, shard| sum.saturating_add(bytes(shard)))
+    };
+    let packs = sum(|shard| shard.packs.max_bytes.saturating_mul(2));
+    let held = sum(held);
     let needs = Needs {
         files: FILES_OF_A_RUN + count * FILES_OF_A_SHARD,
         threads: THREADS_OF_A_RUN + count * THREADS_OF_A_SHARD,
-        memory: (MEMORY_OF_A_RUN + count * MEMORY_OF_A_SHARD).saturating_add(packs),
+        memory: (MEMORY_OF_A_RUN + count * MEMORY_OF_A_SHARD).saturating_add(packs).saturating_add(held),
+        held,
     };
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     compare(&needs, &limits, &memory)
+}
+
+/// Most bytes of transactions that a shard holds: prepared XA ones, and under a policy the one that is read, whose rows
+/// take about a third more than their lines where each event has one.
+fn held(shard: &ShardConfig) -> u64 {
+    let transactions = &shard.transactions;
+    let whole = match transactions.policy {
+        TransactionPolicy::None => 0,
+        TransactionPolicy::Mini | TransactionPolicy::DiscardHugeTable => {
+            transactions.max_bytes.saturating_add(transactions.max_bytes / 3)
+        }
+    };
+    whole.saturating_add(transactions.xa_hold_max_bytes)
 }
 
 struct Needs {
@@ -206,6 +225,8 @@ struct Needs {
     threads: u64,
     /// In bytes, without the largest event, which is held whole.
     memory: u64,
+    /// What of `memory` is for transactions that are held: so much at most.
+    held: u64,
 }
 
 /// The texts are those of /proc/self/limits and /proc/meminfo; what they do not tell is not judged.
@@ -237,8 +258,14 @@ fn compare(needs: &Needs, limits: &str, memory: &str) -> Vec<Finding> {
     if let Some(available) = available.map(|kib| kib << 10).filter(|available| *available < needs.memory) {
         findings.push(Finding::warn(
             Code::Limits,
-            format!("{} of memory are available, about {} are needed", size(available), size(needs.memory)),
-            "lower pack_max_bytes, or run fewer shards on this machine",
+            format!(
+                "{} of memory are available, up to about {} are needed ({} of it for transactions that are held)",
+                size(available),
+                size(needs.memory),
+                size(needs.held)
+            ),
+            "run fewer shards on this machine, or lower xa_hold_max_bytes, pack_max_bytes or, with a transaction_policy, \
+             trans_max_bytes",
         ));
     }
     if findings.is_empty() {
@@ -256,6 +283,7 @@ fn compare(needs: &Needs, limits: &str, memory: &str) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Request;
     use crate::doctor::finding::Level;
     use std::time::Duration;
 
@@ -284,7 +312,7 @@ mod tests {
 
     #[test]
     fn limits_are_compared_as_far_as_they_are_told() {
-        let needs = || Needs { files: 36, threads: 9, memory: 16 << 20 };
+        let needs = || Needs { files: 36, threads: 9, memory: 16 << 20, held: 4 << 20 };
         let limits = "Limit  Soft Limit  Hard Limit  Units\n\
                       Max processes             8          unlimited            processes\n\
                       Max open files            20                20000                files\n";
@@ -295,12 +323,27 @@ mod tests {
             [
                 "20 open files are allowed, about 36 are needed",
                 "8 threads are allowed, about 9 are needed",
-                "1024 KiB of memory are available, about 16 MiB are needed"
+                "1024 KiB of memory are available, up to about 16 MiB are needed (4096 KiB of it for transactions that are held)"
             ]
         );
         assert!(found[0].cure.as_ref().unwrap().contains("ulimit -n 64"));
         let fine = compare(&needs(), "Max open files unlimited unlimited files\n", "");
         assert_eq!((fine.len(), fine[0].level), (1, Level::Ok));
+    }
+
+    #[test]
+    fn what_is_held_follows_the_policy() {
+        let held = |policy: &str| {
+            let pairs = [
+                ("mysql_shard_0_server", "db1"),
+                ("mysql_username", "u"),
+                ("transaction_policy", policy),
+                ("trans_max_bytes", "300m"),
+                ("xa_hold_max_bytes", "7m"),
+            ];
+            held(&Config::load(&Request::from_pairs("/h", &pairs)).unwrap().shards[0]) >> 20
+        };
+        assert_eq!((held("none"), held("mini"), held("discard_huge_table")), (7, 407, 407));
     }
 
     #[test]

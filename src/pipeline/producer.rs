@@ -481,5 +481,6 @@ fn take_event(
             }
         }
     }
-    assembler.accept(decoder, (header, event), span, batch, link)
+    // One that is refused is told with its start, and nothing is read behind it.
+    assembler.accept(decoder, (header, event), span, batch, link).inspect_err(|_| tracker.reset(span.start))
 }

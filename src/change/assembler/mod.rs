@@ -260,7 +260,9 @@ impl<D: Definitions> Assembler<D> {
             Event::PreviousGtids(set) => self.gtids_before(GtidsBefore::Mysql(set.clone()), at, batch),
             Event::MariadbGtidList(list) => self.mariadb_gtid_list(list, at, batch),
             Event::Heartbeat(heartbeat) => self.heartbeat(heartbeat, at, batch),
-            Event::Incident(incident) => return Err(refusals::incident(incident)),
+            Event::Incident(incident) => {
+                return Err(refusals::incident(incident, self.flavor, &self.borders.place(at.next)));
+            }
             Event::Payload(_) | Event::MariadbCompressed(_) => return Err(refusals::payload_in_payload()),
             Event::MariadbPartialRows(_) => return Err(refusals::mariadb_partial_rows()),
             Event::Unknown { event_type, .. } => return Err(refusals::unknown(*event_type)),

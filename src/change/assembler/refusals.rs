@@ -1,18 +1,31 @@
 //! Events that stop the shard, each with what can be done about it.
 
+use crate::binlog::Flavor;
 use crate::binlog::control::Incident;
 use crate::binlog::event_type::event_type_name;
+use crate::change::batch::Place;
 use crate::change::error::ChangeError;
 use crate::code::Code;
 
-pub fn incident(incident: &Incident<'_>) -> ChangeError {
+/// `behind`: where the next event starts.
+pub fn incident(incident: &Incident<'_>, flavor: Flavor, behind: &Place) -> ChangeError {
+    // An incident of MariaDB has no GTID: a dump by GTID that begins in its file sends it, wherever the GTIDs stand.
+    let way = match flavor {
+        Flavor::MySql => "",
+        Flavor::MariaDb => {
+            ", with binlog_dump_strategy=position for this command and for the run until it has read a transaction in a later \
+             binlog file (FLUSH BINARY LOGS begins one)"
+        }
+    };
     ChangeError::new(
         Code::Incident,
         format!(
             "the server logged that events were lost here (incident {}: {}); copy the tables anew and start behind this \
-             event",
+             event: fountain points set SHARD --file {} --pos {} --reason TEXT{way}",
             incident.number,
-            String::from_utf8_lossy(incident.message)
+            String::from_utf8_lossy(incident.message),
+            behind.file,
+            behind.pos
         ),
     )
 }

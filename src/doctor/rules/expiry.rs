@@ -10,6 +10,7 @@ use crate::doctor::rules::size;
 use crate::mysql::advice::set_global;
 use crate::mysql::binlog_index::BinlogFileEntry;
 use crate::mysql::preflight::ServerFacts;
+use crate::pipeline::start::Resume;
 use crate::sync_point::SyncPoint;
 
 const DAY: u64 = 86_400;
@@ -69,33 +70,43 @@ fn by_size(server: &ServerFacts) -> String {
     }
 }
 
-/// Whether the file that the point needs may go soon. A file's age counts from its last change, which is not before the
-/// point's last transaction; the newest file is never removed.
+/// Whether the first file that a run needs may go soon: the point's, or an earlier one with a prepared XA transaction that is
+/// pending. A file's age counts from its last change; the newest file is never removed.
 pub fn point_expires(server: &ServerFacts, point: &SyncPoint, newest: &str, now_ms: u64) -> Option<Finding> {
     let kept = kept_for(server)?;
-    if point.ts_ms == 0 || point.file.is_empty() || point.file == newest {
+    let (place, created) = Resume::from_point(point).begins();
+    if point.file.is_empty() || *place.file == *newest {
         return None;
     }
-    let age = now_ms.saturating_sub(point.ts_ms) / 1000;
-    if age < kept / 4 * 3 {
+    let behind = *place.file != *point.file;
+    // The last change is not before the point's last transaction; of an earlier file all that is known is its beginning.
+    let changed_ms = if behind && created > 0 { u64::from(created) * 1000 } else { point.ts_ms };
+    let age = now_ms.saturating_sub(changed_ms) / 1000;
+    if changed_ms == 0 || age < kept / 4 * 3 {
         return None;
     }
-    Some(Finding::warn(
-        Code::BinlogExpiry,
-        format!(
-            "the stored point is {} old, in {}, and the server removes binlogs after {}",
-            duration(age),
-            point.file,
-            duration(kept)
+    let (file, age, kept) = (&place.file, duration(age), duration(kept));
+    let begins = match behind {
+        true => format!(
+            "the oldest prepared XA transaction that is pending lies in {file}, which was begun {age} ago"
         ),
-        "start fountain now, or keep binlogs longer on the server until it has caught up",
-    ))
+        false => format!("the stored point is {age} old, in {file}"),
+    };
+    let cure = match behind {
+        true => {
+            "decide on that transaction (XA RECOVER lists them), or keep binlogs longer on the server until that is done and read"
+        }
+        false => "start fountain now, or keep binlogs longer on the server until it has caught up",
+    };
+    let text = format!("{begins}, and the server removes binlogs after {kept}");
+    Some(Finding::warn(Code::BinlogExpiry, text, cure))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sync_point::ServerIdentity;
+    use crate::sync_point::pending_xa::PendingXa;
 
     fn files() -> Told<Vec<BinlogFileEntry>> {
         Ok(vec![BinlogFileEntry { name: "bin.7".into(), size: Some(100) }])
@@ -128,10 +139,9 @@ mod tests {
         assert!(hour.cure.unwrap().contains("expire_logs_days=7"));
     }
 
-    #[test]
-    fn a_point_is_told_of_while_there_is_time_left() {
-        let server = ServerFacts::of(&[("binlog_expire_logs_seconds", "1000")]);
-        let point = SyncPoint {
+    /// In bin.7, its last transaction 1000 seconds after 1970.
+    fn point() -> SyncPoint {
+        SyncPoint {
             server: ServerIdentity { server_uuid: None, server_id: 1 },
             file: "bin.7".into(),
             pos: 4,
@@ -141,10 +151,42 @@ mod tests {
             pending_xa: Vec::new(),
             inside: None,
             ts_ms: 1_000_000,
-        };
-        let at = |now_ms| point_expires(&server, &point, "bin.9", now_ms).is_some();
+        }
+    }
+
+    #[test]
+    fn a_point_is_told_of_while_there_is_time_left() {
+        let server = ServerFacts::of(&[("binlog_expire_logs_seconds", "1000")]);
+        let at = |now_ms| point_expires(&server, &point(), "bin.9", now_ms).is_some();
         assert!(!at(1_000_000) && !at(1_749_000) && at(1_750_000) && at(9_000_000));
-        assert_eq!(point_expires(&server, &point, "bin.7", 9_000_000), None, "the newest file stays");
-        assert_eq!(point_expires(&ServerFacts::of(&[]), &point, "bin.9", 9_000_000), None);
+        assert_eq!(point_expires(&server, &point(), "bin.7", 9_000_000), None, "the newest file stays");
+        assert_eq!(point_expires(&ServerFacts::of(&[]), &point(), "bin.9", 9_000_000), None);
+    }
+
+    #[test]
+    fn what_is_pending_is_needed_from_an_earlier_file() {
+        let server = ServerFacts::of(&[("binlog_expire_logs_seconds", "1000")]);
+        let xa = |file: &str, file_created| PendingXa {
+            xid: "X'61',X'',1".into(),
+            file: file.into(),
+            pos: 4,
+            file_created,
+            gtid: None,
+            gtids_before: None,
+        };
+        let with = |pending_xa| SyncPoint { pending_xa, ..point() };
+        let told = |point: &SyncPoint, newest, now_ms| {
+            point_expires(&server, point, newest, now_ms).map(|found| found.text)
+        };
+        let earlier = with(vec![xa("bin.6", 900), xa("bin.5", 200), xa("", 0)]);
+        assert_eq!(told(&earlier, "bin.7", 949_000), None);
+        let text = told(&earlier, "bin.7", 950_000).expect("though the point's own file is the newest");
+        assert!(text.contains("lies in bin.5, which was begun"), "{text}");
+        for (pending, why) in [(xa("bin.7", 200), "the same file"), (xa("bin.6", 0), "its age is not known")]
+        {
+            let point = with(vec![pending]);
+            assert_eq!(told(&point, "bin.9", 1_749_000), None, "{why}");
+            assert!(told(&point, "bin.9", 1_750_000).is_some(), "{why}");
+        }
     }
 }
