@@ -8,6 +8,7 @@ use harness::Kind;
 use harness::Output;
 use harness::Server;
 use harness::delivered::PATIENCE;
+use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
@@ -139,7 +140,10 @@ fn rows_changed_since_are_told_apart() {
     );
 
     // Somebody does: every key is decided while rows go on changing.
-    let run = home.spawn(&run_arguments(&home, &server, &pairs));
+    let mut run = home.spawn(&run_arguments(&home, &server, &pairs));
+    run.wait_for("the run to deliver what has changed", PATIENCE, |_| {
+        data(&home.home().join("data")).contains("\"n\":1")
+    });
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let mut session = server.session();

@@ -26,6 +26,8 @@ pub struct ShardFiles {
     files: VecDeque<(FileName, Found)>,
     /// None of them has been looked at.
     at_beginning: bool,
+    /// Packs are not there any more because a run removes old files meanwhile.
+    removed: bool,
     /// A run is writing here now.
     written: bool,
     open: Option<OpenPair>,
@@ -73,6 +75,7 @@ impl ShardFiles {
             folder: inventory.folder.clone(),
             files: inventory.files_of(shard).into(),
             at_beginning: true,
+            removed: false,
             written: inventory.is_written(shard),
             open: None,
             previous: None,
@@ -89,8 +92,8 @@ impl ShardFiles {
                 self.open = match self.open_pair(&name, found, report) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound && self.written => {
                         let at = At::file(&name.path(&self.folder, Kind::Closed));
-                        report.tell(Finding::note(at, "removed while the folder was read"));
-                        self.previous = None;
+                        report.tell(Finding::note(at, REMOVED));
+                        (self.previous, self.removed) = (None, true);
                         None
                     }
                     opened => opened?,
@@ -153,6 +156,11 @@ impl ShardFiles {
         }
     }
 
+    /// Whether packs in front of the next header have gone since the folder was listed: it follows none that was read.
+    pub fn take_removed(&mut self) -> bool {
+        std::mem::take(&mut self.removed)
+    }
+
     /// The rows of the pack that was checked last.
     pub fn rows(&self) -> &[u8] {
         &self.rows
@@ -193,15 +201,19 @@ impl ShardFiles {
         report: &mut Report<'_>,
     ) -> io::Result<Option<OpenPair>> {
         let last = self.files.is_empty();
-        let first = std::mem::take(&mut self.at_beginning);
+        let first = self.at_beginning;
+        // What is found gone beside a run may go on right behind it.
+        self.at_beginning = first && self.written;
         let path = |kind| name.path(&self.folder, kind);
         let (closed, part, sidecar_path) = (path(Kind::Closed), path(Kind::Part), path(Kind::Sidecar));
+        let found = if self.written { look_again(&self.folder, name, found)? } else { found };
         let finding = match (found.closed, found.part, found.sidecar) {
             (true, true, _) => Some(Finding::fault(At::file(&part), "it is there with and without .part")),
             // What a crash leaves that came while the file was made or removed.
             (false, false, _) if last && length(&sidecar_path)? == 0 => {
                 Some(Finding::note(At::file(&sidecar_path), "an empty sidecar, without a data file"))
             }
+            (false, false, false) => Some(Finding::note(At::file(&closed), REMOVED)),
             // Old files are removed from the first one on, rows before sidecar.
             (false, false, _) if first && !last => Some(Finding::note(
                 At::file(&sidecar_path),
@@ -219,7 +231,8 @@ impl ShardFiles {
         };
         if let Some(finding) = finding {
             report.tell(finding);
-            self.previous = None;
+            (self.previous, self.removed) =
+                (None, self.removed || self.written && !found.closed && !found.part);
             return Ok(None);
         }
         let data_path = if part_only(found) { part } else { closed };
@@ -236,6 +249,7 @@ impl ShardFiles {
         }
         let sidecar = SidecarReader::open(&sidecar_path)?;
         self.count += 1;
+        self.at_beginning = false;
         Ok(Some(OpenPair {
             may_be_torn: found.part && last,
             written: self.written,
@@ -249,6 +263,21 @@ impl ShardFiles {
             headers: 0,
         }))
     }
+}
+
+const REMOVED: &str = "removed while the folder was read";
+
+/// A file that gets another name while its folder is listed may be listed under both or under neither (readdir(3)).
+fn look_again(folder: &Path, name: &FileName, listed: Found) -> io::Result<Found> {
+    if listed.sidecar && listed.closed != listed.part {
+        return Ok(listed);
+    }
+    // It loses its .part: where that is gone the other name is there.
+    let part = name.path(folder, Kind::Part);
+    let was_part = part.try_exists()?;
+    let closed = name.path(folder, Kind::Closed).try_exists()?;
+    let sidecar = name.path(folder, Kind::Sidecar).try_exists()?;
+    Ok(Found { closed, part: was_part && part.try_exists()?, sidecar })
 }
 
 fn part_only(found: Found) -> bool {
@@ -376,3 +405,24 @@ impl OpenPair {
 }
 
 const TORN: &str = "the next run cuts it off and delivers it again";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_listing_missed_or_told_twice_is_looked_for_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let name = FileName { shard: "a".into(), epoch: 1, number: 2 };
+        let there = Found { closed: true, part: false, sidecar: true };
+        for kind in [Kind::Closed, Kind::Sidecar] {
+            std::fs::write(name.path(temp.path(), kind), "").unwrap();
+        }
+        for listed in [Found { closed: false, ..there }, Found { part: true, ..there }, there] {
+            assert_eq!(look_again(temp.path(), &name, listed).unwrap(), there, "{listed:?}");
+        }
+        let gone = tempfile::tempdir().unwrap();
+        let listed = Found { sidecar: false, ..there };
+        assert_eq!(look_again(gone.path(), &name, listed).unwrap(), Found::default());
+    }
+}

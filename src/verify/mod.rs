@@ -165,7 +165,7 @@ fn verify_shard(
         if !over {
             source.advance(report);
         }
-        if report.faults() > faults {
+        if source.files.take_removed() || report.faults() > faults {
             chain.interrupted();
         }
     }
