@@ -40,17 +40,19 @@ column      code codec
 binlog      code codec column
 schema      code codec binlog column
 change      code codec binlog column schema
-sync_point  code codec fail_point binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids binlog::MariadbGtid binlog::MariadbGtidPosition
+sync_point  code codec fail_point coordination binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids binlog::MariadbGtid binlog::MariadbGtidPosition
 pack        code codec binlog column schema change sync_point
 sink        code stop config fail_point pack sync_point
 status      code stop config sync_point
-guard       code codec stop config status
+coordination code stop config
+guard       code codec stop config status coordination
 mysql       code codec stop secret config wire binlog schema sync_point
 pipeline    code codec stop secret config wire column binlog schema change sync_point pack sink status guard mysql
 logging     code config
-engine      code stop config pack sync_point sink pipeline
+engine      code stop config pack sync_point sink guard coordination control pipeline
+control     code stop config sync_point guard pipeline
 cat         *
-doctor      code stop config wire binlog column schema change sync_point sink mysql pipeline logging
+doctor      code stop config coordination wire binlog column schema change sync_point sink mysql pipeline logging
 points      *
 verify      code config stop wire column binlog schema change pack sync_point sink mysql pipeline logging
 daemon      *

@@ -104,6 +104,11 @@ codes! {
     ZkUnreachable "ZK_UNREACHABLE" "ZooKeeper's servers cannot be reached."
     ZkTimeout "ZK_TIMEOUT" "ZooKeeper gives another session time-out than was asked for, or answers too slowly."
     ZkAccess "ZK_ACCESS" "ZooKeeper does not let us make, read or delete nodes."
+    LeadershipLost "LEADERSHIP_LOST" "Another node leads now, or ZooKeeper has not confirmed in time that this one does."
+    ConfigDiffers "CONFIG_DIFFERS" "This node's configuration is not the one of the node that leads."
+    SourceLags "SOURCE_LAGS" "A server lacks transactions that have been delivered already."
+    SourceSwitched "SOURCE_SWITCHED" "Another server of the shard is read now."
+    Suspended "SUSPENDED" "A person has suspended the shard."
     Stopped "STOPPED" "Fountain was asked to stop while it waited."
     Internal "INTERNAL" "A thread ended in a way that it never should: a defect in fountain."
 }

@@ -37,6 +37,8 @@
 //! Each is made by a closure that is called once for a shard, on that shard's thread, at its start. Nothing here installs a
 //! logger or a signal handler: messages go through the crate `log`, and the stop is the program's to request.
 
+mod turns;
+
 use crate::code::Code;
 use crate::config::Config;
 use crate::config::Problem;
@@ -45,10 +47,13 @@ use crate::config::ShardConfig;
 use crate::config::TransactionPolicy;
 use crate::config::choice::Choice;
 use crate::config::keys;
+use crate::engine::turns::Turns;
+use crate::guard::Guard;
+use crate::guard::NoGuard;
 use crate::pack::encoder::RowEncoder;
+use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::ports::Ports;
-use crate::pipeline::shard;
 use crate::pipeline::shard::ShardEnded;
 use crate::pipeline::until::Until;
 use crate::sink::Sink;
@@ -62,8 +67,6 @@ use crossbeam_channel::Sender;
 use crossbeam_channel::unbounded;
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -250,16 +253,18 @@ impl Engine {
     pub fn start(self) -> Result<RunningEngine, EngineError> {
         let (report, outcomes) = unbounded();
         let mut running = 0;
+        let guard: Arc<dyn Guard> = Arc::new(NoGuard::new(now_ms()));
         let chosen = |shard: &&ShardConfig| self.only.as_ref().is_none_or(|only| *only == shard.name);
         for shard in self.config.enabled_shards().filter(chosen) {
-            let thread = ShardThread {
+            let turns = Turns {
                 config: Arc::clone(&self.config),
                 ports: Arc::clone(&self.ports),
+                guard: Arc::clone(&guard),
                 shard: shard.clone(),
                 until: self.until.get(&shard.name).cloned(),
                 stop: self.stop.clone(),
             };
-            if let Err(error) = thread.spawn(report.clone()) {
+            if let Err(error) = spawn(turns, report.clone()) {
                 // Those that have begun end with it.
                 self.stop.request();
                 let text = format!("shard={} no thread: {error}", shard.name);
@@ -267,7 +272,13 @@ impl Engine {
             }
             running += 1;
         }
-        Ok(RunningEngine { outcomes, running, stop: self.stop, stop_timeout: self.config.stop_timeout })
+        Ok(RunningEngine {
+            outcomes,
+            running,
+            guard,
+            stop: self.stop,
+            stop_timeout: self.config.stop_timeout,
+        })
     }
 }
 
@@ -277,40 +288,21 @@ struct ShardOutcome {
     outcome: Result<ShardEnded, Fault>,
 }
 
-struct ShardThread {
-    config: Arc<Config>,
-    ports: Arc<Ports>,
-    shard: ShardConfig,
-    until: Option<Until>,
-    stop: Stop,
-}
-
-impl ShardThread {
-    fn spawn(self, report: Sender<ShardOutcome>) -> std::io::Result<()> {
-        let thread = std::thread::Builder::new().name(format!("producer-{}", self.shard.name));
-        let run = move || {
-            let outcome = ShardOutcome { shard: self.shard.name.clone(), outcome: self.run() };
-            // Nobody listens any more only when the program is ending.
-            drop(report.send(outcome));
-        };
-        thread.spawn(run).map(|_detached| ())
-    }
-
-    /// A panic is a defect of ours and this shard's end; the others go on.
-    fn run(self) -> Result<ShardEnded, Fault> {
-        let Self { config, ports, shard, until, stop } = self;
-        let run = AssertUnwindSafe(|| shard::run(&config, &shard, until, &ports, &stop));
-        catch_unwind(run).unwrap_or_else(|_told_by_the_panic_itself| {
-            Err(Fault::stop(Code::Internal, format!("shard={} its thread panicked", shard.name)))
-        })
-    }
+fn spawn(turns: Turns, report: Sender<ShardOutcome>) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name(format!("producer-{}", turns.shard.name));
+    let run = move || {
+        let shard = turns.shard.name.clone();
+        // Nobody listens any more only when the program is ending.
+        drop(report.send(ShardOutcome { shard, outcome: turns.run() }));
+    };
+    thread.spawn(run).map(|_detached| ())
 }
 
 /// An engine at work. It goes on when this is dropped; a stop ends it.
-#[derive(Debug)]
 pub struct RunningEngine {
     outcomes: Receiver<ShardOutcome>,
     running: usize,
+    guard: Arc<dyn Guard>,
     stop: Stop,
     stop_timeout: Duration,
 }
@@ -349,6 +341,7 @@ impl RunningEngine {
                 }
             }
         }
+        self.guard.close();
         if faults.is_empty() { Ok(()) } else { Err(EngineError::Shards(faults)) }
     }
 }

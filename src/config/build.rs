@@ -141,6 +141,7 @@ impl<'a> Builder<'a> {
         let at = self.at(Target::Process);
         ZooKeeperConfig {
             servers: at.owned(&keys::ZK_STRING),
+            auth_file: at.path(&keys::ZK_AUTH_FILE),
             connection_timeout: at.time(&keys::ZK_CONNECTION_TIMEOUT),
             session_timeout: at.time(&keys::ZK_SESSION_TIMEOUT),
             save_position_root_path: at.owned(&keys::ZK_SAVE_POSITION_ROOT_PATH),
@@ -175,6 +176,7 @@ impl<'a> Builder<'a> {
             scope: at.choice(&keys::HA_SCOPE),
             max_shards: at.maybe_number(&keys::HA_MAX_SHARDS),
             release_after: at.time(&keys::HA_RELEASE_AFTER_MS),
+            rebalance: at.choice(&keys::HA_REBALANCE),
         }
     }
 
@@ -236,6 +238,8 @@ impl<'a> Builder<'a> {
             repeat_resource_interval: at.time(&keys::REPEAT_RESOURCE_INTERVAL),
             io_retry_count: at.number(&keys::IO_RETRY_COUNT),
             position_failover: at.choice(&keys::POSITION_FAILOVER),
+            source_catchup_wait: at.time(&keys::SOURCE_CATCHUP_WAIT_MS),
+            fail_back: at.choice(&keys::FAIL_BACK),
             max_event_bytes: at.number(&keys::MAX_EVENT_BYTES),
             schema_file: at.path(&keys::SCHEMA_FILE),
             filter: at.filter(),

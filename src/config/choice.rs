@@ -109,6 +109,14 @@ choices! {
         Timestamp "timestamp" later
     }
 
+    /// `fail_back`: what becomes of a shard that reads a backup when its main server serves again.
+    FailBack {
+        /// It stays where it is until a person switches it.
+        Manual "manual",
+        /// It goes back by itself.
+        Auto "auto" later
+    }
+
     /// `ha_guard` as configured.
     HaGuardChoice {
         /// ZooKeeper when `zk_leader_latch_path` is set, else none.
@@ -125,6 +133,14 @@ choices! {
         Process "process",
         /// Each shard by itself.
         Shard "shard" later
+    }
+
+    /// `ha_rebalance`: how nodes share the shards under `ha_scope=shard`.
+    HaRebalance {
+        /// A node keeps what it leads until it ends or a person makes it step down.
+        Manual "manual",
+        /// A node that leads more than its share hands shards over to one that leads fewer.
+        Auto "auto" later
     }
 
     /// `sync_point_store` as configured.

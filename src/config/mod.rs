@@ -107,6 +107,8 @@ pub struct NodeConfig {
     pub max_shards: Option<u64>,
     /// `ha_release_after_ms`.
     pub release_after: Duration,
+    /// `ha_rebalance`.
+    pub rebalance: HaRebalance,
 }
 
 /// Who decides whether this node works.
@@ -123,6 +125,8 @@ pub enum HaGuard {
 pub struct ZooKeeperConfig {
     /// `zk_string`.
     pub servers: Option<String>,
+    /// `zk_auth_file`.
+    pub auth_file: Option<PathBuf>,
     /// `zk_connection_timeout`.
     pub connection_timeout: Duration,
     /// `zk_session_timeout`.
@@ -160,6 +164,10 @@ pub struct ShardConfig {
     pub io_retry_count: u64,
     /// `position_failover`.
     pub position_failover: PositionFailover,
+    /// `source_catchup_wait_ms`.
+    pub source_catchup_wait: Duration,
+    /// `fail_back`.
+    pub fail_back: FailBack,
     /// `max_event_bytes`.
     pub max_event_bytes: u64,
     /// `schema_file`.

@@ -1,6 +1,7 @@
 //! One shard's packs on their way to the sink: headers, retries, and the point that follows each acknowledgement.
 
 use crate::code::Code;
+use crate::guard::term::Term;
 use crate::pack::builder::FinishedPack;
 use crate::pack::builder::Frontier;
 use crate::pack::builder::GapReport;
@@ -46,6 +47,8 @@ pub struct Delivery {
     pub sink: Box<dyn Sink>,
     pub saver: Saver,
     pub gaps: Box<dyn GapLog>,
+    /// Nothing begins when it is over.
+    pub term: Term,
     pub stop: Stop,
     /// With `--until` a sink that cannot take a pack ends the run.
     pub give_up: bool,
@@ -135,6 +138,7 @@ impl Delivery {
     fn deliver(&mut self, header: &PackHeader, rows: &[u8]) -> Result<(), Fault> {
         let mut waiting = false;
         loop {
+            self.need_term()?;
             match self.sink.deliver(&Pack { header, rows }) {
                 Ok(()) => {
                     if waiting {
@@ -162,6 +166,7 @@ impl Delivery {
     pub fn append_gap(&mut self, record: &GapRecord) -> Result<(), Fault> {
         let mut waiting = false;
         loop {
+            self.need_term()?;
             match self.gaps.append(record) {
                 Ok(()) => {
                     if waiting {
@@ -187,6 +192,19 @@ impl Delivery {
                 }
             }
         }
+    }
+
+    /// A pack that was begun before may land; none begins.
+    fn need_term(&self) -> Result<(), Fault> {
+        if self.term.holds() {
+            return Ok(());
+        }
+        let text = format!(
+            "shard={} leadership is lost: {}; no pack begins, nothing is saved, this node stands by",
+            self.shard,
+            self.term.why()
+        );
+        Err(Fault::stop(Code::LeadershipLost, text))
     }
 
     /// With `--until` a sink that fails ends the run; one that is merely slow does not.

@@ -5,6 +5,7 @@ pub mod definitions;
 pub mod delivery;
 pub mod fault;
 mod first_words;
+pub mod led_store;
 pub mod message;
 pub mod packer;
 pub mod patience;

@@ -6,11 +6,14 @@ use crate::config::ShardConfig;
 use crate::pack::encoder::RowEncoder;
 use crate::sink::Sink;
 use crate::sink::SinkError;
+use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
 use crate::sync_point::folder::make_folder;
 use crate::sync_point::lock::FolderLock;
+use crate::sync_point::schema_store::FileSchemaStore;
+use crate::sync_point::schema_store::SchemaStore;
 use std::fmt;
 
 /// Makes something for the shard of that name.
@@ -54,4 +57,14 @@ pub fn open_store(config: &Config, shard: &ShardConfig, ports: &Ports) -> Result
             Ok(OpenStore { store: make(&shard.name)?, lock: Some(lock) })
         }
     }
+}
+
+/// The store of the shard's definitions, beside its point.
+pub fn open_schema_store(config: &Config, shard: &str) -> Result<Box<dyn SchemaStore>, StoreError> {
+    Ok(Box::new(FileSchemaStore::new(&config.point_dir, shard)?))
+}
+
+/// The shard's record as it is stored now, read without a lock: for looking while a run goes on.
+pub fn peek_point(config: &Config, shard: &str) -> Result<Option<PointRecord>, StoreError> {
+    FileStore::peek(&config.point_dir, shard)
 }

@@ -156,7 +156,8 @@ impl Worker {
                     pause = self.period();
                     saved = record;
                 }
-                Err(error) if closing => return Err(error),
+                // Whoever leads now saves; nothing of ours may land any more.
+                Err(error) if closing || error.code == Code::LeadershipLost => return Err(error),
                 Err(error) => {
                     if !failing {
                         log::error!(

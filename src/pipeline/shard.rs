@@ -6,6 +6,7 @@ use crate::config;
 use crate::config::Config;
 use crate::config::ShardConfig;
 use crate::config::TransactionConfig;
+use crate::guard::term::Term;
 use crate::pack::builder::HoldRules;
 use crate::pack::builder::Oversize;
 use crate::pack::builder::PackBuilder;
@@ -21,12 +22,14 @@ use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::led_store::LedStore;
 use crate::pipeline::message::Channels;
 use crate::pipeline::packer::PackRhythm;
 use crate::pipeline::packer::Packer;
 use crate::pipeline::patience::Patience;
 use crate::pipeline::ports::OpenStore;
 use crate::pipeline::ports::Ports;
+use crate::pipeline::ports::open_schema_store;
 use crate::pipeline::ports::open_store;
 use crate::pipeline::producer::Ended;
 use crate::pipeline::producer::Producer;
@@ -51,7 +54,6 @@ use crate::sync_point::StoreError;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::history::FileHistory;
-use crate::sync_point::schema_store::FileSchemaStore;
 use crossbeam_channel::bounded;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,17 +63,17 @@ use std::time::Instant;
 /// How a run of one shard ended without a fault.
 pub use crate::pipeline::producer::Ended as ShardEnded;
 
-/// Runs one shard until a stop, `--until`, or a fault.
+/// Runs one shard until a stop, `--until`, a fault, or the end of its term.
 pub fn run(
     config: &Config,
     shard: &ShardConfig,
     until: Option<Until>,
     ports: &Ports,
-    stop: &Stop,
+    term: &Term,
 ) -> Result<Ended, Fault> {
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
-    let stop = &stop.child();
-    let opened = Opened::open(config, shard, ports, until.is_some(), stop)?;
+    let stop = &term.stop().child();
+    let opened = Opened::open(config, shard, ports, until.is_some(), term, stop)?;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     let resume = opened.standing.resume(&shard.name)?;
     let book = open_book(config, shard, &opened.standing, resume.as_ref())?;
@@ -85,7 +87,7 @@ pub fn run(
     let begun = producer.book.begin_epoch(opened.standing.last_epoch() + 1);
     begun.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", shard.name)))?;
     let started = opened.start_epoch(shard, &ready)?;
-    started.run(config, shard, producer, ready, stop)
+    started.run(config, shard, producer, ready, term, stop)
 }
 
 /// The definitions that are known, for a shard that goes on there.
@@ -108,8 +110,8 @@ fn open_book(
         server: identity.clone(),
         place: certain_place(&frontier.place.file, frontier.place.pos, frontier.set_ahead),
     });
-    let opened = FileSchemaStore::new(&config.point_dir, &shard.name)
-        .and_then(|store| Book::open(&shard.name, Box::new(store), file, stand.as_ref()));
+    let opened = open_schema_store(config, &shard.name)
+        .and_then(|store| Book::open(&shard.name, store, file, stand.as_ref()));
     opened.map_err(|error| store_fault(&shard.name, &error))
 }
 
@@ -179,9 +181,13 @@ impl Opened {
         shard: &ShardConfig,
         ports: &Ports,
         give_up: bool,
+        term: &Term,
         stop: &Stop,
     ) -> Result<Option<Self>, Fault> {
-        let mut store = open_store(config, shard, ports).map_err(|e| store_fault(&shard.name, &e))?;
+        let OpenStore { store, lock } =
+            open_store(config, shard, ports).map_err(|e| store_fault(&shard.name, &e))?;
+        let store = Box::new(LedStore { store, term: term.clone() });
+        let mut store = OpenStore { store, lock };
         let record = store.store.load().map_err(|e| store_fault(&shard.name, &e))?;
         let (mut old_point, mut former) = (None, None);
         if record.is_none() {
@@ -258,6 +264,7 @@ impl Started {
         shard: &ShardConfig,
         mut producer: Producer,
         ready: Ready,
+        term: &Term,
         stop: &Stop,
     ) -> Result<Ended, Fault> {
         let name = &shard.name;
@@ -290,6 +297,7 @@ impl Started {
                 sink: self.sink,
                 saver,
                 gaps: Box::new(self.gaps),
+                term: term.clone(),
                 stop: stop.clone(),
                 give_up: producer.until.is_some(),
                 offered: self.record.point,

@@ -21,6 +21,7 @@ pub mod pending_xa;
 pub mod record;
 pub mod schema_store;
 pub mod sealed;
+pub mod state;
 pub mod text;
 pub mod trace;
 

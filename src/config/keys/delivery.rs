@@ -10,6 +10,7 @@ use crate::config::choice::DispatchDdl;
 use crate::config::choice::DumpStrategy;
 use crate::config::choice::ExecOnFailure;
 use crate::config::choice::ExecResume;
+use crate::config::choice::FailBack;
 use crate::config::choice::JsonBigint;
 use crate::config::choice::OutputFormat;
 use crate::config::choice::Oversize;
@@ -144,6 +145,12 @@ group! { READING "Reading the binlog"
     POSITION_FAILOVER = Key::new("position_failover", Shard, Kind::OneOf(PositionFailover::WORDS),
         "File and position mean nothing on another server. refuse: do not go on there; timestamp: start \
          there at the last commit time less a margin.").default("refuse");
+    SOURCE_CATCHUP_WAIT_MS = Key::new("source_catchup_wait_ms", Shard, Kind::Time(Milliseconds, 0, DAY),
+        "How long a server is waited for that lacks transactions which have been delivered already (a backup that lags), in \
+         milliseconds; then it is refused, with the way out.").default("60000");
+    FAIL_BACK = Key::new("fail_back", Shard, Kind::OneOf(FailBack::WORDS),
+        "When a backup is read and the main server serves again. manual: nothing (\"fountain switch\" goes over); auto: back, once \
+         it has all that was delivered.").default("manual");
     MAX_EVENT_BYTES = Key::new("max_event_bytes", Shard, Kind::Size(1024, u32::MAX as u64),
         "Largest binlog event that is accepted, in bytes.")
         .default("1GiB");

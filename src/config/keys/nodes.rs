@@ -6,6 +6,7 @@ use super::Scope::Process;
 use super::group;
 use crate::config::choice::Choice;
 use crate::config::choice::HaGuardChoice;
+use crate::config::choice::HaRebalance;
 use crate::config::choice::HaScope;
 use crate::config::choice::PointSaver;
 use crate::config::choice::PointStoreChoice;
@@ -41,6 +42,10 @@ group! { NODES "Several nodes: of all that share a latch, one works and the rest
         .default("process");
     HA_MAX_SHARDS = Key::new("ha_max_shards", Process, Kind::Whole(1, 10_000),
         "Most shards that this node leads under ha_scope=shard. Empty: no limit.");
+    HA_REBALANCE = Key::new("ha_rebalance", Process, Kind::OneOf(HaRebalance::WORDS),
+        "Under ha_scope=shard, when a node joins. manual: shards stay where they are until a node ends or steps down; auto: \
+         nodes that lead more than their share hand over.")
+        .default("manual");
     HA_RELEASE_AFTER_MS = Key::new("ha_release_after_ms", Process, Kind::Time(Milliseconds, 0, DAY),
         "A leader that cannot reach its server or write its sink for so long hands over, in milliseconds.")
         .default("60000");
@@ -49,6 +54,9 @@ group! { NODES "Several nodes: of all that share a latch, one works and the rest
 group! { ZOOKEEPER "ZooKeeper (not in this version: a run refuses the two paths)"
     ZK_STRING = Key::new("zk_string", Process, Kind::ZkServers,
         "ZooKeeper's servers as host:port,host:port.");
+    ZK_AUTH_FILE = Key::new("zk_auth_file", Process, Kind::Path,
+        "A file that holds user:password for ZooKeeper's digest scheme, readable by its owner alone. Nodes are made for that user \
+         alone then. Empty: no login, nodes open to all.");
     ZK_CONNECTION_TIMEOUT = Key::new("zk_connection_timeout", Process, Kind::Time(Milliseconds, 1, DAY),
         "How long a connection to ZooKeeper may take to come about, in milliseconds.").default("4000");
     ZK_SESSION_TIMEOUT = Key::new("zk_session_timeout", Process, Kind::Time(Milliseconds, 1, DAY),

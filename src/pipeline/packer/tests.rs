@@ -8,6 +8,7 @@ use crate::change::batch::Outcome;
 use crate::change::batch::Place;
 use crate::change::batch::Sql;
 use crate::change::batch::SqlOp;
+use crate::guard::term::Term;
 use crate::pack::builder::Frontier;
 use crate::pack::builder::PackRules;
 use crate::pack::header::Pack;
@@ -138,6 +139,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
             saver: Saver::start("s", Box::new(out.clone()), Box::new(out.clone()), SaveRhythm::Sync, saved)
                 .unwrap(),
             gaps: Box::new(out.clone()),
+            term: Term::always(&Stop::new()),
             stop: Stop::new(),
             give_up: false,
             offered: None,

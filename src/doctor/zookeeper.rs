@@ -1,15 +1,13 @@
 //! ZooKeeper, as far as the keys name it: each server reachable, the session time-out that it gives, and whether we may
 //! make, read and delete nodes where points and latches will be. Only a node of our own is made, and removed again.
 
-mod client;
-
 use crate::code::Code;
 use crate::config::ZooKeeperConfig;
+use crate::coordination::client::CallError;
+use crate::coordination::client::Client;
+use crate::coordination::handshake::probe;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Topic;
-use client::CallError;
-use client::Client;
-use client::probe;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;

@@ -1,0 +1,38 @@
+//! The store of points of a shard that is led: nothing is saved when the term is over, and a store that knows a newer
+//! leader ends the term.
+
+use crate::code::Code;
+use crate::guard::term::Term;
+use crate::sync_point::PointRecord;
+use crate::sync_point::StoreError;
+use crate::sync_point::SyncPointStore;
+use crate::sync_point::old_files::FoundPoint;
+
+pub struct LedStore {
+    pub store: Box<dyn SyncPointStore>,
+    pub term: Term,
+}
+
+impl SyncPointStore for LedStore {
+    fn load(&mut self) -> Result<Option<PointRecord>, StoreError> {
+        self.store.load()
+    }
+
+    fn load_old(&mut self) -> Result<Option<FoundPoint>, StoreError> {
+        self.store.load_old()
+    }
+
+    fn save(&mut self, record: &PointRecord) -> Result<(), StoreError> {
+        if !self.term.holds() {
+            let text = format!("the point is not saved: leadership is lost: {}", self.term.why());
+            return Err(StoreError::new(Code::LeadershipLost, text));
+        }
+        let saved = self.store.save(record);
+        if let Err(error) = saved.as_ref()
+            && error.code == Code::LeadershipLost
+        {
+            self.term.end(error.text.clone());
+        }
+        saved
+    }
+}

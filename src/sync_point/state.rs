@@ -1,0 +1,56 @@
+//! What a person or a fault has decided about a shard, kept with its point: it survives restarts and is found by whoever
+//! takes over.
+
+use crate::sync_point::StoreError;
+use serde::Deserialize;
+use serde::Serialize;
+
+/// Nothing in it: the shard is to run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardState {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<Suspension>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<StopReason>,
+}
+
+/// A person's word that a shard is not to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// The person's words.
+    pub reason: String,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// It ends by itself then, in milliseconds since 1970; none: it is for a person to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+    /// Where it was said: host name.
+    pub node: String,
+}
+
+/// Why a shard has stopped and is not to be tried again by whoever comes next: what lies in the stream does not get better on another
+/// node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopReason {
+    /// The message's code.
+    pub code: String,
+    /// The message.
+    pub text: String,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Where it happened: host name.
+    pub node: String,
+    /// The epoch and the pack that had been delivered when it happened. A point that has moved since makes the reason void.
+    pub epoch: u64,
+    pub sequence: u64,
+    /// The configuration of the shard, as a digest, and the version of fountain: others may well pass.
+    pub digest: String,
+}
+
+/// Keeps one shard's [`ShardState`].
+pub trait StateStore: Send {
+    /// None and the default mean the same. What cannot be read is an error.
+    fn load(&mut self) -> Result<Option<ShardState>, StoreError>;
+    /// Returns once it is durable; a crash leaves the old state or the new one.
+    fn save(&mut self, state: &ShardState) -> Result<(), StoreError>;
+}
