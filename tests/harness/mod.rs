@@ -9,6 +9,7 @@
 pub mod delivered;
 mod kind;
 pub mod numbered;
+pub mod pair;
 pub mod process;
 mod program;
 pub mod proxy;
@@ -23,6 +24,8 @@ pub mod stored;
 mod zookeeper;
 
 pub use kind::Kind;
+pub use pair::By;
+pub use pair::Pair;
 pub use program::Fountain;
 pub use program::Output;
 pub use program::Running;
