@@ -8,6 +8,7 @@
 
 pub mod delivered;
 mod kind;
+mod node;
 pub mod numbered;
 pub mod pair;
 pub mod process;
@@ -21,9 +22,12 @@ mod session;
 pub mod shapes;
 mod slots;
 pub mod stored;
+mod zk_client;
+mod zk_proxy;
 mod zookeeper;
 
 pub use kind::Kind;
+pub use node::Node;
 pub use pair::By;
 pub use pair::Pair;
 pub use program::Fountain;
@@ -44,6 +48,10 @@ pub use server::Server;
 pub use session::Row;
 pub use session::Session;
 pub use session::SqlError;
+pub use zk_client::ZkClient;
+pub use zk_client::ZkNode;
+pub use zk_proxy::Link;
+pub use zk_proxy::Weather;
 pub use zookeeper::ZooKeeperServer;
 
 use std::io::Write;
