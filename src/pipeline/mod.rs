@@ -22,3 +22,4 @@ pub mod standing;
 pub mod start;
 pub mod unproven;
 pub mod until;
+pub mod wishes;

@@ -45,6 +45,8 @@ use crate::pipeline::start::Resume;
 use crate::pipeline::unproven::Unproven;
 use crate::pipeline::until::Target;
 use crate::pipeline::until::Until;
+use crate::pipeline::wishes::Live;
+use crate::status::State;
 use crate::stop::Stop;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::old_files::FoundPoint;
@@ -65,6 +67,8 @@ const HALF_EVENT_PATIENCE: Duration = Duration::from_millis(5);
 pub struct Producer {
     pub shard: ShardConfig,
     pub stop: Stop,
+    /// What is to be seen of the shard, and a person's wish that it goes over to another source.
+    pub live: Live,
     pub until: Option<Until>,
     pub options: AssemblerOptions,
     /// What is known of tables that the log does not describe.
@@ -137,6 +141,7 @@ impl Producer {
         match self.patience.after_stream(&fault, story) {
             Next::GiveUp => Err(fault),
             Next::Again { pause, elsewhere } => {
+                self.live.status.enter(State::Connecting, fault.to_string());
                 self.current = (self.current + usize::from(elsewhere)) % self.shard.sources.len().max(1);
                 Ok(self.stop.wait(pause).then_some(Ended::Stopped))
             }
@@ -180,6 +185,7 @@ impl Producer {
         }
         let identity = session.identity();
         let server = session.server.clone();
+        self.live.status.running(&server);
         let holes = match &dump.request {
             DumpRequest::Position { .. } => Holes::Events,
             DumpRequest::Gtid { .. } | DumpRequest::MariadbGtid { .. } => Holes::Transactions,

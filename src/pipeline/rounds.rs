@@ -12,6 +12,7 @@ use crate::pipeline::session::source_config;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
 use crate::pipeline::until::Target;
+use crate::status::State;
 
 impl Producer {
     /// Connects, repeating whole rounds over the sources as long as that may help. `Ok(None)`: a stop was asked for.
@@ -22,7 +23,10 @@ impl Producer {
                 Err(_) if self.stop.requested() => return Ok(None),
                 Err(fault) => match self.patience.after_round(&fault) {
                     Next::GiveUp => return Err(fault),
-                    Next::Again { pause, .. } => pause,
+                    Next::Again { pause, .. } => {
+                        self.live.status.enter(State::Connecting, fault.to_string());
+                        pause
+                    }
                 },
             };
             if self.stop.wait(pause) {

@@ -45,6 +45,7 @@ use crate::pipeline::sinks::open_sink;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start::Resume;
 use crate::pipeline::until::Until;
+use crate::pipeline::wishes::Live;
 use crate::schema::file::SchemaFile;
 use crate::schema::filter::Filter;
 use crate::sink::Sink;
@@ -70,14 +71,15 @@ pub fn run(
     until: Option<Until>,
     ports: &Ports,
     term: &Term,
+    live: &Live,
 ) -> Result<Ended, Fault> {
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
     let stop = &term.stop().child();
-    let opened = Opened::open(config, shard, ports, until.is_some(), term, stop)?;
+    let opened = Opened::open(config, shard, ports, until.is_some(), term, live, stop)?;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     let resume = opened.standing.resume(&shard.name)?;
     let book = open_book(config, shard, &opened.standing, resume.as_ref())?;
-    let mut producer = producer(config, shard, until, stop, book);
+    let mut producer = producer(config, shard, until, stop, live, book);
     check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
@@ -115,11 +117,19 @@ fn open_book(
     opened.map_err(|error| store_fault(&shard.name, &error))
 }
 
-fn producer(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop, book: Book) -> Producer {
+fn producer(
+    config: &Config,
+    shard: &ShardConfig,
+    until: Option<Until>,
+    stop: &Stop,
+    live: &Live,
+    book: Book,
+) -> Producer {
     let patience = Patience::new(shard, until.is_some());
     Producer {
         shard: shard.clone(),
         stop: stop.clone(),
+        live: live.clone(),
         until,
         options: AssemblerOptions {
             filter: shard.filter.clone(),
@@ -182,11 +192,12 @@ impl Opened {
         ports: &Ports,
         give_up: bool,
         term: &Term,
+        live: &Live,
         stop: &Stop,
     ) -> Result<Option<Self>, Fault> {
         let OpenStore { store, lock } =
             open_store(config, shard, ports).map_err(|e| store_fault(&shard.name, &e))?;
-        let store = Box::new(LedStore { store, term: term.clone() });
+        let store = Box::new(LedStore { store, term: term.clone(), status: live.status.clone() });
         let mut store = OpenStore { store, lock };
         let record = store.store.load().map_err(|e| store_fault(&shard.name, &e))?;
         let (mut old_point, mut former) = (None, None);
@@ -299,6 +310,7 @@ impl Started {
                 gaps: Box::new(self.gaps),
                 term: term.clone(),
                 stop: stop.clone(),
+                status: producer.live.status.clone(),
                 give_up: producer.until.is_some(),
                 offered: self.record.point,
                 moved: self.record.moved,

@@ -10,6 +10,7 @@ pub mod delivered;
 mod kind;
 pub mod node;
 pub mod numbered;
+pub mod pair;
 pub mod process;
 mod program;
 pub mod proxy;
@@ -28,6 +29,8 @@ mod zookeeper;
 
 pub use kind::Kind;
 pub use node::Node;
+pub use pair::By;
+pub use pair::Pair;
 pub use program::Fountain;
 pub use program::Output;
 pub use program::Running;
