@@ -128,6 +128,7 @@ fn connections(server: &Server) -> usize {
 }
 
 #[test]
+#[ignore = "leadership by ZooKeeper is not in this version"]
 fn one_works_one_stands_by_and_goes_on() {
     let Some(zookeeper) = ZooKeeperServer::start() else { return };
     let Some(server) = Server::start_private(Kind::Mysql56, GTID) else { return };

@@ -80,6 +80,7 @@ const PAIRS: &[&str] = &[
 ];
 
 #[test]
+#[ignore = "leadership by ZooKeeper is not in this version"]
 fn a_leader_that_slept_past_its_session_does_nothing_any_more() {
     let Some(zookeeper) = ZooKeeperServer::start() else { return };
     let Some(server) = Server::start_private(Kind::Mysql97, GTID) else { return };
