@@ -8,7 +8,7 @@
 
 pub mod delivered;
 mod kind;
-mod node;
+pub mod node;
 pub mod numbered;
 pub mod pair;
 pub mod process;
@@ -22,6 +22,7 @@ mod session;
 pub mod shapes;
 mod slots;
 pub mod stored;
+pub mod union;
 mod zk_client;
 mod zk_proxy;
 mod zookeeper;

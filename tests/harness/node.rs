@@ -135,6 +135,11 @@ impl Node {
         self.home.run(&arguments, PATIENCE)
     }
 
+    /// `run --until end`, beside nothing else of this home.
+    pub fn until_end(&self) -> Output {
+        self.command(&["run", "--until", "end"])
+    }
+
     fn running(&self) -> &Running {
         self.running.as_ref().unwrap_or_else(|| panic!("{} does not run", self.name))
     }
