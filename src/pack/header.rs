@@ -13,7 +13,10 @@
 //! one of the same shard, across epochs, and 0 for the first of all. Together with the sequence, which rises without
 //! holes inside an epoch, they prove that nothing is missing, repeated or changed. `header_crc32` seals the line itself
 //! ([`crate::sync_point::sealed`]). `point` has the form of a saved point ([`crate::sync_point::record`]). Behind it stands
-//! `"moved":true` in the first pack of an epoch that began elsewhere than where delivery had ended, and nothing otherwise.
+//! `"moved":true` in the first pack of an epoch that began elsewhere than where delivery had ended, and nothing otherwise; and
+//! in the first pack of every epoch but the shard's first `"follows":{"epoch":2,"sequence":4}`, the pack before it. What lies
+//! between those two in the order of (epoch, sequence) was delivered again and does not count. Where the pack before it is
+//! another node's, `"here":{"epoch":1,"sequence":9}` in it is the last one that this node's sink held (0 and 0: none).
 
 use crate::sync_point::SyncPoint;
 use crate::sync_point::sealed::hex_crc32;
@@ -60,13 +63,43 @@ pub struct PackHeader {
     /// The point was moved in front of this pack, or the shard begun anew. Told whether or not a `gap` line tells it too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moved: bool,
+    /// The pack before this one, in the first pack of an epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Follows>,
     #[serde(with = "hex_crc32")]
     pub crc32: u32,
     #[serde(with = "hex_crc32")]
     pub previous_crc32: u32,
 }
 
+/// Names a pack of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PackName {
+    pub epoch: u64,
+    pub sequence: u64,
+}
+
+/// What an epoch goes on behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follows {
+    #[serde(flatten)]
+    pub pack: PackName,
+    /// That pack is another node's: the last one of the sink that this epoch goes to, with zeros where that held none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub here: Option<PackName>,
+}
+
+impl std::fmt::Display for PackName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.epoch, self.sequence)
+    }
+}
+
 impl PackHeader {
+    pub fn name(&self) -> PackName {
+        PackName { epoch: self.epoch, sequence: self.sequence }
+    }
+
     /// The header as one sealed line, without the line end.
     pub fn to_line(&self) -> Result<String, String> {
         let object = serde_json::to_string(self);
@@ -147,6 +180,7 @@ mod tests {
             next_seq: 4712,
             point: point(1500),
             moved: false,
+            follows: None,
             crc32: rows_crc32(b"{}\n{}\n"),
             previous_crc32: 0,
         }
@@ -181,6 +215,23 @@ mod tests {
         assert_eq!(PackHeader::from_line(line.as_bytes()), Ok(moved.clone()));
         assert!(!moved.begins_elsewhere());
         assert!(PackHeader { sequence: 1, ..moved }.begins_elsewhere());
+    }
+
+    #[test]
+    fn an_epochs_first_pack_tells_what_it_follows() {
+        let pack = PackName { epoch: 2, sequence: 4 };
+        let own = PackHeader { follows: Some(Follows { pack, here: None }), ..header() };
+        let line = own.to_line().unwrap();
+        assert!(line.contains(r#""follows":{"epoch":2,"sequence":4},"crc32":"9c38f1af","#), "{line}");
+        assert_eq!(PackHeader::from_line(line.as_bytes()), Ok(own));
+        let here = Some(PackName { epoch: 0, sequence: 0 });
+        let anothers = PackHeader { follows: Some(Follows { pack, here }), ..header() };
+        let line = anothers.to_line().unwrap();
+        assert!(
+            line.contains(r#""follows":{"epoch":2,"sequence":4,"here":{"epoch":0,"sequence":0}},"crc32""#),
+            "{line}"
+        );
+        assert_eq!(PackHeader::from_line(line.as_bytes()), Ok(anothers));
     }
 
     #[test]

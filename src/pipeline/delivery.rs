@@ -7,6 +7,7 @@ use crate::pack::builder::Frontier;
 use crate::pack::builder::GapReport;
 use crate::pack::builder::PackOutput;
 use crate::pack::builder::Reached;
+use crate::pack::header::Follows;
 use crate::pack::header::Pack;
 use crate::pack::header::PackHeader;
 use crate::pipeline::fault::Fault;
@@ -21,6 +22,8 @@ use crate::sync_point::Moved;
 use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::epochs::LastPack;
+use crate::sync_point::epochs::TakenOver;
 use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap::GapRecord;
@@ -45,6 +48,11 @@ pub struct Delivery {
     pub epoch: u64,
     pub sequence: u64,
     pub previous_crc32: u32,
+    /// What the epoch's first pack follows.
+    pub follows: Option<Follows>,
+    /// The last pack that counts, of an earlier epoch.
+    pub last_pack: Option<LastPack>,
+    pub taken_over: TakenOver,
     pub identity: ServerIdentity,
     pub sink: Box<dyn Sink>,
     pub saver: Saver,
@@ -101,6 +109,11 @@ impl Delivery {
         reached.frontier.point(self.identity.clone(), reached.inside.clone())
     }
 
+    fn last_counted(&self) -> Option<LastPack> {
+        let own = LastPack { epoch: self.epoch, sequence: self.sequence, crc32: self.previous_crc32 };
+        if self.sequence > 0 { Some(own) } else { self.last_pack }
+    }
+
     fn offer(&mut self, point: SyncPoint, next_seq: u64) {
         self.offered = Some(point.clone());
         self.saver.offer(PointRecord {
@@ -112,6 +125,8 @@ impl Delivery {
             saved_ms: now_ms(),
             point: Some(point),
             moved: self.moved.clone().filter(|_| self.sequence == 0),
+            last_pack: self.last_counted(),
+            taken_over: self.taken_over.clone(),
         });
     }
 
@@ -258,6 +273,7 @@ impl PackOutput for Delivery {
             next_seq: pack.next_seq,
             point: self.point(&pack.reached),
             moved: self.moved.is_some() && self.sequence == 0,
+            follows: self.follows.filter(|_| self.sequence == 0),
             crc32: crc32fast::hash(pack.rows),
             previous_crc32: self.previous_crc32,
         };

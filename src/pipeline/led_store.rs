@@ -38,4 +38,8 @@ impl SyncPointStore for LedStore {
         }
         saved
     }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
 }

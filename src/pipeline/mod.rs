@@ -20,6 +20,7 @@ pub mod shard;
 pub mod sinks;
 pub mod standing;
 pub mod start;
+mod streaming;
 pub mod unproven;
 pub mod until;
 pub mod wishes;

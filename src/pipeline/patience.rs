@@ -136,7 +136,7 @@ impl Patience {
     fn is_final(&self, cure: Cure) -> bool {
         match cure {
             Cure::Stop => true,
-            Cure::Refused => self.bounded || !self.seen_row,
+            Cure::Refused | Cure::Wait => self.bounded || !self.seen_row,
             Cure::Retry => self.bounded,
         }
     }
@@ -192,7 +192,7 @@ impl Patience {
     pub fn after_stream(&mut self, fault: &Fault, story: Story) -> Next {
         let next = match fault.cure {
             Cure::Stop => Next::GiveUp,
-            Cure::Refused => self.after_refusal(),
+            Cure::Refused | Cure::Wait => self.after_refusal(),
             Cure::Retry => self.after_break(fault, story),
         };
         if let Next::Again { pause, .. } = next {
@@ -251,7 +251,9 @@ impl Patience {
                 log::warn!("{fault}; going on with pauses{so_often}");
             }
             Cure::Retry => log::warn!("{fault}; reconnecting{so_often}"),
-            Cure::Refused | Cure::Stop => log::error!("{fault}; trying again in {pause:?}{so_often}"),
+            Cure::Refused | Cure::Wait | Cure::Stop => {
+                log::error!("{fault}; trying again in {pause:?}{so_often}")
+            }
         }
     }
 }

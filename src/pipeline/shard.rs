@@ -12,6 +12,7 @@ use crate::pack::builder::Oversize;
 use crate::pack::builder::PackBuilder;
 use crate::pack::builder::PackRules;
 use crate::pack::encoder::RowEncoder;
+use crate::pack::header::Follows;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
@@ -41,6 +42,7 @@ use crate::pipeline::saver::Saver;
 use crate::pipeline::sinks::ask_standing;
 use crate::pipeline::sinks::check_standing;
 use crate::pipeline::sinks::keeps_packs;
+use crate::pipeline::sinks::may_keep_packs;
 use crate::pipeline::sinks::open_sink;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start::Resume;
@@ -208,7 +210,11 @@ impl Opened {
             former = points.into_iter().next_back().map(|kept| kept.record);
         }
         let mut sink = open_sink(config, shard, ports, stop)?;
-        let Some(pack) = ask_standing(&mut *sink, &shard.name, give_up, stop)? else { return Ok(None) };
+        // What the shared store says of ended epochs comes before the question which pack the sink holds.
+        let shared = store.store.is_shared() && may_keep_packs(shard, ports);
+        let ended = record.as_ref().filter(|_| shared);
+        let asked = ask_standing(&mut *sink, ended, &shard.name, give_up, stop)?;
+        let Some(pack) = asked else { return Ok(None) };
         let packs_cut_off = sink.packs_cut_off();
         Ok(Some(Self {
             store,
@@ -223,6 +229,7 @@ impl Opened {
                 keeps_packs: keeps_packs(shard, ports, pack.as_ref()),
                 pack,
                 packs_cut_off,
+                shared,
             },
         }))
     }
@@ -247,13 +254,16 @@ impl Opened {
             saved_ms: now_ms(),
             point: Some(point),
             moved,
+            last_pack: self.standing.last_pack(),
+            taken_over: self.standing.taken_over(),
         };
         self.store.store.save(&record).map_err(|e| store_fault(&shard.name, &e))?;
         let begun = self.sink.begin_epoch(epoch);
         begun.map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
-        let previous_crc32 = self.standing.pack.as_ref().map_or(0, |pack| pack.crc32);
+        let previous_crc32 = self.standing.previous_crc32();
+        let follows = self.standing.follows();
         let Self { store, gaps, history, sink, encoder, .. } = self;
-        Ok(Started { store, gaps, history, sink, encoder, record, previous_crc32 })
+        Ok(Started { store, gaps, history, sink, encoder, record, previous_crc32, follows })
     }
 }
 
@@ -266,6 +276,7 @@ struct Started {
     encoder: Option<Box<dyn RowEncoder>>,
     record: PointRecord,
     previous_crc32: u32,
+    follows: Option<Follows>,
 }
 
 impl Started {
@@ -304,6 +315,9 @@ impl Started {
                 epoch: self.record.epoch,
                 sequence: 0,
                 previous_crc32: self.previous_crc32,
+                follows: self.follows,
+                last_pack: self.record.last_pack,
+                taken_over: self.record.taken_over,
                 identity: ready.session.identity(),
                 sink: self.sink,
                 saver,

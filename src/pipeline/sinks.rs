@@ -19,6 +19,7 @@ use crate::sink::file::FileSinkConfig;
 use crate::sink::null::NullSink;
 use crate::sink::stdout::StdoutSink;
 use crate::stop::Stop;
+use crate::sync_point::PointRecord;
 
 /// Opens a program's own sink, or what the configuration names.
 pub fn open_sink(
@@ -41,6 +42,11 @@ pub fn open_sink(
             Box::new(ExecSink::new(exec.clone(), &shard.name, stop.clone(), config.stop_timeout))
         }
     })
+}
+
+/// Whether the sink may be one that keeps packs, before it has said so.
+pub fn may_keep_packs(shard: &ShardConfig, ports: &Ports) -> bool {
+    ports.sink.is_some() || keeps_packs(shard, ports, None)
 }
 
 /// Whether the sink keeps the packs that it holds, and says so.
@@ -68,16 +74,18 @@ pub fn file_sink_config(file: &config::FileSinkConfig) -> FileSinkConfig {
 }
 
 /// What the sink says about where it stands; one that cannot tell now is asked again, unless the run has an end. None when a
-/// stop came first.
+/// stop came first. `ended`: the record of a store that nodes share, by which packs of ended epochs are put aside first.
 pub fn ask_standing(
     sink: &mut dyn Sink,
+    ended: Option<&PointRecord>,
     shard: &str,
     give_up: bool,
     stop: &Stop,
 ) -> Result<Option<Option<PackHeader>>, Fault> {
     let mut waiting = false;
     loop {
-        let error = match sink.standing() {
+        let put_aside = ended.map_or(Ok(()), |record| sink.supersede(record));
+        let error = match put_aside.and_then(|()| sink.standing()) {
             Ok(pack) => return Ok(Some(pack)),
             Err(_) if stop.requested() => return Ok(None),
             Err(error) => error,
@@ -98,6 +106,7 @@ pub fn ask_standing(
 
 /// Compares what a sink keeps with the stored point that followed it.
 pub fn check_standing(shard: &ShardConfig, ports: &Ports, standing: &Standing) -> Result<(), Fault> {
+    standing.tell_of_ended_epochs(&shard.name);
     if ports.sink.is_some() {
         // One that keeps no packs has none to miss.
         if standing.pack.is_some() {

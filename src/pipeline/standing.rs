@@ -1,6 +1,8 @@
 //! What store and sink say about where a shard stands, before any server is asked: the point to read on from, the epoch and
 //! the line number to go on with, and whether reading begins elsewhere than where it ended.
 
+mod epochs;
+
 use crate::code::Code;
 use crate::pack::header::PackHeader;
 use crate::pipeline::fault::Fault;
@@ -8,6 +10,7 @@ use crate::pipeline::start::Resume;
 use crate::sync_point::Moved;
 use crate::sync_point::PointRecord;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::epochs::LastPack;
 use crate::sync_point::gap::GapEdge;
 use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapRecord;
@@ -31,11 +34,14 @@ pub struct Standing {
     pub keeps_packs: bool,
     /// Whole packs that the sink had to cut off.
     pub packs_cut_off: u64,
+    /// Other nodes save to the same store, and each has a sink of its own that keeps packs.
+    pub shared: bool,
 }
 
 impl Standing {
     /// The place to read on from: the sink's last whole pack wins over an older stored point.
     pub fn resume(&self, shard: &str) -> Result<Option<Resume>, Fault> {
+        self.check_shared(shard)?;
         let stored = self.record.as_ref().and_then(|record| record.point.as_ref());
         let point = match &self.pack {
             Some(pack) if self.pack_is_newer(pack) => Some(&pack.point),
@@ -59,7 +65,11 @@ impl Standing {
     fn pack_is_newer(&self, pack: &PackHeader) -> bool {
         self.record.as_ref().is_none_or(|record| {
             // An epoch that has not delivered anything follows the packs of the one before.
-            let follows = pack.epoch == record.epoch || record.sequence == 0 && record.moved.is_none();
+            let is_behind = |last: LastPack| last.epoch == pack.epoch;
+            let follows = pack.epoch == record.epoch
+                || record.sequence == 0
+                    && record.moved.is_none()
+                    && (!self.shared || record.last_pack.is_some_and(is_behind));
             let lost = self.packs_cut_off > 0 && follows;
             lost || (pack.epoch, pack.sequence) > (record.epoch, record.sequence)
         })
@@ -73,6 +83,9 @@ impl Standing {
     /// The stored point, where it follows packs that a sink which keeps packs does not hold. A point that was moved follows
     /// none until a pack has come behind it.
     pub fn behind_missing_packs(&self) -> Option<&PointRecord> {
+        if self.shared && !self.is_ours() {
+            return None;
+        }
         let held = self.pack.as_ref().map_or(1, |pack| pack.next_seq);
         let is_newer =
             self.pack.as_ref().is_some_and(|pack| self.pack_is_newer(pack) && self.packs_cut_off == 0);
@@ -114,8 +127,14 @@ impl Standing {
         const FIRST: u64 = 1;
         match (&self.record, &self.pack) {
             (_, Some(pack)) if self.pack_is_newer(pack) => pack.next_seq,
-            (Some(record), Some(pack)) if pack.next_seq == record.next_seq => pack.next_seq,
-            (Some(record), None) if self.keeps_packs && record.next_seq == FIRST => FIRST,
+            (Some(record), Some(pack))
+                if pack.next_seq == record.next_seq
+                    && (!self.shared || (pack.epoch, pack.sequence) == (record.epoch, record.sequence)) =>
+            {
+                pack.next_seq
+            }
+            // A sink of another node may have been given lines that no saved point tells of.
+            (Some(record), None) if self.keeps_packs && !self.shared && record.next_seq == FIRST => FIRST,
             (Some(record), _) => record.seq_reserved,
             (None, _) => self.former.as_ref().map_or(FIRST, |former| former.seq_reserved + LOST_SEQ),
         }
@@ -173,13 +192,13 @@ impl Standing {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::pack::header::RowPlace;
     use crate::sync_point::record::tests::point;
     use crate::sync_point::record::tests::record;
 
-    fn pack(epoch: u64, sequence: u64) -> PackHeader {
+    pub(crate) fn pack(epoch: u64, sequence: u64) -> PackHeader {
         let place = RowPlace { gtid: None, file: "b.1".into(), pos: 4, row: 0, seq: 1 };
         PackHeader {
             shard: "producer00".into(),
@@ -192,6 +211,7 @@ mod tests {
             next_seq: 5000,
             point: point(9000),
             moved: false,
+            follows: None,
             crc32: 0,
             previous_crc32: 0,
         }

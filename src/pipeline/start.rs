@@ -3,6 +3,7 @@
 //! What a server must have for a dump by GTID is decided beside this file, for each kind of GTID by itself.
 
 mod ares;
+mod lag;
 mod mariadb;
 mod mysql;
 mod old;

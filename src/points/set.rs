@@ -21,6 +21,7 @@ use crate::pack::builder::Frontier;
 use crate::pack::header::PackHeader;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::ports::Ports;
 use crate::pipeline::replica::ReplicaIds;
 use crate::pipeline::replica::replica_uuid;
 use crate::pipeline::session::Session;
@@ -28,6 +29,7 @@ use crate::pipeline::session::source_config;
 use crate::pipeline::session::source_fault;
 use crate::pipeline::sinks::ask_standing;
 use crate::pipeline::sinks::file_sink_config;
+use crate::pipeline::sinks::may_keep_packs;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
@@ -156,7 +158,8 @@ impl Move {
                 format!("its consumer was asked and holds pack {}/{}", pack.epoch, pack.sequence)
             }));
         }
-        let standing = Standing { record, former, old_point: None, pack, keeps_packs, packs_cut_off };
+        let shared = store.is_shared() && may_keep_packs(shard, &Ports::default());
+        let standing = Standing { record, former, old_point: None, pack, keeps_packs, packs_cut_off, shared };
         let from = standing.last_point().cloned();
         let wanted = Wanted { config, shard, from: from.as_ref(), points: &points, prepared };
         let proven = wanted.point(target, prover)?;
@@ -204,6 +207,8 @@ impl Move {
             saved_ms: at_ms,
             point: Some(self.to),
             moved: Some(Moved { at_ms, from, reason }),
+            last_pack: self.standing.last_pack(),
+            taken_over: self.standing.taken_over(),
         };
         self.gaps.append(&gap).map_err(|error| fault(&self.shard, &error))?;
         self.store.replace(&record).map_err(|error| fault(&self.shard, &error))?;
@@ -254,7 +259,7 @@ fn open_sink(shard: &ShardConfig) -> Result<OpenedSink, Fault> {
 fn ask_consumer(config: &Config, exec: &ExecSinkConfig, shard: &str) -> Result<Option<PackHeader>, Fault> {
     let stop = Stop::new();
     let mut sink = ExecSink::new(exec.clone(), shard, stop.clone(), config.stop_timeout);
-    let held = ask_standing(&mut sink, shard, true, &stop)?;
+    let held = ask_standing(&mut sink, None, shard, true, &stop)?;
     sink.close().map_err(|error| Fault::stop(error.code, format!("shard={shard} {}", error.text)))?;
     Ok(held.flatten())
 }

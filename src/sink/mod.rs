@@ -18,13 +18,14 @@ pub(crate) mod testing;
 use crate::code::Code;
 use crate::pack::header::Pack;
 use crate::pack::header::PackHeader;
+use crate::sync_point::PointRecord;
 use crate::sync_point::folder::FolderError;
 use std::fmt;
 use std::time::Instant;
 
 /// Takes the packs of one shard, whole and in order.
 ///
-/// The order of calls: `standing` once, `begin_epoch`, then `deliver` and `tick` as needed, `close` at the end. A new
+/// The order of calls: `supersede` where nodes share the store of points, `standing` once, `begin_epoch`, then `deliver` and `tick` as needed, `close` at the end. A new
 /// epoch may begin at any time between two packs.
 ///
 /// What is not said otherwise is a sink that keeps nothing: it stands nowhere, takes any epoch and has nothing to do.
@@ -38,6 +39,13 @@ pub trait Sink: Send {
     /// Whether a part of a pack is out that can be neither taken back nor left as it is: its rest has to follow.
     fn owes_rest(&self) -> bool {
         false
+    }
+
+    /// Puts aside what does not count any more of the packs that this sink keeps: another node has gone on from `record`'s store
+    /// and delivered those rows again ([`crate::sync_point::epochs`]). A sink that holds packs of a later epoch than the
+    /// record's refuses.
+    fn supersede(&mut self, _record: &PointRecord) -> Result<(), SinkError> {
+        Ok(())
     }
 
     /// The last whole pack that this sink holds, after it has mended what a crash left; none from a sink that keeps

@@ -42,6 +42,7 @@ pub(crate) fn in_packs(
             next_seq: sequence + 1,
             point: point(sequence * 100 + 50),
             moved: false,
+            follows: None,
             crc32: rows_crc32(&rows),
             previous_crc32,
         };

@@ -8,6 +8,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod epochs;
 mod executed_text;
 pub mod file_store;
 pub mod folder;
@@ -27,6 +28,8 @@ pub mod trace;
 
 use crate::binlog::ExecutedGtids;
 use crate::code::Code;
+use crate::sync_point::epochs::LastPack;
+use crate::sync_point::epochs::TakenOver;
 use crate::sync_point::folder::FolderError;
 use crate::sync_point::gap::GapEdge;
 use crate::sync_point::old_files::FoundPoint;
@@ -138,6 +141,13 @@ pub struct PointRecord {
     /// A person has moved the point, and that has not been told to the sink yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<Moved>,
+    /// The last pack that counts: the `sequence`th of `epoch`, or of an earlier epoch while that one has none. None before the
+    /// first pack, and in a record of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pack: Option<LastPack>,
+    /// What counts of former epochs, in a store that nodes share.
+    #[serde(default, skip_serializing_if = "TakenOver::is_empty")]
+    pub taken_over: TakenOver,
 }
 
 /// A person's move of a point. It raises the epoch, so that the point wins over the last pack of a sink.
@@ -168,6 +178,11 @@ pub trait SyncPointStore: Send {
         Ok(None)
     }
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError>;
+
+    /// Whether other nodes, each with a sink of its own, go on from what is saved here.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// Why a point cannot be had or kept. `PointStore` may pass by itself (a full disk); `PointBroken`, `PointLost` and

@@ -29,6 +29,8 @@
 //! | `inside` | of the transaction that starts here, a part is delivered already: `rows` of its rows, watched or not, and `steps` statements or savepoints behind them; `crc32` over (op, table) of those rows proves that it is the same one; `gtid` is its name; `judged`: it was held up to its row `rows` and `steps` before its first line went out, and the tables `left_out` are left out of it |
 //! | `ts_ms` | commit time of the last delivered transaction, in milliseconds since 1970 |
 //! | `moved` | the point was moved by `points set` `at_ms`, `from` that place, for that `reason`; gone once the sink has been told |
+//! | `last_pack` | the last pack that counts, of this epoch or of an earlier one, and its rows' CRC-32: the next epoch follows it |
+//! | `taken_over` | where several nodes share the point: how much counts of epochs that another node went on from, e.g. `5-9:0,12:17` ([`crate::sync_point::epochs`]) |
 //! | `crc32` | seals the line ([`crate::sync_point::sealed`]) |
 //!
 //! At most one of `gtid_set`, `gtid_position` and `group_id` is there: the kind of the point. With one of them it can be
@@ -85,6 +87,8 @@ pub(crate) mod tests {
     use crate::sync_point::Moved;
     use crate::sync_point::ServerIdentity;
     use crate::sync_point::SyncPoint;
+    use crate::sync_point::epochs::LastPack;
+    use crate::sync_point::epochs::TakenOver;
     use crate::sync_point::gap::GapEdge;
 
     pub(crate) fn point(pos: u64) -> SyncPoint {
@@ -121,6 +125,8 @@ pub(crate) mod tests {
             saved_ms: 1_700_000_000_123,
             point: Some(SyncPoint { inside: Some(inside()), ..point(1234) }),
             moved: None,
+            last_pack: None,
+            taken_over: TakenOver::default(),
         }
     }
 
@@ -164,7 +170,13 @@ pub(crate) mod tests {
             let left_out = vec![("shop".to_owned(), "a.b".to_owned())];
             inside.judged = Some(Judged { rows: 9, steps: 1, left_out });
         }
-        for record in [record(3, 4), bare, plain, judged] {
+        let last_pack = Some(LastPack { epoch: 6, sequence: 2, crc32: 0xab });
+        let taken_over = TakenOver::default().with(4, 3).with(5, 0);
+        let shared = PointRecord { last_pack, taken_over, ..record(7, 0) };
+        let text =
+            r#","last_pack":{"epoch":6,"sequence":2,"crc32":"000000ab"},"taken_over":"4:3,5:0","crc32":""#;
+        assert!(shared.to_line().unwrap().contains(text));
+        for record in [record(3, 4), bare, plain, judged, shared] {
             let line = record.to_line().unwrap();
             assert!(!line.contains('\n'));
             assert_eq!(PointRecord::from_line(line.as_bytes()), Ok(record));

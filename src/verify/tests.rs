@@ -98,6 +98,7 @@ impl Writer {
             next_seq: self.seq,
             point,
             moved: std::mem::take(&mut self.moved),
+            follows: None,
             crc32,
             previous_crc32: std::mem::replace(&mut self.crc32, crc32),
         }

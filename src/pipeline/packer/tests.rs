@@ -134,6 +134,9 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
             epoch: 1,
             sequence: 0,
             previous_crc32: 0,
+            follows: None,
+            last_pack: None,
+            taken_over: crate::sync_point::epochs::TakenOver::default(),
             identity: ServerIdentity { server_uuid: None, server_id: 1 },
             sink: Box::new(out.clone()),
             saver: Saver::start("s", Box::new(out.clone()), Box::new(out.clone()), SaveRhythm::Sync, saved)
