@@ -333,7 +333,7 @@ impl Wanted<'_> {
     /// Asks one server what the next start would ask it.
     fn prove(&self, source: &SourceOptions, target: &Target) -> Result<Proven, Fault> {
         let name = &self.shard.name;
-        let uuid = replica_uuid(&self.config.point_dir, name);
+        let uuid = replica_uuid(self.config, name);
         let config = source_config(self.shard, source, ReplicaIds::new(source.slave_id).take(), &uuid)?;
         let mut session = Session::open(name, config, &Stop::new())?;
         let mut resume = self.plan(&mut session, target)?;
