@@ -49,8 +49,8 @@ guard       code codec stop config status coordination
 mysql       code codec stop secret config wire binlog schema sync_point
 pipeline    code codec stop secret config wire column binlog schema change sync_point pack sink status guard mysql
 logging     code config
-engine      code stop config pack sync_point sink guard coordination control pipeline
-control     code stop config sync_point guard pipeline
+engine      code stop status config pack sync_point sink guard coordination pipeline
+control     code stop status config sync_point guard pipeline engine
 cat         *
 doctor      code stop config coordination wire binlog column schema change sync_point sink mysql pipeline logging
 points      *

@@ -508,7 +508,7 @@ server_options() { # KIND DATADIR PORT [OPTION…]
 
 run_zookeeper() { # DATADIR PORT
     printf '%s\n' "dataDir=$1" clientPortAddress=127.0.0.1 "clientPort=$2" tickTime=500 \
-        admin.enableServer=false 4lw.commands.whitelist=srvr >"$1/zoo.cfg"
+        admin.enableServer=false 4lw.commands.whitelist=srvr,mntr >"$1/zoo.cfg"
     exec "$(server_program zookeeper)" "$1/zoo.cfg"
 }
 

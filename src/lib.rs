@@ -84,6 +84,7 @@
 //! | [`code`] | the stable codes of messages | yes |
 //! | [`codec`] | checked reading of bytes from outside | yes |
 //! | [`fail_point`] | crashes and full disks on order, in debug builds only | |
+//! | [`status`] | what a shard is doing, for a person who asks | |
 //! | [`secret`], [`stop`] | texts that must not be seen; the wish to stop | |
 //! | [`wire`] | MySQL's client/server protocol, both sides of it | yes |
 //! | [`mod@column`] | column types: from a column's bytes to a value | yes |
@@ -127,6 +128,7 @@ pub mod points;
 pub mod schema;
 pub mod secret;
 pub mod sink;
+pub mod status;
 pub mod stop;
 pub mod sync_point;
 pub mod verify;

@@ -121,7 +121,7 @@ pub enum HaGuard {
 }
 
 /// How ZooKeeper is reached and what is where in it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZooKeeperConfig {
     /// `zk_string`.
     pub servers: Option<String>,

@@ -1,15 +1,21 @@
 //! What Fountain uses of ZooKeeper: nodes read and written within deadlines. No recipe of the crate, no watch.
 //!
 //! A [`session::Session`] is used up by its first doubt: a call without an answer, a lost connection, an expired session.
-//! Whoever holds it drops it and opens another one.
+//! Whoever holds it drops it and opens another one; a [`shared::SharedSession`] does so by itself. Nothing is asked twice:
+//! what becomes of a request whose answer was lost is judged by whoever knows what it meant.
 #![cfg_attr(
     not(test),
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-pub mod client;
+mod client;
+pub mod credentials;
+mod frame;
 pub mod handshake;
+mod relay;
+pub mod servers;
 pub mod session;
+pub mod shared;
 
 use crate::code::Code;
 use std::fmt;
@@ -31,6 +37,13 @@ pub enum CoordinationError {
     NotEmpty,
     /// The node belongs to another user.
     NoAuth,
+    /// More bytes than a node may hold.
+    TooLarge(usize),
+    /// What the configuration names cannot be used.
+    Unusable {
+        code: Code,
+        text: String,
+    },
     /// ZooKeeper's own word.
     Refused(String),
 }
@@ -45,6 +58,8 @@ impl CoordinationError {
         match self {
             Self::Unreachable(_) | Self::Lost(_) => Code::ZkUnreachable,
             Self::TimedOut => Code::ZkTimeout,
+            Self::TooLarge(_) => Code::PointStore,
+            Self::Unusable { code, .. } => *code,
             _ => Code::ZkAccess,
         }
     }
@@ -61,6 +76,12 @@ impl fmt::Display for CoordinationError {
             Self::BadVersion => f.write_str("the node in ZooKeeper has been written by somebody else"),
             Self::NotEmpty => f.write_str("the node in ZooKeeper has children"),
             Self::NoAuth => f.write_str("the node in ZooKeeper belongs to another user (zk_auth_file)"),
+            Self::TooLarge(bytes) => write!(
+                f,
+                "{bytes} bytes are more than a node in ZooKeeper may hold ({} here)",
+                session::LARGEST_DATA
+            ),
+            Self::Unusable { text, .. } => f.write_str(text),
             Self::Refused(what) => write!(f, "ZooKeeper refused: {what}"),
         }
     }

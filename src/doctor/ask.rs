@@ -11,7 +11,6 @@ use crate::doctor::facts::ReplicationFacts;
 use crate::doctor::facts::RightFacts;
 use crate::doctor::facts::SourceFacts;
 use crate::doctor::facts::Told;
-use crate::doctor::facts::Upstream;
 use crate::mysql::binlog_index::binlog_files;
 use crate::mysql::binlog_index::first_known;
 use crate::mysql::binlog_index::gtid_sets;
@@ -21,6 +20,7 @@ use crate::mysql::preflight::CHECK_HOST;
 use crate::mysql::preflight::Flavor;
 use crate::mysql::preflight::ServerFacts;
 use crate::mysql::preflight::try_registration;
+use crate::mysql::upstream::upstream;
 use crate::wire::response::ResultSet;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
@@ -108,12 +108,7 @@ fn binlog_status(status: &ResultSet) -> BinlogStatus {
 fn replication(connection: &mut Connection, flavor: Flavor) -> Result<ReplicationFacts, SourceError> {
     let listed = first_known(connection, &["SHOW REPLICAS", "SHOW REPLICA HOSTS", "SHOW SLAVE HOSTS"]);
     let replicas = answer(listed)?.map(|listed| replicas(&listed));
-    // On MariaDB, SHOW SLAVE STATUS tells of one connection only.
-    let statements: &[&str] = match flavor {
-        Flavor::MariaDb => &["SHOW ALL SLAVES STATUS", "SHOW SLAVE STATUS"],
-        Flavor::MySql => &["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"],
-    };
-    let upstream = answer(first_known(connection, statements))?.map(|status| upstream(&status));
+    let upstream = answer(upstream(connection, flavor))?;
     Ok(ReplicationFacts { replicas, upstream })
 }
 
@@ -133,20 +128,6 @@ fn replicas(listed: &ResultSet) -> Vec<Replica> {
     };
     let replicas = (0..listed.rows.len()).filter_map(replica);
     replicas.filter(|replica| replica.host != CHECK_HOST).collect()
-}
-
-fn upstream(status: &ResultSet) -> Vec<Upstream> {
-    let one = |row| {
-        let text = |names: &[&str]| either(status, row, names).unwrap_or_default();
-        let runs = |names: &[&str]| text(names) == "Yes";
-        let host = text(&["Source_Host", "Master_Host"]);
-        Upstream {
-            source: format!("{host}:{}", text(&["Source_Port", "Master_Port"])),
-            running: runs(&["Replica_IO_Running", "Slave_IO_Running"])
-                && runs(&["Replica_SQL_Running", "Slave_SQL_Running"]),
-        }
-    };
-    (0..status.rows.len()).map(one).collect()
 }
 
 fn clock(connection: &mut Connection) -> Told<ClockFacts> {

@@ -4,6 +4,7 @@ use crate::mysql::binlog_index::BinlogFileEntry;
 use crate::mysql::binlog_index::GtidSets;
 use crate::mysql::error::SourceError;
 use crate::mysql::preflight::ServerFacts;
+use crate::mysql::upstream::Upstream;
 
 /// A question that the server may refuse to answer (a right is missing, the statement is unknown).
 pub type Told<T> = Result<T, SourceError>;
@@ -76,15 +77,6 @@ pub struct Replica {
     pub host: String,
     /// Not on MariaDB.
     pub uuid: Option<String>,
-}
-
-/// A line of `SHOW REPLICA STATUS`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    /// `host:port`
-    pub source: String,
-    /// Both of its threads are at work.
-    pub running: bool,
 }
 
 /// The server's clock against ours.

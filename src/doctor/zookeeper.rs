@@ -3,29 +3,26 @@
 
 use crate::code::Code;
 use crate::config::ZooKeeperConfig;
-use crate::coordination::client::CallError;
-use crate::coordination::client::Client;
+use crate::coordination::CoordinationError;
+use crate::coordination::credentials;
 use crate::coordination::handshake::probe;
+use crate::coordination::servers::Servers;
+use crate::coordination::session::NodeKind;
+use crate::coordination::session::Session;
 use crate::doctor::finding::Finding;
+use crate::doctor::finding::Level;
 use crate::doctor::finding::Topic;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
-use zookeeper::Acl;
-use zookeeper::CreateMode;
-use zookeeper::ZkError;
 
 /// Nothing when no server is named.
 pub fn examine(config: &ZooKeeperConfig) -> Vec<Finding> {
     let Some(text) = &config.servers else { return Vec::new() };
-    // A folder for all nodes may stand behind the servers, as in `a:2181,b:2181/root`.
-    let (servers, root) = match text.find('/') {
-        Some(at) => text.split_at(at),
-        None => (text.as_str(), ""),
-    };
+    let Servers { servers, root } = Servers::of(text);
     let mut findings = Vec::new();
     let mut reached = Vec::new();
-    for server in servers.split(',').map(str::trim) {
+    for server in servers {
         match probe(server, config.session_timeout, config.connection_timeout) {
             Ok(given) => {
                 findings.push(session(server, config.session_timeout, given));
@@ -33,6 +30,10 @@ pub fn examine(config: &ZooKeeperConfig) -> Vec<Finding> {
             }
             Err(why) => findings.push(unreachable(server, &why)),
         }
+    }
+    if let Some(Err(error)) = config.auth_file.as_deref().map(credentials::read) {
+        findings.push(told(&error));
+        return findings;
     }
     let paths = [
         ("zk_save_position_root_path", &config.save_position_root_path),
@@ -43,14 +44,20 @@ pub fn examine(config: &ZooKeeperConfig) -> Vec<Finding> {
     if reached.is_empty() || paths.is_empty() {
         return findings;
     }
-    match Client::open(&reached.join(","), config.session_timeout, config.connection_timeout) {
-        Ok(client) => findings.extend(paths.iter().map(|(key, path)| access(&client, key, path))),
-        Err(error) => {
-            let text = format!("no session thread: {error}");
-            findings.push(Finding::error(Code::Limits, text, "allow this process more threads (ulimit -u)"));
+    // From the top, so that a folder of ours that is missing can be told.
+    let whole = ZooKeeperConfig { servers: Some(reached.join(",")), ..config.clone() };
+    match Session::open(&whole) {
+        Ok(session) => {
+            findings.extend(paths.iter().map(|(key, path)| access(&session, key, path)));
+            session.close();
         }
+        Err(error) => findings.push(told(&error)),
     }
     findings
+}
+
+fn told(error: &CoordinationError) -> Finding {
+    Finding { level: Level::Error, code: error.code().as_str(), text: error.to_string(), cure: None }
 }
 
 fn unreachable(server: &str, why: &str) -> Finding {
@@ -73,8 +80,8 @@ fn session(server: &str, asked: Duration, given: Duration) -> Finding {
     )
 }
 
-fn access(client: &Client, key: &str, path: &str) -> Finding {
-    match try_access(client, path) {
+fn access(session: &Session, key: &str, path: &str) -> Finding {
+    match try_access(session, path) {
         Ok(found) if found == path => Finding::fine(
             Topic::ZooKeeper,
             format!("{key}={path} exists, and nodes can be made, read and deleted there"),
@@ -82,16 +89,17 @@ fn access(client: &Client, key: &str, path: &str) -> Finding {
         Ok(found) => {
             Finding::fine(Topic::ZooKeeper, format!("{key}={path} will be made: nodes can be, under {found}"))
         }
-        Err((at, CallError::TimedOut)) => Finding::error(
+        Err((at, error)) if error.is_doubt() => Finding::error(
             Code::ZkTimeout,
-            format!("{key}={path}: no answer in time about {at}"),
+            format!("{key}={path}: {error}, about {at}"),
             "see what keeps ZooKeeper busy, or raise zk_connection_timeout",
         ),
-        Err((at, CallError::Refused(ZkError::NoAuth))) => Finding::error(
+        Err((at, CoordinationError::NoAuth)) => Finding::error(
             Code::ZkAccess,
             format!("{key}={path}: its ACL does not let us make, read and delete nodes under {at}"),
             format!(
-                "run in zkCli.sh: setAcl {at} world:anyone:cdrwa (or for this machine: ip:ADDRESS:cdrwa)"
+                "run in zkCli.sh: setAcl {at} world:anyone:cdrwa (or for this machine: ip:ADDRESS:cdrwa), or name its \
+                 user in zk_auth_file"
             ),
         ),
         Err((at, error)) => Finding::error(
@@ -104,35 +112,19 @@ fn access(client: &Client, key: &str, path: &str) -> Finding {
 
 /// Makes, reads and deletes a node of our own under the path, or under what exists of it: tells which that is. An error
 /// names where it was met.
-fn try_access(client: &Client, path: &str) -> Result<String, (String, CallError)> {
+fn try_access(session: &Session, path: &str) -> Result<String, (String, CoordinationError)> {
     let mut parent = path.trim_end_matches('/').to_owned();
-    while !parent.is_empty() {
-        let asked = parent.clone();
-        let exists = client.call(move |session| session.exists(&asked, false));
-        if exists.map_err(|error| (parent.clone(), error))?.is_some() {
-            break;
-        }
+    while !parent.is_empty() && !session.exists(&parent).map_err(|error| (parent.clone(), error))? {
         parent.truncate(parent.rfind('/').unwrap_or(0));
     }
     let shown = if parent.is_empty() { "/".to_owned() } else { parent.clone() };
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     let own = format!("{parent}/fountain-check-{}-{nanos}", std::process::id());
-    let failed = |error| (shown.clone(), error);
-    let node = own.clone();
-    let made = client.call(move |session| {
-        session.create(&node, Vec::new(), Acl::open_unsafe().clone(), CreateMode::Ephemeral)
-    });
-    match made {
-        // The answer to an earlier try was lost, the node was made.
-        Ok(_) | Err(CallError::Refused(ZkError::NodeExists)) => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let node = own.clone();
-    client.call(move |session| session.get_data(&node, false)).map_err(failed)?;
-    match client.call(move |session| session.delete(&own, None)) {
-        Ok(()) | Err(CallError::Refused(ZkError::NoNode)) => Ok(shown),
-        Err(error) => Err(failed(error)),
-    }
+    let tried = session
+        .create(&own, b"", NodeKind::Ephemeral)
+        .and_then(|_| session.get(&own))
+        .and_then(|_| session.delete(&own));
+    tried.map(|()| shown.clone()).map_err(|error| (shown, error))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::pipeline::ports::Ports;
 use crate::pipeline::shard;
 use crate::pipeline::shard::ShardEnded;
 use crate::pipeline::until::Until;
+use crate::pipeline::wishes::Live;
 use crate::stop::Stop;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -45,7 +46,8 @@ impl Turns {
 
     /// A panic is a defect of ours and this shard's end; the others go on.
     fn work(&self, term: &Term) -> Result<ShardEnded, Fault> {
-        let work = || shard::run(&self.config, &self.shard, self.until.clone(), &self.ports, term);
+        let live = Live::default();
+        let work = || shard::run(&self.config, &self.shard, self.until.clone(), &self.ports, term, &live);
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_told_by_the_panic_itself| {
             Err(Fault::stop(Code::Internal, format!("shard={} its thread panicked", self.shard.name)))
         })

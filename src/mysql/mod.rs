@@ -18,6 +18,7 @@ pub mod preflight;
 mod refusal;
 mod stream;
 mod tls;
+pub mod upstream;
 pub mod xa_recover;
 
 pub use binlog_stream::BinlogStream;

@@ -15,6 +15,8 @@ use crate::pipeline::saver::Saver;
 use crate::sink::Hope;
 use crate::sink::Sink;
 use crate::sink::SinkError;
+use crate::status::ShardStatus;
+use crate::status::State;
 use crate::stop::Stop;
 use crate::sync_point::Moved;
 use crate::sync_point::PointRecord;
@@ -27,8 +29,8 @@ use crate::sync_point::gap::GapLog;
 use crate::sync_point::gap::GapRecord;
 use std::time::Duration;
 use std::time::Instant;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+
+pub use crate::status::now_ms;
 
 /// How many line numbers a saved point reserves beyond what is delivered. After a crash numbering goes on behind the
 /// reservation, so no number is ever used twice; 2²⁹ such jumps fit below 2⁵³.
@@ -58,6 +60,7 @@ pub struct Delivery {
     /// Nothing begins when it is over.
     pub term: Term,
     pub stop: Stop,
+    pub status: ShardStatus,
     /// With `--until` a sink that cannot take a pack ends the run.
     pub give_up: bool,
     /// The point that was offered to the saver last.
@@ -158,6 +161,7 @@ impl Delivery {
                 Ok(()) => {
                     if waiting {
                         log::info!("shard={} the sink takes packs again", self.shard);
+                        self.status.sink_goes_on();
                     }
                     return Ok(());
                 }
@@ -233,6 +237,7 @@ impl Delivery {
 
     fn tell_waiting(&self, error: &SinkError) {
         let fault = self.sink_fault(error);
+        self.status.enter(State::WaitingForSink, fault.to_string());
         match error.hope {
             Hope::Slow => log::warn!("{fault}; waiting_for_sink"),
             Hope::Later | Hope::None => log::error!("{fault}; waiting_for_sink, trying again every second"),
@@ -286,10 +291,4 @@ impl PackOutput for Delivery {
         }
         self.append_gap(&gap.record(&self.shard, now_ms()))
     }
-}
-
-/// Milliseconds since 1970, by the wall clock.
-pub fn now_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }

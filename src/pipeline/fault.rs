@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Cure {
     /// Connect again, to this source or another one: the network, a restart, a silent server.
     Retry,
+    /// The server lacks transactions that we have, and may get them: ask again for a while, then it is a no.
+    Wait,
     /// The server says no, and will until somebody acts: a wrong password, a purged binlog.
     Refused,
     /// What lies in the stream or on our side cannot be passed: the shard stops.
@@ -29,6 +31,10 @@ impl Fault {
 
     pub fn refused(code: Code, text: impl Into<String>) -> Self {
         Self { code, text: text.into(), cure: Cure::Refused }
+    }
+
+    pub fn wait(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), cure: Cure::Wait }
     }
 
     pub fn retry(code: Code, text: impl Into<String>) -> Self {

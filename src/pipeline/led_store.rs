@@ -3,6 +3,7 @@
 
 use crate::code::Code;
 use crate::guard::term::Term;
+use crate::status::ShardStatus;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
@@ -11,6 +12,8 @@ use crate::sync_point::old_files::FoundPoint;
 pub struct LedStore {
     pub store: Box<dyn SyncPointStore>,
     pub term: Term,
+    /// Learns what is saved.
+    pub status: ShardStatus,
 }
 
 impl SyncPointStore for LedStore {
@@ -28,10 +31,10 @@ impl SyncPointStore for LedStore {
             return Err(StoreError::new(Code::LeadershipLost, text));
         }
         let saved = self.store.save(record);
-        if let Err(error) = saved.as_ref()
-            && error.code == Code::LeadershipLost
-        {
-            self.term.end(error.text.clone());
+        match saved.as_ref() {
+            Ok(()) => self.status.saved(record),
+            Err(error) if error.code == Code::LeadershipLost => self.term.end(error.text.clone()),
+            Err(_) => {}
         }
         saved
     }

@@ -37,6 +37,8 @@ pub struct Story {
     /// The server ended it without a reason, as it does for another replica with our id, and when it shuts down.
     pub dismissed: bool,
     pub lived: Duration,
+    /// A server of before heartbeats: when nothing happens, it is silent.
+    pub idle: bool,
 }
 
 /// What to do now.
@@ -136,7 +138,7 @@ impl Patience {
     fn is_final(&self, cure: Cure) -> bool {
         match cure {
             Cure::Stop => true,
-            Cure::Refused => self.bounded || !self.seen_row,
+            Cure::Refused | Cure::Wait => self.bounded || !self.seen_row,
             Cure::Retry => self.bounded,
         }
     }
@@ -192,7 +194,7 @@ impl Patience {
     pub fn after_stream(&mut self, fault: &Fault, story: Story) -> Next {
         let next = match fault.cure {
             Cure::Stop => Next::GiveUp,
-            Cure::Refused => self.after_refusal(),
+            Cure::Refused | Cure::Wait => self.after_refusal(),
             Cure::Retry => self.after_break(fault, story),
         };
         if let Next::Again { pause, .. } = next {
@@ -251,7 +253,9 @@ impl Patience {
                 log::warn!("{fault}; going on with pauses{so_often}");
             }
             Cure::Retry => log::warn!("{fault}; reconnecting{so_often}"),
-            Cure::Refused | Cure::Stop => log::error!("{fault}; trying again in {pause:?}{so_often}"),
+            Cure::Refused | Cure::Wait | Cure::Stop => {
+                log::error!("{fault}; trying again in {pause:?}{so_often}")
+            }
         }
     }
 }
@@ -275,6 +279,7 @@ mod tests {
         between_events: true,
         dismissed: false,
         lived: Duration::from_secs(1),
+        idle: false,
     };
     const IDLE: Story = Story { served: true, ..BARREN };
     const ADVANCED: Story = Story { advanced: true, ..IDLE };

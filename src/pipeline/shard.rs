@@ -16,6 +16,7 @@ use crate::pack::header::Follows;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
+use crate::pipeline::catch_up::CatchUp;
 use crate::pipeline::definitions::book::Book;
 use crate::pipeline::definitions::book::LastStand;
 use crate::pipeline::definitions::book::certain_place;
@@ -23,6 +24,7 @@ use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::going_over::Switches;
 use crate::pipeline::led_store::LedStore;
 use crate::pipeline::message::Channels;
 use crate::pipeline::packer::PackRhythm;
@@ -47,6 +49,7 @@ use crate::pipeline::sinks::open_sink;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start::Resume;
 use crate::pipeline::until::Until;
+use crate::pipeline::wishes::Live;
 use crate::schema::file::SchemaFile;
 use crate::schema::filter::Filter;
 use crate::sink::Sink;
@@ -72,19 +75,20 @@ pub fn run(
     until: Option<Until>,
     ports: &Ports,
     term: &Term,
+    live: &Live,
 ) -> Result<Ended, Fault> {
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
     let stop = &term.stop().child();
-    let opened = Opened::open(config, shard, ports, until.is_some(), term, stop)?;
+    let opened = Opened::open(config, shard, ports, until.is_some(), term, live, stop)?;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     let resume = opened.standing.resume(&shard.name)?;
     let book = open_book(config, shard, &opened.standing, resume.as_ref())?;
-    let mut producer = producer(config, shard, until, stop, book);
+    let mut producer = producer(config, shard, until, stop, live, book);
     check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
     }
-    let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
+    let Some(ready) = producer.connect_first(resume.as_ref())? else { return Ok(Ended::Stopped) };
     // Before its point: a ledger that is older than its point's epoch is one that did not see what was read since.
     let begun = producer.book.begin_epoch(opened.standing.last_epoch() + 1);
     begun.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", shard.name)))?;
@@ -117,11 +121,20 @@ fn open_book(
     opened.map_err(|error| store_fault(&shard.name, &error))
 }
 
-fn producer(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &Stop, book: Book) -> Producer {
-    let patience = Patience::new(shard, until.is_some());
+fn producer(
+    config: &Config,
+    shard: &ShardConfig,
+    until: Option<Until>,
+    stop: &Stop,
+    live: &Live,
+    book: Book,
+) -> Producer {
+    let bounded = until.is_some();
+    let patience = Patience::new(shard, bounded);
     Producer {
         shard: shard.clone(),
         stop: stop.clone(),
+        live: live.clone(),
         until,
         options: AssemblerOptions {
             filter: shard.filter.clone(),
@@ -132,6 +145,8 @@ fn producer(config: &Config, shard: &ShardConfig, until: Option<Until>, stop: &S
         replica_uuid: replica_uuid(&config.point_dir, &shard.name),
         ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
         current: 0,
+        switches: Switches::new(shard),
+        catch_up: CatchUp::new(shard, bounded),
         target: None,
         patience,
         old_point: None,
@@ -184,11 +199,12 @@ impl Opened {
         ports: &Ports,
         give_up: bool,
         term: &Term,
+        live: &Live,
         stop: &Stop,
     ) -> Result<Option<Self>, Fault> {
         let OpenStore { store, lock } =
             open_store(config, shard, ports).map_err(|e| store_fault(&shard.name, &e))?;
-        let store = Box::new(LedStore { store, term: term.clone() });
+        let store = Box::new(LedStore { store, term: term.clone(), status: live.status.clone() });
         let mut store = OpenStore { store, lock };
         let record = store.store.load().map_err(|e| store_fault(&shard.name, &e))?;
         let (mut old_point, mut former) = (None, None);
@@ -313,6 +329,7 @@ impl Started {
                 gaps: Box::new(self.gaps),
                 term: term.clone(),
                 stop: stop.clone(),
+                status: producer.live.status.clone(),
                 give_up: producer.until.is_some(),
                 offered: self.record.point,
                 moved: self.record.moved,

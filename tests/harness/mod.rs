@@ -8,7 +8,9 @@
 
 pub mod delivered;
 mod kind;
+pub mod node;
 pub mod numbered;
+pub mod pair;
 pub mod process;
 mod program;
 pub mod proxy;
@@ -20,9 +22,15 @@ mod session;
 pub mod shapes;
 mod slots;
 pub mod stored;
+pub mod union;
+mod zk_client;
+mod zk_proxy;
 mod zookeeper;
 
 pub use kind::Kind;
+pub use node::Node;
+pub use pair::By;
+pub use pair::Pair;
 pub use program::Fountain;
 pub use program::Output;
 pub use program::Running;
@@ -41,6 +49,10 @@ pub use server::Server;
 pub use session::Row;
 pub use session::Session;
 pub use session::SqlError;
+pub use zk_client::ZkClient;
+pub use zk_client::ZkNode;
+pub use zk_proxy::Link;
+pub use zk_proxy::Weather;
 pub use zookeeper::ZooKeeperServer;
 
 use std::io::Write;

@@ -4,13 +4,15 @@ use crate::code::Code;
 use crate::doctor::facts::Replica;
 use crate::doctor::facts::SourceFacts;
 use crate::doctor::facts::Told;
-use crate::doctor::facts::Upstream;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Level;
 use crate::doctor::finding::Topic;
 use crate::doctor::rules::listed;
 use crate::mysql::preflight::Flavor;
 use crate::mysql::preflight::ServerFacts;
+use crate::mysql::upstream::Upstream;
+use crate::mysql::upstream::is_in_cluster;
+use crate::mysql::upstream::updates_off;
 
 /// As whom a run appears to the source.
 #[derive(Debug, Clone, Copy)]
@@ -83,10 +85,7 @@ fn connected(told: &Told<Vec<Replica>>, us: OurSelf<'_>) -> Vec<Finding> {
 }
 
 fn updates_not_logged(server: &ServerFacts) -> Option<Finding> {
-    let name = ["log_replica_updates", "log_slave_updates"]
-        .into_iter()
-        .find(|name| server.variable(name).is_some())?;
-    (server.is_on(name) == Some(false)).then(|| {
+    updates_off(server).map(|name| {
         Finding::error(
             Code::ReplicaUpdates,
             format!("{name}=OFF: what this server replicates is not in its binlog"),
@@ -125,12 +124,6 @@ fn out_of_order(server: &ServerFacts) -> Option<Finding> {
             "run on the server: STOP {thread} SQL_THREAD; SET {word} {setting}; START {thread} SQL_THREAD"
         ),
     ))
-}
-
-/// Members of Galera and Group Replication get their changes another way.
-fn is_in_cluster(server: &ServerFacts) -> bool {
-    let group = server.variable("group_replication_group_name").is_some_and(|name| !name.is_empty());
-    group || server.is_on("wsrep_on") == Some(true)
 }
 
 fn standing_still(told: &Told<Vec<Upstream>>) -> Option<Finding> {

@@ -144,6 +144,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
             gaps: Box::new(out.clone()),
             term: Term::always(&Stop::new()),
             stop: Stop::new(),
+            status: Default::default(),
             give_up: false,
             offered: None,
             moved: None,

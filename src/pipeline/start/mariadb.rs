@@ -7,6 +7,7 @@
 use super::Dump;
 use super::Planning;
 use super::Resume;
+use super::lag::Lacking;
 use super::pending::ask_behind;
 use super::shown;
 use crate::binlog::ExecutedGtids;
@@ -19,6 +20,7 @@ use crate::mysql::binlog_index::binlog_files;
 use crate::mysql::binlog_index::mariadb_gtids;
 use crate::mysql::binlog_index::mariadb_gtids_at;
 use crate::mysql::binlog_stream::DumpRequest;
+use crate::mysql::upstream::Replication;
 use crate::pack::builder::StreamKind;
 use crate::pipeline::fault::Fault;
 
@@ -31,6 +33,7 @@ impl Planning<'_> {
         let executed = resume.frontier.executed.as_ref();
         let ours = executed.and_then(ExecutedGtids::mariadb).cloned().unwrap_or_default();
         let theirs = self.mariadb_gtids()?;
+        self.require_logged_updates()?;
         self.check_mariadb_gtids(&ours, &theirs)?;
         let behind =
             ask_behind(&ours, &resume.frontier.pending_xa).map_err(|text| self.broken_point(&text))?;
@@ -65,7 +68,11 @@ impl Planning<'_> {
         Fault::stop(Code::PointBroken, text)
     }
 
-    fn check_mariadb_gtids(&self, ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> Result<(), Fault> {
+    fn check_mariadb_gtids(
+        &mut self,
+        ours: &MariadbGtidPosition,
+        theirs: &MariadbGtids,
+    ) -> Result<(), Fault> {
         match compare(ours, theirs) {
             Comparison::Fits { unknown } if unknown.is_empty() => Ok(()),
             Comparison::Fits { unknown } => {
@@ -77,9 +84,33 @@ impl Planning<'_> {
                 );
                 Ok(())
             }
-            Comparison::Lacks(text) => Err(self.refused(Code::PointBeyondEnd, &text)),
+            Comparison::Lags(what) => {
+                let replication = match self.replication()? {
+                    // What a replica applies is noted there, whether it may be seen that it is one or not.
+                    Replication::Hidden if theirs.slave_pos.is_empty() => Replication::None,
+                    replication => replication,
+                };
+                let way_out = self.give_up_domains(ours, theirs);
+                Err(self.lags(&Lacking { what, way_out }, &replication))
+            }
+            Comparison::GoneAnotherWay(what) => {
+                let way_out = self.give_up_domains(ours, theirs);
+                Err(self.refused(
+                    Code::PointBeyondEnd,
+                    &format!(
+                        "the server lacks {what}; it has gone another way, was restored, or its binlogs were reset; if no server \
+                         has them any more: {way_out}"
+                    ),
+                ))
+            }
+            Comparison::Unlogged(text) => Err(self.refused(Code::ReplicaUpdates, &text)),
             Comparison::Lost(text) => Err(self.refused(Code::Purged, &text)),
         }
+    }
+
+    /// The command that sets each domain of which the server lacks something back to what it has.
+    fn give_up_domains(&self, ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> String {
+        format!("fountain points set {} --gtids {} --reason TEXT", self.shard.name, known_of(ours, theirs))
     }
 
     /// Asks the server which GTIDs lie before our place. If we do not know it, we do now; if we do, it must be the same,
@@ -144,44 +175,63 @@ fn is_that(ours: &MariadbGtidPosition, there: &MariadbGtidPosition) -> bool {
 
 /// Whether a server can go on where we stand.
 #[derive(Debug, PartialEq, Eq)]
-enum Comparison {
+pub(super) enum Comparison {
     /// It can. It has no transaction of these domains at all: they were deleted there (FLUSH BINARY LOGS
     /// DELETE_DOMAIN_ID), or they never came to it. The server checks anew as soon as one of the domain comes.
     Fits { unknown: Vec<MariadbGtid> },
-    /// It has not all that we have.
-    Lacks(String),
+    /// It has not all that we have, and stands before it.
+    Lags(String),
+    /// It has not what we have, and stands behind it: it never will.
+    GoneAnotherWay(String),
+    /// It has what we have not, and not in its log.
+    Unlogged(String),
     /// It no longer has all that we have not.
     Lost(String),
 }
 
-fn compare(ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> Comparison {
+pub(super) fn compare(ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> Comparison {
     let MariadbGtids { binlog_state, slave_pos, purged } = theirs;
     let (mut unknown, mut lacking, mut unlogged) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut count, mut elsewhere) = (0, false);
+    let mut lacks =
+        |gtid: &MariadbGtid, stands: &MariadbGtid| match gtid.sequence.checked_sub(stands.sequence) {
+            Some(behind) if behind > 0 => {
+                count += behind;
+                lacking.push(format!("{gtid} (it is at {stands})"));
+            }
+            _ => {
+                elsewhere = true;
+                lacking.push(format!("{gtid} (it has {stands} instead)"));
+            }
+        };
     for gtid in ours.gtids().iter().filter(|gtid| !binlog_state.holds(gtid)) {
         match (binlog_state.newest(gtid.domain), slave_pos.get(gtid.domain)) {
             // It was a replica that logs none of what it applies, has applied just that, and goes on from there.
             (_, Some(applied)) if applied == gtid => {}
             (None, Some(applied)) if applied.sequence > gtid.sequence => unlogged.push(range(gtid, applied)),
-            (Some(newest), _) if newest.sequence >= gtid.sequence => {
-                lacking.push(format!("{gtid} (it has {newest} instead)"));
-            }
-            (Some(newest), _) => lacking.push(format!("{gtid} (it is at {newest})")),
-            (None, Some(applied)) => lacking.push(format!("{gtid} (it is at {applied})")),
+            (Some(stands), _) => lacks(gtid, &stands),
+            (None, Some(stands)) => lacks(gtid, stands),
             (None, None) => unknown.push(*gtid),
         }
     }
     if lacking.is_empty() && !unknown.is_empty() && unknown.len() == ours.gtids().len() {
+        count = unknown.iter().map(|gtid| gtid.sequence).sum();
         lacking.push(format!("{} (it has nothing of these domains)", listed(&unknown)));
     }
-    if !lacking.is_empty() {
-        return Comparison::Lacks(format!(
-            "the point holds transactions that this server does not have: {}; it lags behind, has gone another way, was \
-             restored, or its binlogs were reset",
-            lacking.join(", ")
-        ));
+    match (lacking.is_empty(), elsewhere) {
+        (true, _) => {}
+        (false, true) => {
+            return Comparison::GoneAnotherWay(format!("what the point holds: {}", lacking.join(", ")));
+        }
+        (false, false) => {
+            return Comparison::Lags(format!(
+                "what the point holds, by their numbers {count} transactions: {}",
+                lacking.join(", ")
+            ));
+        }
     }
     if !unlogged.is_empty() {
-        return Comparison::Lost(format!(
+        return Comparison::Unlogged(format!(
             "the server has applied transactions without logging them that were not read yet: {}; set log_slave_updates=ON \
              there, and connect to a server that has logged them",
             unlogged.join(", ")
@@ -204,6 +254,15 @@ fn compare(ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> Comparison {
     }
 }
 
+/// Our position, but of each domain no more than the server has.
+fn known_of(ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> MariadbGtidPosition {
+    let known = |gtid: &MariadbGtid| match theirs.binlog_state.holds(gtid) {
+        true => Some(*gtid),
+        false => theirs.binlog_state.newest(gtid.domain).or(theirs.slave_pos.get(gtid.domain).copied()),
+    };
+    ours.gtids().iter().filter_map(known).collect()
+}
+
 fn range(ours: &MariadbGtid, newest: &MariadbGtid) -> String {
     format!("those behind {ours} up to {newest}")
 }
@@ -224,7 +283,9 @@ mod tests {
         };
         match compare(&ours.parse().unwrap(), &theirs) {
             Comparison::Fits { unknown } => format!("fits, unknown {}", listed(&unknown)),
-            Comparison::Lacks(text) => format!("lacks {}", inner(&text)),
+            Comparison::Lags(text) => format!("lags {}", inner(&text)),
+            Comparison::GoneAnotherWay(text) => format!("lacks {}", inner(&text)),
+            Comparison::Unlogged(text) => format!("unlogged {}", inner(&text)),
             Comparison::Lost(text) => format!("lost {}", inner(&text)),
         }
     }
@@ -254,17 +315,38 @@ mod tests {
 
     #[test]
     fn what_the_server_lacks_is_named() {
-        assert_eq!(told("0-1-5", "0-1-4", "", ""), "lacks 0-1-5 (it is at 0-1-4)");
+        assert_eq!(told("0-1-5", "0-1-4", "", ""), "lags 0-1-5 (it is at 0-1-4)");
         assert_eq!(told("0-1-5", "0-1-4,0-2-5", "", ""), "lacks 0-1-5 (it has 0-2-5 instead)");
-        assert_eq!(told("0-1-5", "", "0-1-4", ""), "lacks 0-1-5 (it is at 0-1-4)");
-        assert_eq!(told("0-1-5,1-1-1", "0-1-4,1-1-1", "", ""), "lacks 0-1-5 (it is at 0-1-4)");
+        assert_eq!(told("0-1-5", "", "0-1-4", ""), "lags 0-1-5 (it is at 0-1-4)");
+        assert_eq!(told("0-1-5,1-1-1", "0-1-4,1-1-1", "", ""), "lags 0-1-5 (it is at 0-1-4)");
         // Reset, or a server of quite other data.
-        assert_eq!(told("0-1-5", "", "", ""), "lacks 0-1-5 (it has nothing of these domains)");
+        assert_eq!(told("0-1-5", "", "", ""), "lags 0-1-5 (it has nothing of these domains)");
         assert_eq!(
             told("0-1-5,2-1-1", "7-1-3", "", ""),
-            "lacks 0-1-5,2-1-1 (it has nothing of these domains)"
+            "lags 0-1-5,2-1-1 (it has nothing of these domains)"
         );
         assert_eq!(told("0-1-5,2-1-1", "0-1-5", "", ""), "fits, unknown 2-1-1");
+        let theirs = MariadbGtids {
+            binlog_state: "0-1-4,1-1-1".parse().unwrap(),
+            slave_pos: MariadbGtidPosition::new(),
+            purged: None,
+        };
+        let Comparison::Lags(text) = compare(&"0-1-9,1-1-3".parse().unwrap(), &theirs) else {
+            panic!("lags")
+        };
+        assert!(text.contains("by their numbers 7 transactions"), "{text}");
+    }
+
+    #[test]
+    fn domains_are_set_back_to_what_the_server_has() {
+        let theirs = MariadbGtids {
+            binlog_state: "0-1-4,0-2-5,1-1-3".parse().unwrap(),
+            slave_pos: "3-1-8".parse().unwrap(),
+            purged: None,
+        };
+        let known = |ours: &str| known_of(&ours.parse().unwrap(), &theirs).to_string();
+        assert_eq!(known("0-1-9,1-1-2,3-1-9,4-1-1"), "0-2-5,1-1-2,3-1-8");
+        assert_eq!(known("0-2-5"), "0-2-5");
     }
 
     #[test]
@@ -273,7 +355,7 @@ mod tests {
         assert_eq!(told("0-1-5", "0-1-9", "", "0-1-7"), "lost those behind 0-1-5 up to 0-1-7");
         assert_eq!(told("0-1-5", "0-1-5,0-2-9", "", "0-1-5,0-2-6"), "lost those behind 0-1-5 up to 0-2-6");
         assert_eq!(told("0-1-5", "0-1-9,1-1-3", "", "0-1-5,1-1-2"), "lost all of domain 1 up to 1-1-2");
-        assert_eq!(told("0-1-5", "", "0-1-9", ""), "lost those behind 0-1-5 up to 0-1-9");
+        assert_eq!(told("0-1-5", "", "0-1-9", ""), "unlogged those behind 0-1-5 up to 0-1-9");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Dump;
 use super::Planning;
 use super::Resume;
+use super::lag::Lacking;
 use super::shown;
 use crate::binlog::ExecutedGtids;
 use crate::binlog::GtidSet;
@@ -37,6 +38,7 @@ impl Planning<'_> {
         let ours =
             resume.frontier.executed.as_ref().and_then(ExecutedGtids::mysql).cloned().unwrap_or_default();
         let theirs = self.mysql_gtids()?;
+        self.require_logged_updates()?;
         self.check_sets(&ours, &theirs).map_err(|fault| self.for_lost_xa(fault, &resume, &theirs))?;
         if !self.is_same_server(&resume) {
             resume.frontier.leave_server();
@@ -56,32 +58,40 @@ impl Planning<'_> {
         }
     }
 
-    /// What the server has lost of what we need, and what it lacks of what we have, are refused by name: asked for the
-    /// rest, it would send a stream with a hole.
-    fn check_sets(&self, ours: &GtidSet, theirs: &MysqlGtids) -> Result<(), Fault> {
+    /// What the server lacks of what we have, and what it has lost of what we need, is named: asked for the rest, it would
+    /// send a stream with a hole.
+    fn check_sets(&mut self, ours: &GtidSet, theirs: &MysqlGtids) -> Result<(), Fault> {
         let lacking = ours.subtract(&theirs.executed);
         if !lacking.is_empty() {
-            return Err(self.refused(
-                Code::PointBeyondEnd,
-                &format!(
-                    "the point holds transactions that this server has never executed: {}; it lags behind, was restored, \
-                     or its binlogs were reset (if they are lost for good: fountain points set {} --drop-gtids SET)",
-                    shown(&lacking),
-                    self.shard.name
-                ),
-            ));
+            let replication = self.replication()?;
+            return Err(self.lags(&lacks(&lacking, &self.shard.name), &replication));
         }
         let lost = theirs.purged.subtract(ours);
         if !lost.is_empty() {
             return Err(self.refused(
                 Code::Purged,
                 &format!(
-                    "the server has purged transactions that were not read yet: {}; copy the tables anew and start behind \
-                     them, or connect to a server that still has them",
+                    "the server has purged {} that were not read yet: {}; copy the tables anew and start behind them, or \
+                     connect to a server that still has them",
+                    transactions(lost.count()),
                     shown(&lost)
                 ),
             ));
         }
         Ok(())
+    }
+}
+
+fn lacks(lacking: &GtidSet, shard: &str) -> Lacking {
+    Lacking {
+        what: format!("{} that the point holds: {}", transactions(lacking.count()), shown(lacking)),
+        way_out: format!("fountain points set {shard} --drop-gtids '{}' --reason TEXT", lacking.to_line()),
+    }
+}
+
+fn transactions(count: u64) -> String {
+    match count {
+        1 => "1 transaction".to_owned(),
+        _ => format!("{count} transactions"),
     }
 }
