@@ -114,7 +114,7 @@ choices! {
         /// It stays where it is until a person switches it.
         Manual "manual",
         /// It goes back by itself.
-        Auto "auto" later
+        Auto "auto"
     }
 
     /// `ha_guard` as configured.
@@ -124,7 +124,7 @@ choices! {
         /// This node works alone.
         None "none",
         /// Of several nodes one works.
-        ZooKeeper "zookeeper" later
+        ZooKeeper "zookeeper"
     }
 
     /// `ha_scope`: what a node leads.
@@ -132,7 +132,7 @@ choices! {
         /// All shards or none.
         Process "process",
         /// Each shard by itself.
-        Shard "shard" later
+        Shard "shard"
     }
 
     /// `ha_rebalance`: how nodes share the shards under `ha_scope=shard`.
@@ -140,7 +140,7 @@ choices! {
         /// A node keeps what it leads until it ends or a person makes it step down.
         Manual "manual",
         /// A node that leads more than its share hands shards over to one that leads fewer.
-        Auto "auto" later
+        Auto "auto"
     }
 
     /// `sync_point_store` as configured.

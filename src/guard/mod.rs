@@ -4,8 +4,18 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod announcement;
+mod campaign;
+mod desk;
+mod election;
+mod hand_over;
 pub mod lease;
+mod post;
+mod sharing;
+mod spread;
 pub mod term;
+pub mod trouble;
+pub mod zookeeper;
 
 use crate::guard::term::Term;
 use crate::stop::Stop;

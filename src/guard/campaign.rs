@@ -1,0 +1,455 @@
+//! One session of the guard thread: nodes in the latches, polls, leases, and their end.
+//!
+//! A doubt about the session ends it, and with it all terms: a call without an answer in time, an error, a lease that lapsed.
+//! What a person does to our nodes is no doubt: a latch is lost and entered again.
+
+use crate::code::Code;
+use crate::coordination::CoordinationError;
+use crate::coordination::session::NodeKind;
+use crate::coordination::session::Session;
+use crate::guard::announcement::Announcement;
+use crate::guard::desk::Desk;
+use crate::guard::election;
+use crate::guard::election::Seat;
+use crate::guard::lease::Lease;
+use crate::guard::post::Hold;
+use crate::guard::post::Post;
+use crate::guard::sharing::Sharing;
+use crate::guard::trouble::Cause;
+use crate::status::now_ms;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+/// How often a latch is polled at most; sessions shorter than six of these are polled six times each.
+const LONGEST_POLL: Duration = Duration::from_secs(1);
+
+/// For so many polls a latch that was handed over is left to others.
+pub const PUT_OFF_POLLS: u32 = 20;
+
+/// Why a session is over.
+#[derive(Debug)]
+pub enum End {
+    /// The process ends; everything was let go in good order.
+    Closed,
+    Doubt {
+        code: Code,
+        why: String,
+    },
+}
+
+impl From<CoordinationError> for End {
+    fn from(error: CoordinationError) -> Self {
+        Self::Doubt { code: error.code(), why: error.to_string() }
+    }
+}
+
+/// See the module's page.
+pub struct Campaign<'a> {
+    pub session: Session,
+    pub desk: &'a Desk,
+    /// `zk_leader_latch_path`.
+    pub path: &'a str,
+    /// Of this session: stands in the name of each of our nodes.
+    pub guid: String,
+    /// Of the sessions before: what bears them is ours and over.
+    pub former: &'a [String],
+    /// `zk_leader_latch_timeout`.
+    pub tell_every: Duration,
+    pub sharing: Option<Sharing<'a>>,
+    /// Between two polls of a node that leads nothing.
+    pub poll: Duration,
+    /// From the moment before a poll was sent.
+    pub lease: Duration,
+    pub told_waiting: Instant,
+    /// When it was told that ZooKeeper does not serve.
+    pub told_away: &'a mut Option<Instant>,
+    /// A whole round of polls was answered.
+    pub has_served: bool,
+}
+
+/// How often to poll under a session of that length.
+pub fn poll_interval(negotiated: Duration) -> Duration {
+    (negotiated / 6).min(LONGEST_POLL)
+}
+
+/// How long a lease lasts behind the sending of a poll that was answered.
+pub fn lease_time(negotiated: Duration) -> Duration {
+    negotiated * 2 / 3
+}
+
+impl Campaign<'_> {
+    /// Until its first doubt, or until the process ends.
+    pub fn run(&mut self, posts: &mut [Post]) -> End {
+        posts.iter_mut().for_each(Post::begins_anew);
+        let (mut next, mut seen) = (Instant::now(), 0);
+        loop {
+            if self.desk.closing() {
+                return self.close(posts).err().unwrap_or(End::Closed);
+            }
+            match self.round(posts, next) {
+                Ok(then) => next = then,
+                Err(end) => return end,
+            }
+            seen = self.desk.wait(next, seen);
+        }
+    }
+
+    /// Lets go what is done with, and polls when it is time to. Says when to poll next.
+    fn round(&mut self, posts: &mut [Post], next: Instant) -> Result<Instant, End> {
+        let mut due = Instant::now() >= next;
+        for post in posts.iter_mut() {
+            due |= self.let_go(post)?;
+        }
+        if !due {
+            return Ok(next);
+        }
+        let begun = Instant::now();
+        if let Some(sharing) = &mut self.sharing {
+            sharing.look_around(&self.session, self.path, &self.guid, self.former)?;
+        }
+        for post in posts.iter_mut() {
+            self.poll(post)?;
+        }
+        self.enter_latches(posts)?;
+        for post in posts.iter_mut() {
+            self.look_for_trouble(post);
+        }
+        self.has_served = true;
+        if self.told_away.take().is_some() {
+            log::info!("latch={} ZooKeeper serves", self.path);
+        }
+        self.tell_waiting(posts);
+        Ok(begun + self.interval(posts))
+    }
+
+    /// Who leads polls twice as often as who waits, and who stands first waits for one such poll before it leads: a leader whose
+    /// node was deleted by hand has noticed by then.
+    fn interval(&self, posts: &[Post]) -> Duration {
+        let first = posts.iter().any(|post| post.hold.first_since.is_some());
+        if first || self.sharing.is_some() { self.poll / 2 } else { self.poll }
+    }
+
+    // ------------------------------------------------------------------------------------------------- letting go
+
+    /// Deletes our node where no shard works under it any more and it is not wanted, or is handed over. True: a poll is due at
+    /// once.
+    fn let_go(&self, post: &mut Post) -> Result<bool, End> {
+        let wishes = self.desk.wishes(post.at);
+        let newly_wanted = wishes.wanted && !post.was_wanted;
+        post.was_wanted = wishes.wanted;
+        if wishes.working || (wishes.wanted && !wishes.retiring) {
+            return Ok(newly_wanted);
+        }
+        if wishes.retiring {
+            post.put_off = PUT_OFF_POLLS;
+        }
+        self.release(post, "this node has handed over")?;
+        Ok(newly_wanted)
+    }
+
+    /// Nobody leads under a node that is gone: the lease ends first.
+    fn release(&self, post: &mut Post, why: &str) -> Result<(), End> {
+        let Hold { node, lease, .. } = std::mem::take(&mut post.hold);
+        self.desk.end(post.at, why);
+        if let Some(name) = node {
+            self.session.delete(&post.node_path(&name))?;
+            if lease.is_some() {
+                log::info!("{} leadership is given up in good order", post.label);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&self, posts: &mut [Post]) -> Result<(), End> {
+        for post in posts {
+            self.release(post, "this node ends")?;
+        }
+        if self.sharing.is_some() {
+            self.session.delete(&Sharing::own_path(self.path, &self.guid))?;
+        }
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------------------------------------------- polling
+
+    fn poll(&self, post: &mut Post) -> Result<(), End> {
+        if post.hold.lease.as_ref().is_some_and(|lease| !lease.holds()) {
+            return Err(late());
+        }
+        let asked = Instant::now();
+        let children = match self.session.children(&post.path) {
+            Err(CoordinationError::NoNode) => Vec::new(),
+            children => children?,
+        };
+        post.seats = self.living(post, election::seats(&children))?;
+        post.vacant_polls = if post.seats.is_empty() { post.vacant_polls.saturating_add(1) } else { 0 };
+        let ours = post.seats.iter().position(|seat| seat.guid == self.guid);
+        // The answer to its creation may have been lost.
+        let name = ours.and_then(|at| post.seats.get(at)).map(|seat| seat.name.clone());
+        match (ours, &post.hold.node) {
+            (None, Some(_)) => self.note_deleted(post),
+            _ => post.hold.node = name,
+        }
+        match ours {
+            Some(0) => self.stand_first(post, asked),
+            _ => self.stand_behind(post),
+        }
+    }
+
+    /// Without nodes of our former sessions, which are deleted as soon as nothing works under them, and without twins of ours:
+    /// a creation whose answer was lost may have been repeated.
+    fn living(&self, post: &Post, seats: Vec<Seat>) -> Result<Vec<Seat>, End> {
+        let mut living: Vec<Seat> = Vec::with_capacity(seats.len());
+        let working = self.desk.wishes(post.at).working;
+        for seat in seats {
+            let over = self.former.contains(&seat.guid) && !working;
+            let twin = seat.guid == self.guid && living.iter().any(|other| other.guid == self.guid);
+            match over || twin {
+                true => self.session.delete(&post.node_path(&seat.name))?,
+                false => living.push(seat),
+            }
+        }
+        Ok(living)
+    }
+
+    fn note_deleted(&self, post: &mut Post) {
+        let led = post.is_led();
+        post.hold = Hold::default();
+        self.desk.end(post.at, "its node in the latch was deleted, and not by this node");
+        if !led {
+            log::warn!(
+                "{} the node of this node in the latch was deleted by somebody; making another",
+                post.label
+            );
+        }
+    }
+
+    fn stand_first(&self, post: &mut Post, asked: Instant) -> Result<(), End> {
+        let deadline = asked + self.lease;
+        if let Some(lease) = &post.hold.lease {
+            return if lease.extend(deadline) { Ok(()) } else { Err(late()) };
+        }
+        let since = *post.hold.first_since.get_or_insert(asked);
+        if asked < since + self.poll / 2 || !self.desk.wishes(post.at).wanted {
+            self.desk.see(post.at, None, "it is about to lead");
+            return Ok(());
+        }
+        if let Some(why) = self.led_otherwise(post)? {
+            self.tell_difference(post, &why, &why);
+            self.desk.see(post.at, None, why);
+            return Ok(());
+        }
+        let lease = Arc::new(Lease::until(deadline));
+        post.patience.begins(asked);
+        post.hold.lease = Some(Arc::clone(&lease));
+        post.stays |= std::mem::take(&mut post.moved_away);
+        post.leader = None;
+        log::info!("{} this node leads", post.label);
+        self.desk.grant(post.at, &lease, now_ms());
+        Ok(())
+    }
+
+    fn stand_behind(&self, post: &mut Post) -> Result<(), End> {
+        post.hold.first_since = None;
+        if post.hold.lease.take().is_some() {
+            self.desk.end(post.at, "another node stands before this one in the latch");
+        }
+        let Some(first) = post.first().cloned() else {
+            let why = "nobody leads, and nobody has taken it yet";
+            self.desk.see(post.at, None, why);
+            return Ok(());
+        };
+        if self.former.contains(&first.guid) {
+            let why = "its own former session has not ended yet";
+            self.desk.see(post.at, None, why);
+            return Ok(());
+        }
+        let leader = self.leader(post, &first)?;
+        self.desk.see(post.at, Some(leader.clone()), format!("{leader} leads"));
+        // Where nodes share the shards nobody queues up: who is too late looks for another one.
+        match (&self.sharing, post.hold.node.take()) {
+            (Some(_), Some(name)) => Ok(self.session.delete(&post.node_path(&name))?),
+            (_, node) => {
+                post.hold.node = node;
+                Ok(())
+            }
+        }
+    }
+
+    /// Who that is; another configuration than ours is told.
+    fn leader(&self, post: &mut Post, first: &Seat) -> Result<String, End> {
+        if let Some((_, leader)) = post.leader.as_ref().filter(|(name, _)| *name == first.name) {
+            return Ok(leader.to_string());
+        }
+        let Some(node) = self.session.get(&post.node_path(&first.name))? else {
+            // It has gone in the meantime.
+            return Ok("another node".to_owned());
+        };
+        let leader = Announcement::parse(&node.data);
+        let keys = post.announcement.differs_in(&leader).join(", ");
+        if !keys.is_empty() {
+            let text = format!(
+                "{leader} leads with another configuration than this node's: {keys}; what this node would deliver after a take-over \
+                 is not what is delivered now"
+            );
+            self.tell_difference(post, &format!("{} {keys}", leader.node), &text);
+        }
+        let name = leader.to_string();
+        post.leader = Some((first.name.clone(), leader));
+        Ok(name)
+    }
+
+    fn tell_difference(&self, post: &mut Post, subject: &str, text: &str) {
+        if post.told_of.as_deref() != Some(subject) {
+            log::warn!("{}: {} {text}", Code::ConfigDiffers, post.label);
+            post.told_of = Some(subject.to_owned());
+        }
+    }
+
+    /// Nodes of the other `ha_scope` use the same path, and one of them may lead: why this one waits then.
+    fn led_otherwise(&self, post: &Post) -> Result<Option<String>, End> {
+        if let Some(sharing) = &self.sharing {
+            let others = sharing.led_as_process.then(|| {
+                "nodes with ha_scope=process use the same zk_leader_latch_path; this one (ha_scope=shard) waits until they are gone"
+            });
+            return Ok(others.map(str::to_owned));
+        }
+        for shard in self.desk.shards(post.at) {
+            let children = match self.session.children(&format!("{}/{shard}", self.path)) {
+                Err(CoordinationError::NoNode) => continue,
+                children => children?,
+            };
+            let mut others = election::seats(&children);
+            others.retain(|seat| !self.former.contains(&seat.guid));
+            if !others.is_empty() {
+                return Ok(Some(format!(
+                    "a node with ha_scope=shard leads shard {shard} under the same zk_leader_latch_path; this one (ha_scope=process) \
+                     waits until it is gone"
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    // --------------------------------------------------------------------------------------------------- entering
+
+    fn enter_latches(&mut self, posts: &mut [Post]) -> Result<(), End> {
+        let Some(sharing) = &mut self.sharing else {
+            for post in posts.iter_mut().filter(|post| post.hold.node.is_none()) {
+                if self.desk.wishes(post.at).wanted {
+                    self.enter(post)?;
+                }
+            }
+            for post in posts.iter() {
+                let others = post.seats.iter().any(|seat| seat.guid != self.guid);
+                self.desk.others_wait(post.at, others);
+            }
+            return Ok(());
+        };
+        for at in sharing.choose(self.desk, &self.guid, posts) {
+            if let Some(post) = posts.get_mut(at) {
+                self.enter(post)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&self, post: &mut Post) -> Result<(), End> {
+        let path = post.node_path(&election::name_for(&self.guid));
+        let data = post.announcement.to_bytes();
+        let made = match self.session.create(&path, &data, NodeKind::EphemeralSequential) {
+            Err(CoordinationError::NoNode) => {
+                self.session.make_path(&post.path)?;
+                self.session.create(&path, &data, NodeKind::EphemeralSequential)?
+            }
+            made => made?,
+        };
+        post.hold.node = made.rsplit('/').next().map(str::to_owned);
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------------------------------------------- trouble
+
+    fn look_for_trouble(&self, post: &mut Post) {
+        let wishes = self.desk.wishes(post.at);
+        if !wishes.led || wishes.retiring {
+            return;
+        }
+        let now = Instant::now();
+        let trouble = self.desk.trouble(post.at, now);
+        let lasts = trouble.as_ref().map(|(_, _, lasts)| *lasts);
+        if !post.patience.is_over(lasts, now) || !self.desk.do_others_wait(post.at) {
+            return;
+        }
+        let Some((shard, cause, lasts)) = trouble else { return };
+        let what = match cause {
+            Cause::Source => "no server can be reached",
+            Cause::Sink => "the sink takes nothing",
+        };
+        log::warn!(
+            "{} shard={shard} {what} from this node for {} s (ha_release_after_ms): handing over to another node",
+            self.path_label(),
+            lasts.as_secs()
+        );
+        post.patience.handed_over();
+        self.desk.retire(post.at);
+    }
+
+    fn path_label(&self) -> String {
+        format!("latch={}", self.path)
+    }
+
+    // ---------------------------------------------------------------------------------------------------- telling
+
+    fn tell_waiting(&mut self, posts: &[Post]) {
+        let waiting = |post: &&Post| !post.is_led() && self.desk.wishes(post.at).wanted;
+        let Some(first) = posts.iter().find(waiting) else {
+            self.told_waiting = Instant::now();
+            return;
+        };
+        if self.told_waiting.elapsed() < self.tell_every {
+            return;
+        }
+        self.told_waiting = Instant::now();
+        match &self.sharing {
+            None => {
+                let place = first.seats.iter().position(|seat| seat.guid == self.guid);
+                let place = place.map_or("not in the latch yet".to_owned(), |at| {
+                    format!("place {} of {} in the latch", at + 1, first.seats.len())
+                });
+                log::info!("{} standing by: {}; {place}", first.label, self.desk.why(first.at));
+            }
+            Some(sharing) => log::info!(
+                "{} leads {} of {} shards; its share is {}, nodes: {}",
+                self.path_label(),
+                posts.iter().filter(|post| post.is_led()).count(),
+                posts.len(),
+                sharing.outlook.own_share(),
+                sharing.outlook.members.len()
+            ),
+        }
+    }
+}
+
+fn late() -> End {
+    let why = "ZooKeeper has not confirmed it in time".to_owned();
+    End::Doubt { code: Code::ZkTimeout, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_ends_before_the_session_can_and_outlives_several_polls() {
+        for millis in [1_000, 2_000, 4_000, 9_000, 50_000, 600_000] {
+            let session = Duration::from_millis(millis);
+            assert!(
+                poll_interval(session) <= session / 6 && poll_interval(session) <= Duration::from_secs(1)
+            );
+            assert_eq!(lease_time(session).as_millis(), u128::from(millis) * 2 / 3);
+            assert!(poll_interval(session) * 3 <= lease_time(session));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What the guard thread knows of one latch: for as long as the process lives, and within one session.
+
+use crate::guard::announcement::Announcement;
+use crate::guard::election::Seat;
+use crate::guard::hand_over::Patience;
+use crate::guard::lease::Lease;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One latch: of all shards, or of one.
+#[derive(Debug)]
+pub struct Post {
+    /// Its place at the desk.
+    pub at: usize,
+    /// The shard's name; none: the latch is for all.
+    pub shard: Option<String>,
+    /// The znode under which the nodes queue up.
+    pub path: String,
+    /// How messages begin: `shard=a latch=/l/a` or `latch=/l`.
+    pub label: String,
+    pub announcement: Announcement,
+    pub patience: Patience,
+    pub hold: Hold,
+    /// As they were polled last, without nodes of ours that are over.
+    pub seats: Vec<Seat>,
+    /// For so many polls nobody has stood in it.
+    pub vacant_polls: u32,
+    /// So many polls long it is left to others.
+    pub put_off: u32,
+    /// It was handed over to spread the load and came back: nobody else wants it.
+    pub stays: bool,
+    /// It was handed over to spread the load.
+    pub moved_away: bool,
+    pub was_wanted: bool,
+    /// The node that leads, by the name of its node in the latch, and who that is.
+    pub leader: Option<(String, Announcement)>,
+    /// Of whose configuration what was told last.
+    pub told_of: Option<String>,
+}
+
+/// What is held of a latch in a session.
+#[derive(Debug, Default)]
+pub struct Hold {
+    /// The name of our node.
+    pub node: Option<String>,
+    /// Since when it has been the first one.
+    pub first_since: Option<Instant>,
+    pub lease: Option<Arc<Lease>>,
+}
+
+impl Post {
+    pub fn is_led(&self) -> bool {
+        self.hold.lease.is_some()
+    }
+
+    /// Who stands first in it.
+    pub fn first(&self) -> Option<&Seat> {
+        self.seats.first()
+    }
+
+    /// The full path of a node in it.
+    pub fn node_path(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
+
+    /// A session begins: nothing is held.
+    pub fn begins_anew(&mut self) {
+        self.hold = Hold::default();
+        self.seats = Vec::new();
+        self.vacant_polls = 0;
+    }
+}

@@ -1,0 +1,208 @@
+//! Nodes that share the shards (`ha_scope=shard`): who lives, who leads what, and which shards this node contends for.
+//!
+//! Each node announces itself by an ephemeral node under `<zk_leader_latch_path>/_nodes`, which is no shard's name: those begin
+//! with a letter or digit. Its guid stands in all its nodes of a session, so names alone tell who leads what.
+
+use crate::config::HaRebalance;
+use crate::coordination::CoordinationError;
+use crate::coordination::session::NodeKind;
+use crate::coordination::session::Session;
+use crate::guard::announcement::Announcement;
+use crate::guard::campaign::End;
+use crate::guard::campaign::PUT_OFF_POLLS;
+use crate::guard::desk::Desk;
+use crate::guard::election;
+use crate::guard::post::Post;
+use crate::guard::spread::Member;
+use crate::guard::spread::Outlook;
+use crate::guard::spread::SharedShard;
+use std::collections::BTreeMap;
+
+const FOLDER: &str = "_nodes";
+
+/// Between two shards that are handed over to spread the load, and before the first one after a node came or went.
+const PAUSE_POLLS: u32 = 20;
+
+/// A process that begins waits so long before it takes shards: nodes that are started together are to share them.
+const START_POLLS: u32 = 4;
+
+/// For so long after a session began, nodes that were there before are expected back.
+const RETURN_POLLS: u32 = 20;
+
+/// What outlives a session.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// How many nodes there were.
+    members: usize,
+    polls: u32,
+}
+
+/// See the module's page.
+pub struct Sharing<'a> {
+    pub announcement: &'a Announcement,
+    pub rebalance: HaRebalance,
+    pub memory: &'a mut Memory,
+    /// As it was seen last.
+    pub outlook: Outlook,
+    /// A node with `ha_scope=process` stands in the latch path itself.
+    pub led_as_process: bool,
+    known: BTreeMap<String, usize>,
+    /// Of this session.
+    polls: u32,
+    pause: u32,
+    expected: usize,
+}
+
+impl<'a> Sharing<'a> {
+    pub fn new(announcement: &'a Announcement, rebalance: HaRebalance, memory: &'a mut Memory) -> Self {
+        let expected = memory.members;
+        Self {
+            announcement,
+            rebalance,
+            memory,
+            outlook: Outlook::default(),
+            led_as_process: false,
+            known: BTreeMap::new(),
+            polls: 0,
+            pause: PAUSE_POLLS,
+            expected,
+        }
+    }
+
+    /// Where a node announces itself.
+    pub fn own_path(path: &str, guid: &str) -> String {
+        format!("{path}/{FOLDER}/{guid}")
+    }
+
+    /// Reads who lives, and announces this node where it is not.
+    pub fn look_around(
+        &mut self,
+        session: &Session,
+        path: &str,
+        guid: &str,
+        former: &[String],
+    ) -> Result<(), End> {
+        let or_none = |children: Result<Vec<String>, CoordinationError>| match children {
+            Err(CoordinationError::NoNode) => Ok(Vec::new()),
+            children => children,
+        };
+        let processes = election::seats(&or_none(session.children(path))?);
+        self.led_as_process = processes.iter().any(|seat| !former.contains(&seat.guid));
+        let folder = format!("{path}/{FOLDER}");
+        let mut names = or_none(session.children(&folder))?;
+        if !names.iter().any(|name| name == guid) {
+            self.announce(session, &folder, guid)?;
+            names.push(guid.to_owned());
+        }
+        let mut known = BTreeMap::new();
+        for name in names {
+            let node = Self::own_path(path, &name);
+            if former.contains(&name) {
+                session.delete(&node)?;
+                continue;
+            }
+            let most = match self.known.get(&name) {
+                Some(most) => *most,
+                None => match session.get(&node)? {
+                    Some(node) => most_shards(&Announcement::parse(&node.data)),
+                    None => continue,
+                },
+            };
+            known.insert(name, most);
+        }
+        if known != self.known {
+            self.pause = PAUSE_POLLS;
+        }
+        self.known = known;
+        Ok(())
+    }
+
+    fn announce(&self, session: &Session, folder: &str, guid: &str) -> Result<(), CoordinationError> {
+        let (path, data) = (format!("{folder}/{guid}"), self.announcement.to_bytes());
+        let made = match session.create(&path, &data, NodeKind::Ephemeral) {
+            Err(CoordinationError::NoNode) => {
+                session.make_path(folder)?;
+                session.create(&path, &data, NodeKind::Ephemeral)
+            }
+            made => made,
+        };
+        match made {
+            // The answer to an earlier try was lost.
+            Ok(_) | Err(CoordinationError::NodeExists) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The latches to enter now; one that is led may be asked to come to its end.
+    pub fn choose(&mut self, desk: &Desk, guid: &str, posts: &mut [Post]) -> Vec<usize> {
+        self.polls = self.polls.saturating_add(1);
+        self.memory.polls = self.memory.polls.saturating_add(1);
+        if self.polls > RETURN_POLLS {
+            self.memory.members = self.known.len();
+        }
+        let alone = self.known.len() == 1;
+        for post in posts.iter_mut() {
+            // Nobody else could take it.
+            post.put_off = if alone { 0 } else { post.put_off.saturating_sub(1) };
+            if self.pause == PAUSE_POLLS {
+                post.stays = false;
+            }
+        }
+        self.outlook = self.see(desk, guid, posts);
+        let others = self.outlook.others_have_room();
+        posts.iter().for_each(|post| desk.others_wait(post.at, others));
+        self.rebalance(desk, posts);
+        if self.led_as_process || self.memory.polls <= START_POLLS {
+            return Vec::new();
+        }
+        self.expecting().to_take()
+    }
+
+    fn see(&self, desk: &Desk, guid: &str, posts: &[Post]) -> Outlook {
+        let members = self.known.iter().map(|(guid, most)| Member { guid: guid.clone(), most: *most });
+        let shard = |post: &Post| {
+            let wishes = desk.wishes(post.at);
+            let entered = post.hold.node.as_ref().map(|_| guid.to_owned());
+            SharedShard {
+                name: post.shard.clone().unwrap_or_default(),
+                leader: post.first().map(|seat| seat.guid.clone()).or(entered),
+                vacant_polls: post.vacant_polls,
+                wanted: wishes.wanted && post.put_off == 0,
+                movable: wishes.working && wishes.led && !wishes.retiring && !post.stays,
+            }
+        };
+        Outlook { me: guid.to_owned(), members: members.collect(), shards: posts.iter().map(shard).collect() }
+    }
+
+    /// As it will be when the nodes have come back that were there before a session of ours ended: after a restart of ZooKeeper
+    /// the first one back must not take all.
+    fn expecting(&self) -> Outlook {
+        let mut outlook = self.outlook.clone();
+        if self.polls <= RETURN_POLLS {
+            let missing = self.expected.saturating_sub(outlook.members.len());
+            let absent = |at: usize| Member { guid: format!("expected {at}"), most: usize::MAX };
+            outlook.members.extend((0..missing).map(absent));
+        }
+        outlook
+    }
+
+    fn rebalance(&mut self, desk: &Desk, posts: &mut [Post]) {
+        if self.pause > 0 {
+            self.pause -= 1;
+            return;
+        }
+        if self.rebalance != HaRebalance::Auto {
+            return;
+        }
+        let Some(post) = self.outlook.to_hand_over().and_then(|at| posts.get_mut(at)) else { return };
+        log::info!("{} handing over: another node leads fewer shards (ha_rebalance=auto)", post.label);
+        post.moved_away = true;
+        post.put_off = PUT_OFF_POLLS;
+        desk.retire(post.at);
+        self.pause = PAUSE_POLLS - 1;
+    }
+}
+
+fn most_shards(announcement: &Announcement) -> usize {
+    announcement.max_shards.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
+}
