@@ -1,7 +1,6 @@
 //! What belongs to the contract and is not in this version. A run must not pass it over in silence.
 
 use crate::config::Config;
-use crate::config::HaGuard;
 use crate::config::PointStore;
 use crate::config::keys;
 use crate::config::keys::Key;
@@ -35,11 +34,6 @@ fn zookeeper(config: &Config) -> Vec<Problem> {
         origin => Some(origin),
     };
     let mut found = Vec::new();
-    if config.nodes.guard == HaGuard::ZooKeeper {
-        let reason = "zk_leader_latch_path: leadership by ZooKeeper is not in this version; leave it empty \
-                      and let only one node run";
-        found.push(Problem::unsupported(origin(&keys::ZK_LEADER_LATCH_PATH).as_ref(), reason));
-    }
     if config.points.store == PointStore::ZooKeeper {
         let reason = "zk_save_position_root_path: points in ZooKeeper are not in this version; leave it \
                       empty, points are stored in files then";

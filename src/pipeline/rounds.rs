@@ -1,6 +1,7 @@
 //! Connecting: rounds over a shard's sources, each tried once in a round.
 
 use crate::code::Code;
+use crate::guard::trouble::Cause;
 use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::first_words;
@@ -19,11 +20,15 @@ impl Producer {
     pub fn connect(&mut self, resume: Option<&Resume>) -> Result<Option<Ready>, Fault> {
         loop {
             let pause = match self.round(resume) {
-                Ok(ready) => return Ok(Some(ready)),
+                Ok(ready) => {
+                    self.trouble.over(Cause::Source);
+                    return Ok(Some(ready));
+                }
                 Err(_) if self.stop.requested() => return Ok(None),
                 Err(fault) => match self.patience.after_round(&fault) {
                     Next::GiveUp => return Err(fault),
                     Next::Again { pause, .. } => {
+                        self.note_trouble(&fault);
                         self.live.status.enter(State::Connecting, fault.to_string());
                         pause
                     }
@@ -32,6 +37,20 @@ impl Producer {
             if self.stop.wait(pause) {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Another node may reach the servers from where it stands; what they answer is the same for all.
+    fn note_trouble(&self, fault: &Fault) {
+        match fault.code {
+            Code::HostUnknown
+            | Code::Unreachable
+            | Code::Timeout
+            | Code::ConnectionLost
+            | Code::Stalled
+            | Code::Tls
+            | Code::AccessDenied => self.trouble.met(Cause::Source),
+            _ => self.trouble.over(Cause::Source),
         }
     }
 

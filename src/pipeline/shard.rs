@@ -82,6 +82,7 @@ pub fn run(
     let resume = opened.standing.resume(&shard.name)?;
     let book = open_book(config, shard, &opened.standing, resume.as_ref())?;
     let mut producer = producer(config, shard, until, stop, live, book);
+    producer.trouble = Arc::clone(term.trouble());
     check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
@@ -144,6 +145,7 @@ fn producer(
         current: 0,
         target: None,
         patience,
+        trouble: Arc::default(),
         old_point: None,
         introduced: false,
     }
@@ -213,7 +215,7 @@ impl Opened {
         // What the shared store says of ended epochs comes before the question which pack the sink holds.
         let shared = store.store.is_shared() && may_keep_packs(shard, ports);
         let ended = record.as_ref().filter(|_| shared);
-        let asked = ask_standing(&mut *sink, ended, &shard.name, give_up, stop)?;
+        let asked = ask_standing(&mut *sink, ended, &shard.name, give_up, term)?;
         let Some(pack) = asked else { return Ok(None) };
         let packs_cut_off = sink.packs_cut_off();
         Ok(Some(Self {
