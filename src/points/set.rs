@@ -17,6 +17,7 @@ use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::SourceOptions;
 use crate::config::StartWithoutPoint;
+use crate::guard::term::Term;
 use crate::mysql::event_at;
 use crate::pack::builder::Frontier;
 use crate::pack::header::PackHeader;
@@ -281,7 +282,7 @@ fn open_sink(shard: &ShardConfig) -> Result<OpenedSink, Fault> {
 fn ask_consumer(config: &Config, exec: &ExecSinkConfig, shard: &str) -> Result<Option<PackHeader>, Fault> {
     let stop = Stop::new();
     let mut sink = ExecSink::new(exec.clone(), shard, stop.clone(), config.stop_timeout);
-    let held = ask_standing(&mut sink, None, shard, true, &stop)?;
+    let held = ask_standing(&mut sink, None, shard, true, &Term::always(&stop))?;
     sink.close().map_err(|error| Fault::stop(error.code, format!("shard={shard} {}", error.text)))?;
     Ok(held.flatten())
 }
