@@ -157,8 +157,11 @@ impl Typed {
             },
             _ => {
                 let set = place::with_commas(text).parse();
-                let bad =
-                    |_| Failure::usage(format!("--drop-gtids: expected a GTID set of MySQL, got \"{text}\""));
+                let bad = |_| {
+                    Failure::usage(format!(
+                        "--drop-gtids: expected a GTID set of MySQL, got \"{text}\" (on MariaDB: --gtids with the domains set back)"
+                    ))
+                };
                 set.map(Target::Without).map_err(bad)
             }
         }

@@ -150,7 +150,7 @@ choices! {
         /// Files in `producer_position`.
         File "file",
         /// Znodes under `zk_save_position_root_path`.
-        ZooKeeper "zookeeper" later
+        ZooKeeper "zookeeper"
     }
 
     /// `sync_point_saver`: when a point is saved.

@@ -2,7 +2,6 @@
 
 use crate::config::Config;
 use crate::config::HaGuard;
-use crate::config::PointStore;
 use crate::config::keys;
 use crate::config::keys::Key;
 use crate::config::keys::Scope;
@@ -39,11 +38,6 @@ fn zookeeper(config: &Config) -> Vec<Problem> {
         let reason = "zk_leader_latch_path: leadership by ZooKeeper is not in this version; leave it empty \
                       and let only one node run";
         found.push(Problem::unsupported(origin(&keys::ZK_LEADER_LATCH_PATH).as_ref(), reason));
-    }
-    if config.points.store == PointStore::ZooKeeper {
-        let reason = "zk_save_position_root_path: points in ZooKeeper are not in this version; leave it \
-                      empty, points are stored in files then";
-        found.push(Problem::unsupported(origin(&keys::ZK_SAVE_POSITION_ROOT_PATH).as_ref(), reason));
     }
     found
 }

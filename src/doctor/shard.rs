@@ -59,7 +59,7 @@ pub fn examine<W: Write>(config: &Config, shard: &ShardConfig, report: &mut Repo
         }
     };
     report.tell(place, kept::examine(config, &shard.name));
-    let examination = Examination { shard, uuid: replica_uuid(&config.point_dir, &shard.name), stored, stop };
+    let examination = Examination { shard, uuid: replica_uuid(config, &shard.name), stored, stop };
     let mut main = None;
     for source in &shard.sources {
         let address = source.address();

@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use crate::config::Config;
+use crate::config::HaGuard;
 use crate::config::ShardConfig;
 use crate::guard::Guard;
 use crate::guard::Release;
@@ -29,15 +30,22 @@ pub struct Turns {
 impl Turns {
     /// Until a stop, `--until`, or a fault. A term that is lost is not the end.
     pub fn run(self) -> Result<ShardEnded, Fault> {
+        let alone = self.config.nodes.guard == HaGuard::None;
         loop {
             let Some(term) = self.guard.wait_for_term(&self.shard.name, &self.stop) else {
                 return Ok(ShardEnded::Stopped);
             };
             let outcome = self.work(&term);
-            let lost = !term.holds();
+            let (lost, why) = (!term.holds(), term.why());
             self.guard.give_back(&self.shard.name, term, release(&outcome, lost));
             match outcome {
+                // Nobody gives out leadership here: two would take the point from each other for ever.
+                Err(fault) if fault.code == Code::LeadershipLost && alone => return Err(intruder(fault)),
                 Err(fault) if fault.code == Code::LeadershipLost => log::warn!("{fault}"),
+                Ok(ShardEnded::Stopped) if lost && !self.stop.requested() && alone => {
+                    let text = format!("shard={} leadership is lost: {why}", self.shard.name);
+                    return Err(intruder(Fault::stop(Code::LeadershipLost, text)));
+                }
                 Ok(ShardEnded::Stopped) if lost && !self.stop.requested() => {}
                 outcome => return outcome,
             }
@@ -52,6 +60,15 @@ impl Turns {
             Err(Fault::stop(Code::Internal, format!("shard={} its thread panicked", self.shard.name)))
         })
     }
+}
+
+fn intruder(fault: Fault) -> Fault {
+    let text = format!(
+        "{}; with ha_guard=none one process alone may work on a shard: stop the other one, or let all nodes share a \
+         zk_leader_latch_path",
+        fault.text
+    );
+    Fault { text, ..fault }
 }
 
 fn release(outcome: &Result<ShardEnded, Fault>, lost: bool) -> Release {

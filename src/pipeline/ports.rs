@@ -1,7 +1,9 @@
 //! What a program that uses the library may put in place of what the configuration names: a sink, a store of points, an
 //! encoder of rows, each made anew for every shard.
 
+use crate::code::Code;
 use crate::config::Config;
+use crate::config::PointStore;
 use crate::config::ShardConfig;
 use crate::pack::encoder::RowEncoder;
 use crate::sink::Sink;
@@ -14,6 +16,10 @@ use crate::sync_point::folder::make_folder;
 use crate::sync_point::lock::FolderLock;
 use crate::sync_point::schema_store::FileSchemaStore;
 use crate::sync_point::schema_store::SchemaStore;
+use crate::sync_point::state::StateStore;
+use crate::sync_point::zk_schema::ZkSchemaStore;
+use crate::sync_point::zk_state::ZkStateStore;
+use crate::sync_point::zk_store::ZkStore;
 use std::fmt;
 
 /// Makes something for the shard of that name.
@@ -48,8 +54,13 @@ pub struct OpenStore {
 pub fn open_store(config: &Config, shard: &ShardConfig, ports: &Ports) -> Result<OpenStore, StoreError> {
     match &ports.store {
         None => {
-            let store = FileStore::open(&config.point_dir, &shard.name)?;
-            Ok(OpenStore { store: Box::new(store), lock: None })
+            let store: Box<dyn SyncPointStore> = match config.points.store {
+                PointStore::File => Box::new(FileStore::open(&config.point_dir, &shard.name)?),
+                PointStore::ZooKeeper => {
+                    Box::new(ZkStore::open(&config.zookeeper, &config.point_dir, &shard.name)?)
+                }
+            };
+            Ok(OpenStore { store, lock: None })
         }
         Some(make) => {
             make_folder(&config.point_dir, 0o700)?;
@@ -61,10 +72,26 @@ pub fn open_store(config: &Config, shard: &ShardConfig, ports: &Ports) -> Result
 
 /// The store of the shard's definitions, beside its point.
 pub fn open_schema_store(config: &Config, shard: &str) -> Result<Box<dyn SchemaStore>, StoreError> {
-    Ok(Box::new(FileSchemaStore::new(&config.point_dir, shard)?))
+    Ok(match config.points.store {
+        PointStore::File => Box::new(FileSchemaStore::new(&config.point_dir, shard)?),
+        PointStore::ZooKeeper => Box::new(ZkSchemaStore::new(&config.zookeeper, shard)?),
+    })
+}
+
+/// What a person or a fault has decided about the shard, beside its point.
+pub fn open_state_store(config: &Config, shard: &str) -> Result<Box<dyn StateStore>, StoreError> {
+    match config.points.store {
+        PointStore::File => {
+            Err(StoreError::new(Code::Unsupported, "a shard's state is not kept in files in this version"))
+        }
+        PointStore::ZooKeeper => Ok(Box::new(ZkStateStore::new(&config.zookeeper, shard)?)),
+    }
 }
 
 /// The shard's record as it is stored now, read without a lock: for looking while a run goes on.
 pub fn peek_point(config: &Config, shard: &str) -> Result<Option<PointRecord>, StoreError> {
-    FileStore::peek(&config.point_dir, shard)
+    match config.points.store {
+        PointStore::File => FileStore::peek(&config.point_dir, shard),
+        PointStore::ZooKeeper => ZkStore::peek(&config.zookeeper, &config.point_dir, shard),
+    }
 }

@@ -17,6 +17,7 @@ use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
 use crate::pipeline::catch_up::CatchUp;
+use crate::pipeline::definitions::book;
 use crate::pipeline::definitions::book::Book;
 use crate::pipeline::definitions::book::LastStand;
 use crate::pipeline::definitions::book::certain_place;
@@ -30,6 +31,7 @@ use crate::pipeline::message::Channels;
 use crate::pipeline::packer::PackRhythm;
 use crate::pipeline::packer::Packer;
 use crate::pipeline::patience::Patience;
+use crate::pipeline::patiently::Patiently;
 use crate::pipeline::ports::OpenStore;
 use crate::pipeline::ports::Ports;
 use crate::pipeline::ports::open_schema_store;
@@ -82,7 +84,9 @@ pub fn run(
     let opened = Opened::open(config, shard, ports, until.is_some(), term, live, stop)?;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     let resume = opened.standing.resume(&shard.name)?;
-    let book = open_book(config, shard, &opened.standing, resume.as_ref())?;
+    let patiently = Patiently { shard: &shard.name, give_up: until.is_some(), stop };
+    let book = open_book(config, shard, &opened.standing, resume.as_ref(), &patiently)?;
+    let Some(book) = book else { return Ok(Ended::Stopped) };
     let mut producer = producer(config, shard, until, stop, live, book);
     check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
@@ -90,9 +94,12 @@ pub fn run(
     }
     let Some(ready) = producer.connect_first(resume.as_ref())? else { return Ok(Ended::Stopped) };
     // Before its point: a ledger that is older than its point's epoch is one that did not see what was read since.
-    let begun = producer.book.begin_epoch(opened.standing.last_epoch() + 1);
-    begun.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", shard.name)))?;
-    let started = opened.start_epoch(shard, &ready)?;
+    let epoch = opened.standing.last_epoch() + 1;
+    let begin = || producer.book.begin_epoch(epoch).map_err(|error| StoreError::new(error.code, error.text));
+    if patiently.ask(begin)?.is_none() {
+        return Ok(Ended::Stopped);
+    }
+    let Some(started) = opened.start_epoch(shard, &ready, &patiently)? else { return Ok(Ended::Stopped) };
     started.run(config, shard, producer, ready, term, stop)
 }
 
@@ -102,7 +109,8 @@ fn open_book(
     shard: &ShardConfig,
     standing: &Standing,
     resume: Option<&Resume>,
-) -> Result<Book, Fault> {
+    patiently: &Patiently<'_>,
+) -> Result<Option<Book>, Fault> {
     let file = shard.schema_file.as_deref().map(read_schema_file).transpose().map_err(|fault| Fault {
         text: format!(
             "shard={} schema_file={}; correct schema_file, or leave it out",
@@ -116,9 +124,10 @@ fn open_book(
         server: identity.clone(),
         place: certain_place(&frontier.place.file, frontier.place.pos, frontier.set_ahead),
     });
-    let opened = open_schema_store(config, &shard.name)
-        .and_then(|store| Book::open(&shard.name, store, file, stand.as_ref()));
-    opened.map_err(|error| store_fault(&shard.name, &error))
+    let store = open_schema_store(config, &shard.name);
+    let mut store = store.map_err(|error| store_fault(&shard.name, &error))?;
+    let ledger = patiently.ask(|| book::load(store.as_mut(), &shard.name))?;
+    Ok(ledger.map(|ledger| Book::with(&shard.name, store, ledger, file, stand.as_ref())))
 }
 
 fn producer(
@@ -142,7 +151,7 @@ fn producer(
             ..assembler_options(&shard.transactions)
         },
         book,
-        replica_uuid: replica_uuid(&config.point_dir, &shard.name),
+        replica_uuid: replica_uuid(config, &shard.name),
         ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
         current: 0,
         switches: Switches::new(shard),
@@ -206,7 +215,8 @@ impl Opened {
             open_store(config, shard, ports).map_err(|e| store_fault(&shard.name, &e))?;
         let store = Box::new(LedStore { store, term: term.clone(), status: live.status.clone() });
         let mut store = OpenStore { store, lock };
-        let record = store.store.load().map_err(|e| store_fault(&shard.name, &e))?;
+        let patiently = Patiently { shard: &shard.name, give_up, stop };
+        let Some(record) = patiently.ask(|| store.store.load())? else { return Ok(None) };
         let (mut old_point, mut former) = (None, None);
         if record.is_none() {
             old_point = store.store.load_old().map_err(|e| store_fault(&shard.name, &e))?;
@@ -240,7 +250,12 @@ impl Opened {
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
-    fn start_epoch(mut self, shard: &ShardConfig, ready: &Ready) -> Result<Started, Fault> {
+    fn start_epoch(
+        mut self,
+        shard: &ShardConfig,
+        ready: &Ready,
+        patiently: &Patiently<'_>,
+    ) -> Result<Option<Started>, Fault> {
         let epoch = self.standing.last_epoch() + 1;
         let next_seq = self.standing.next_seq();
         let Resume { frontier, inside, .. } = &ready.dump.resume;
@@ -262,13 +277,15 @@ impl Opened {
             last_pack: self.standing.last_pack(),
             taken_over: self.standing.taken_over(),
         };
-        self.store.store.save(&record).map_err(|e| store_fault(&shard.name, &e))?;
+        if patiently.ask(|| self.store.store.save(&record))?.is_none() {
+            return Ok(None);
+        }
         let begun = self.sink.begin_epoch(epoch);
         begun.map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
         let previous_crc32 = self.standing.previous_crc32();
         let follows = self.standing.follows();
         let Self { store, gaps, history, sink, encoder, .. } = self;
-        Ok(Started { store, gaps, history, sink, encoder, record, previous_crc32, follows })
+        Ok(Some(Started { store, gaps, history, sink, encoder, record, previous_crc32, follows }))
     }
 }
 

@@ -105,6 +105,8 @@ pub struct Move {
     pub notes: Vec<String>,
     /// Prepared XA transactions that do not go along, each with the reason.
     left_xa: Vec<String>,
+    /// GTIDs that count as delivered no more.
+    dropped: Option<String>,
 }
 
 /// A point as it will be stored.
@@ -162,6 +164,7 @@ impl Move {
         let standing = Standing { record, former, old_point: None, pack, keeps_packs, packs_cut_off, shared };
         let from = standing.last_point().cloned();
         let wanted = Wanted { config, shard, from: from.as_ref(), points: &points, prepared };
+        let dropped = wanted.dropped(&target);
         let proven = wanted.point(target, prover)?;
         notes.extend(proven.notes);
         Ok(Self {
@@ -175,16 +178,26 @@ impl Move {
             to: proven.point,
             notes,
             left_xa: proven.left_xa,
+            dropped,
         })
+    }
+
+    /// A person's words, and by name what they gave up.
+    fn reason(&self, words: &str) -> String {
+        let mut reason = words.to_owned();
+        if let Some(gtids) = &self.dropped {
+            reason.push_str(&format!(" (GTIDs taken out of the point: {gtids})"));
+        }
+        if !self.left_xa.is_empty() {
+            reason.push_str(&format!(" (prepared XA transactions left out: {})", self.left_xa.join("; ")));
+        }
+        reason
     }
 
     /// Records the jump and moves the point. Answers with the record as stored.
     pub fn make(mut self, reason: &str) -> Result<PointRecord, Fault> {
         let at_ms = now_ms();
-        let reason = match self.left_xa.is_empty() {
-            true => reason.to_owned(),
-            false => format!("{reason} (prepared XA transactions left out: {})", self.left_xa.join("; ")),
-        };
+        let reason = self.reason(reason);
         let from = self.from.as_ref().map(GapEdge::of_point);
         let unknown = GapEdge { gtid: None, file: String::new(), pos: 0, row: 0 };
         let gap = GapRecord {
@@ -333,7 +346,7 @@ impl Wanted<'_> {
     /// Asks one server what the next start would ask it.
     fn prove(&self, source: &SourceOptions, target: &Target) -> Result<Proven, Fault> {
         let name = &self.shard.name;
-        let uuid = replica_uuid(&self.config.point_dir, name);
+        let uuid = replica_uuid(self.config, name);
         let config = source_config(self.shard, source, ReplicaIds::new(source.slave_id).take(), &uuid)?;
         let mut session = Session::open(name, config, &Stop::new())?;
         let mut resume = self.plan(&mut session, target)?;
@@ -438,10 +451,17 @@ impl Wanted<'_> {
         Ok(Resume { identity, frontier, inside: None })
     }
 
+    fn dropped(&self, target: &Target) -> Option<String> {
+        let Target::Without(set) = target else { return None };
+        let ours = self.from?.executed.as_ref()?.mysql()?;
+        Some(ours.intersection(set).to_line())
+    }
+
     fn without(&self, set: &crate::binlog::GtidSet) -> Result<ExecutedGtids, Fault> {
         let Some(ours) = self.from.and_then(|from| from.executed.as_ref()).and_then(ExecutedGtids::mysql)
         else {
-            return Err(self.refused("--drop-gtids takes GTIDs out of a point of MySQL's GTIDs, and the point has none; give --gtids"));
+            return Err(self.refused("--drop-gtids takes GTIDs out of a point of MySQL's GTIDs, and the point has none; on MariaDB give --gtids with \
+                 the domains set back"));
         };
         if !ours.intersects(set) {
             return Err(self.refused("the point holds none of those GTIDs"));

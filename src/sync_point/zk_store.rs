@@ -181,6 +181,10 @@ impl SyncPointStore for ZkStore {
         }
         self.replace(record)
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 impl Names {
