@@ -6,16 +6,6 @@ mod takeover {
     pub mod node;
 }
 
-use fountain::Engine;
-use fountain::code::Code;
-use fountain::engine::EngineError;
-use fountain::pack::header::Pack;
-use fountain::pack::header::PackHeader;
-use fountain::sink::Sink;
-use fountain::sink::SinkError;
-use fountain::sync_point::PointRecord;
-use fountain::sync_point::StoreError;
-use fountain::sync_point::SyncPointStore;
 use harness::Fountain;
 use harness::GTID;
 use harness::Kind;
@@ -28,10 +18,10 @@ use harness::delivered::parse;
 use harness::shapes::Dice;
 use harness::union::Union;
 use serde_json::Value;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -136,6 +126,14 @@ impl Nodes {
         lines
     }
 
+    /// What the script for readers prints.
+    fn by_script(&self) -> Vec<Value> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/consumers/read_nodes.py");
+        let output = Command::new(script).arg(SHARD).args(self.data()).output().expect("the script");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        parse(&String::from_utf8(output.stdout).expect("UTF-8"))
+    }
+
     fn superseded(&self) -> usize {
         let files = |data: &PathBuf| std::fs::read_dir(data.join("superseded")).map_or(0, Iterator::count);
         self.data().iter().map(files).sum()
@@ -212,6 +210,7 @@ fn random_turns(seed: u64, turns: u64) {
     load.join().expect("the writer");
     nodes.run_to_the_end(dice.roll(nodes.count));
     let lines = nodes.check_union();
+    assert!(nodes.by_script() == lines, "by scripts/consumers/read_nodes.py");
     let told = nodes.verify();
     assert!(killed > 0, "{by_order} killed by order");
     assert!(nodes.superseded() > 0 || told.contains("do not count"), "nobody's rows came again: {told}");
@@ -299,126 +298,4 @@ fn killed_at_each_step_of_a_return() {
     }
     let orders: Vec<(u64, &str)> = orders.iter().map(|(saves, order)| (*saves, order.as_str())).collect();
     killed_while_coming_back(&orders);
-}
-
-/// A sink of one node, which keeps what it is given; and a store of all nodes of which only so many saves land.
-#[derive(Clone, Default)]
-struct Kept {
-    packs: Arc<Mutex<Vec<(PackHeader, String)>>>,
-    stands: bool,
-    told: Arc<Mutex<Vec<PointRecord>>>,
-}
-
-impl Sink for Kept {
-    fn deliver(&mut self, pack: &Pack<'_>) -> Result<(), SinkError> {
-        let rows = String::from_utf8(pack.rows.to_vec()).expect("UTF-8");
-        self.packs.lock().unwrap().push((pack.header.clone(), rows));
-        Ok(())
-    }
-
-    fn supersede(&mut self, record: &PointRecord) -> Result<(), SinkError> {
-        self.told.lock().unwrap().push(record.clone());
-        Ok(())
-    }
-
-    fn standing(&mut self) -> Result<Option<PackHeader>, SinkError> {
-        let last = self.packs.lock().unwrap().last().map(|(header, _)| header.clone());
-        Ok(last.filter(|_| self.stands))
-    }
-}
-
-#[derive(Clone, Default)]
-struct Shared {
-    record: Arc<Mutex<Option<PointRecord>>>,
-    saves: u64,
-}
-
-impl SyncPointStore for Shared {
-    fn load(&mut self) -> Result<Option<PointRecord>, StoreError> {
-        Ok(self.record.lock().unwrap().clone())
-    }
-
-    fn save(&mut self, record: &PointRecord) -> Result<(), StoreError> {
-        if self.saves > 0 {
-            *self.record.lock().unwrap() = Some(record.clone());
-        }
-        self.saves = self.saves.saturating_sub(1);
-        Ok(())
-    }
-
-    fn is_shared(&self) -> bool {
-        true
-    }
-}
-
-fn run_kept(server: &Server, sink: &Kept, shared: &Shared, saves: u64) -> Result<(), EngineError> {
-    let home = Fountain::new();
-    let (user, password) = server.replica_account();
-    let (sink, store) = (sink.clone(), Shared { saves, ..shared.clone() });
-    let engine = Engine::builder()
-        .home(home.home())
-        .set("mysql_shard_0_server", server.host())
-        .set("mysql_shard_0_port", server.port().to_string())
-        .set("mysql_username", user)
-        .set("mysql_password", password)
-        .set("start_without_point", "beginning")
-        .set("dispatch_ddl", "none")
-        .set("sparate_packsize", "1")
-        .sink(move |_shard| Ok(Box::new(sink.clone())))
-        .point_store(move |_shard| Ok(Box::new(store.clone())))
-        .until_end();
-    engine.build().expect("it is sound").run()
-}
-
-/// What counts of all packs, as a reader of headers takes it.
-fn counted(nodes: &[&Kept]) -> Vec<(PackHeader, String)> {
-    let mut packs: Vec<_> = nodes.iter().flat_map(|node| node.packs.lock().unwrap().clone()).collect();
-    packs.sort_by_key(|(header, _)| header.name());
-    let firsts: Vec<PackHeader> = packs.iter().map(|(header, _)| header.clone()).rev().collect();
-    for first in firsts.iter().filter(|header| header.sequence == 1) {
-        if let Some(follows) = first.follows.filter(|_| packs.iter().any(|(header, _)| header == first)) {
-            packs.retain(|(header, _)| header.name() <= follows.pack || header.name() >= first.name());
-        }
-    }
-    packs
-}
-
-/// Sinks of a program's own, such that say where they stand and such that do not: by the headers each row is there once.
-#[test]
-fn own_sinks_next_to_a_take_over() {
-    let Some(server) = server() else { return };
-    for stands in [true, false] {
-        server.sql("RESET BINARY LOGS AND GTIDS; DELETE FROM d.t; RESET BINARY LOGS AND GTIDS");
-        let shared = Shared::default();
-        let [first, second] = [(); 2].map(|()| Kept { stands, ..Kept::default() });
-        let insert = |ids: std::ops::Range<u64>| {
-            ids.for_each(|id| server.sql(&format!("INSERT INTO d.t VALUES ({id},0)")));
-        };
-        insert(0..5);
-        run_kept(&server, &first, &shared, 1).expect("it comes to its end");
-        insert(5..9);
-        run_kept(&server, &second, &shared, u64::MAX).expect("it comes to its end");
-        insert(9..12);
-        run_kept(&server, &first, &shared, u64::MAX).expect("it comes to its end");
-        let ids = |packs: &[(PackHeader, String)]| -> Vec<u64> {
-            let lines = packs.iter().flat_map(|(_, rows)| parse(rows));
-            lines.map(|line| line["after"]["id"].as_u64().expect("id")).collect()
-        };
-        let packs = counted(&[&first, &second]);
-        assert_eq!(ids(&packs), (0..12).collect::<Vec<_>>(), "{stands}");
-        for pair in packs.windows(2) {
-            assert_eq!(pair[1].0.previous_crc32, pair[0].0.crc32, "one chain over both: {pair:?}");
-            assert!(pair[1].0.first.seq > pair[0].0.last.seq, "{pair:?}");
-        }
-        let told = first.told.lock().unwrap().last().cloned().expect("the record");
-        assert_eq!((told.epoch, told.taken_over.to_string().as_str()), (2, "1:0"));
-        // The store is that of yesterday: a clear stop.
-        *shared.record.lock().unwrap() = None;
-        let outcome = run_kept(&server, &first, &shared, u64::MAX);
-        match outcome {
-            Err(EngineError::Shards(faults)) if stands => assert_eq!(faults[0].code, Code::PointLost),
-            Ok(()) if !stands => {}
-            other => panic!("{stands}: {other:?}"),
-        }
-    }
 }
