@@ -41,6 +41,7 @@ mod turns;
 
 use crate::code::Code;
 use crate::config::Config;
+use crate::config::HaGuard;
 use crate::config::Problem;
 use crate::config::Request;
 use crate::config::ShardConfig;
@@ -50,6 +51,7 @@ use crate::config::keys;
 use crate::engine::turns::Turns;
 use crate::guard::Guard;
 use crate::guard::NoGuard;
+use crate::guard::zookeeper::ZooKeeperGuard;
 use crate::pack::encoder::RowEncoder;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
@@ -253,8 +255,9 @@ impl Engine {
     pub fn start(self) -> Result<RunningEngine, EngineError> {
         let (report, outcomes) = unbounded();
         let mut running = 0;
-        let guard: Arc<dyn Guard> = Arc::new(NoGuard::new(now_ms()));
         let chosen = |shard: &&ShardConfig| self.only.as_ref().is_none_or(|only| *only == shard.name);
+        let guard =
+            open_guard(&self.config, &self.config.enabled_shards().filter(chosen).collect::<Vec<_>>())?;
         for shard in self.config.enabled_shards().filter(chosen) {
             let turns = Turns {
                 config: Arc::clone(&self.config),
@@ -280,6 +283,19 @@ impl Engine {
             stop_timeout: self.config.stop_timeout,
         })
     }
+}
+
+/// Who decides whether this node works.
+fn open_guard(config: &Config, shards: &[&ShardConfig]) -> Result<Arc<dyn Guard>, EngineError> {
+    Ok(match config.nodes.guard {
+        HaGuard::None => Arc::new(NoGuard::new(now_ms())),
+        HaGuard::ZooKeeper => Arc::new(ZooKeeperGuard::start(config, shards).map_err(|error| {
+            EngineError::Shards(vec![Fault::stop(
+                Code::Internal,
+                format!("no thread for the guard: {error}"),
+            )])
+        })?),
+    })
 }
 
 /// A shard's thread has ended.
@@ -337,6 +353,8 @@ impl RunningEngine {
             if self.stop.requested() {
                 let since = *stop_seen.get_or_insert_with(Instant::now);
                 if left > 0 && since.elapsed() >= self.stop_timeout {
+                    // Nothing begins any more, and another node need not wait for the session's end.
+                    self.guard.close();
                     return Err(EngineError::StopTimeout { left, after: self.stop_timeout });
                 }
             }

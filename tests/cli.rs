@@ -142,9 +142,7 @@ fn the_guides_files_work_as_they_are() {
 #[test]
 fn a_run_with_the_guides_files_says_that_zookeeper_is_not_in_this_version() {
     guide_home().run(&["run"]).refused(
-        "UNSUPPORTED HOME/conf/fountain-config.properties:14: zk_leader_latch_path: leadership by ZooKeeper is not in this \
-         version; leave it empty and let only one node run\n\
-         UNSUPPORTED HOME/conf/fountain-config.properties:6: zk_save_position_root_path: points in ZooKeeper are not in this \
+        "UNSUPPORTED HOME/conf/fountain-config.properties:6: zk_save_position_root_path: points in ZooKeeper are not in this \
          version; leave it empty, points are stored in files then\n",
     );
 }

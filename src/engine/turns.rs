@@ -17,6 +17,10 @@ use crate::stop::Stop;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Before a store of points that could not be reached is asked again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 pub struct Turns {
     pub config: Arc<Config>,
@@ -37,19 +41,42 @@ impl Turns {
             };
             let outcome = self.work(&term);
             let (lost, why) = (!term.holds(), term.why());
+            // Asked to come to its end in good order, by the guard or by its loss.
+            let ended = term.stop().requested() && !self.stop.requested();
             self.guard.give_back(&self.shard.name, term, release(&outcome, lost));
             match outcome {
+                Ok(ShardEnded::Reached) => return outcome,
                 // Nobody gives out leadership here: two would take the point from each other for ever.
                 Err(fault) if fault.code == Code::LeadershipLost && alone => return Err(intruder(fault)),
-                Err(fault) if fault.code == Code::LeadershipLost => log::warn!("{fault}"),
-                Ok(ShardEnded::Stopped) if lost && !self.stop.requested() && alone => {
+                Ok(ShardEnded::Stopped) if lost && alone && !self.stop.requested() => {
                     let text = format!("shard={} leadership is lost: {why}", self.shard.name);
                     return Err(intruder(Fault::stop(Code::LeadershipLost, text)));
                 }
-                Ok(ShardEnded::Stopped) if lost && !self.stop.requested() => {}
+                // Whatever else went wrong: who leads now meets it too, or does not.
+                _ if lost => self.tell_lost(&why),
+                Ok(ShardEnded::Stopped | ShardEnded::PackerGone) if ended => {}
+                Err(fault) if self.is_waited_out(&fault) => {
+                    log::warn!("{fault}; trying again");
+                    self.stop.wait(STORE_PAUSE);
+                }
                 outcome => return outcome,
             }
         }
+    }
+
+    fn tell_lost(&self, why: &str) {
+        if !self.stop.requested() {
+            log::warn!(
+                "{}: shard={} leadership is lost: {why}; no pack begins, nothing is saved, this node stands by",
+                Code::LeadershipLost,
+                self.shard.name
+            );
+        }
+    }
+
+    /// A run with an end waits for nothing.
+    fn is_waited_out(&self, fault: &Fault) -> bool {
+        passes_by_itself(fault) && self.until.is_none()
     }
 
     /// A panic is a defect of ours and this shard's end; the others go on.
@@ -75,6 +102,13 @@ fn release(outcome: &Result<ShardEnded, Fault>, lost: bool) -> Release {
     match outcome {
         _ if lost => Release::Lost,
         Ok(_) => Release::Ended,
+        // It asks again.
+        Err(fault) if passes_by_itself(fault) => Release::Lost,
         Err(_) => Release::Stopped,
     }
+}
+
+/// A store of points that cannot be reached comes back; one that somebody else has written is read again.
+fn passes_by_itself(fault: &Fault) -> bool {
+    matches!(fault.code, Code::ZkUnreachable | Code::ZkTimeout | Code::LeadershipLost)
 }

@@ -310,9 +310,9 @@ impl Campaign<'_> {
     /// Nodes of the other `ha_scope` use the same path, and one of them may lead: why this one waits then.
     fn led_otherwise(&self, post: &Post) -> Result<Option<String>, End> {
         if let Some(sharing) = &self.sharing {
-            let others = sharing.led_as_process.then(|| {
+            let others = sharing.led_as_process.then_some(
                 "nodes with ha_scope=process use the same zk_leader_latch_path; this one (ha_scope=shard) waits until they are gone"
-            });
+            );
             return Ok(others.map(str::to_owned));
         }
         for shard in self.desk.shards(post.at) {

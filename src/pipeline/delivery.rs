@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use crate::guard::term::Term;
+use crate::guard::trouble::Cause;
 use crate::pack::builder::FinishedPack;
 use crate::pack::builder::Frontier;
 use crate::pack::builder::GapReport;
@@ -162,6 +163,7 @@ impl Delivery {
                     if waiting {
                         log::info!("shard={} the sink takes packs again", self.shard);
                         self.status.sink_goes_on();
+                        self.term.trouble().over(Cause::Sink);
                     }
                     return Ok(());
                 }
@@ -189,6 +191,7 @@ impl Delivery {
             match self.gaps.append(record) {
                 Ok(()) => {
                     if waiting {
+                        self.term.trouble().over(Cause::Sink);
                         log::info!("shard={} gaps are recorded again", self.shard);
                     }
                     return Ok(());
@@ -197,6 +200,7 @@ impl Delivery {
                     return Err(Fault::stop(error.code, format!("shard={} {error}", self.shard)));
                 }
                 Err(error) => {
+                    self.term.trouble().met(Cause::Sink);
                     if !waiting {
                         log::error!(
                             "{}: shard={} {error}; a gap must be recorded before delivery goes on, trying again every second",
@@ -238,6 +242,9 @@ impl Delivery {
     fn tell_waiting(&self, error: &SinkError) {
         let fault = self.sink_fault(error);
         self.status.enter(State::WaitingForSink, fault.to_string());
+        if error.hope != Hope::Slow {
+            self.term.trouble().met(Cause::Sink);
+        }
         match error.hope {
             Hope::Slow => log::warn!("{fault}; waiting_for_sink"),
             Hope::Later | Hope::None => log::error!("{fault}; waiting_for_sink, trying again every second"),

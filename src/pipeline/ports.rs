@@ -14,6 +14,8 @@ use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
 use crate::sync_point::folder::make_folder;
 use crate::sync_point::lock::FolderLock;
+use crate::sync_point::old_files;
+use crate::sync_point::old_files::FoundPoint;
 use crate::sync_point::schema_store::FileSchemaStore;
 use crate::sync_point::schema_store::SchemaStore;
 use crate::sync_point::state::StateStore;
@@ -85,6 +87,18 @@ pub fn open_state_store(config: &Config, shard: &str) -> Result<Box<dyn StateSto
             Err(StoreError::new(Code::Unsupported, "a shard's state is not kept in files in this version"))
         }
         PointStore::ZooKeeper => Ok(Box::new(ZkStateStore::new(&config.zookeeper, shard)?)),
+    }
+}
+
+/// What the original Fountain left of a shard that has no point of ours, read like [`peek_point`].
+pub fn peek_old(config: &Config, shard: &str) -> Result<Option<FoundPoint>, StoreError> {
+    let local = || old_files::find(&config.point_dir, shard);
+    match config.points.store {
+        PointStore::File => local(),
+        PointStore::ZooKeeper => match ZkStore::peek_old(&config.zookeeper, shard)? {
+            Some(found) => Ok(Some(found)),
+            None => local(),
+        },
     }
 }
 

@@ -11,6 +11,7 @@ use crate::change::assembler::Assembler;
 use crate::change::assembler::AssemblerOptions;
 use crate::code::Code;
 use crate::config::ShardConfig;
+use crate::guard::trouble::Trouble;
 use crate::mysql::binlog_stream::BinlogStream;
 use crate::mysql::binlog_stream::DumpRequest;
 use crate::pipeline::catch_up::CatchUp;
@@ -69,6 +70,8 @@ pub struct Producer {
     /// Where `--until` ends, once it is known.
     pub target: Option<Target>,
     pub patience: Patience,
+    /// Since when no source could be reached.
+    pub trouble: Arc<Trouble>,
     /// What the original Fountain left, as long as there is no point of ours.
     pub old_point: Option<FoundPoint>,
     /// What is to be said at the first connect has been said.

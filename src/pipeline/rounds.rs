@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use crate::config::FailBack;
+use crate::guard::trouble::Cause;
 use crate::pipeline::catch_up::ASK_AGAIN;
 use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
@@ -66,6 +67,7 @@ impl Producer {
                     return Ok(Some(ready));
                 }
             } else {
+                self.note_trouble(&fault);
                 match self.patience.after_round(&fault) {
                     Next::GiveUp => return Err(fault),
                     Next::Again { pause, .. } => self.live.switch.wait(&self.stop, pause),
@@ -74,6 +76,20 @@ impl Producer {
             if self.stop.requested() {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Another node may reach the servers from where it stands; what they answer is the same for all.
+    fn note_trouble(&self, fault: &Fault) {
+        match fault.code {
+            Code::HostUnknown
+            | Code::Unreachable
+            | Code::Timeout
+            | Code::ConnectionLost
+            | Code::Stalled
+            | Code::Tls
+            | Code::AccessDenied => self.trouble.met(Cause::Source),
+            _ => self.trouble.over(Cause::Source),
         }
     }
 
@@ -147,6 +163,7 @@ impl Producer {
     fn take(&mut self, ready: Ready, index: usize) -> Ready {
         self.current = index;
         self.catch_up.over(index);
+        self.trouble.over(Cause::Source);
         ready
     }
 

@@ -88,6 +88,7 @@ pub fn run(
     let book = open_book(config, shard, &opened.standing, resume.as_ref(), &patiently)?;
     let Some(book) = book else { return Ok(Ended::Stopped) };
     let mut producer = producer(config, shard, until, stop, live, book);
+    producer.trouble = Arc::clone(term.trouble());
     check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
@@ -158,6 +159,7 @@ fn producer(
         catch_up: CatchUp::new(shard, bounded),
         target: None,
         patience,
+        trouble: Arc::default(),
         old_point: None,
         introduced: false,
     }
@@ -228,7 +230,7 @@ impl Opened {
         // What the shared store says of ended epochs comes before the question which pack the sink holds.
         let shared = store.store.is_shared() && may_keep_packs(shard, ports);
         let ended = record.as_ref().filter(|_| shared);
-        let asked = ask_standing(&mut *sink, ended, &shard.name, give_up, stop)?;
+        let asked = ask_standing(&mut *sink, ended, &shard.name, give_up, term)?;
         let Some(pack) = asked else { return Ok(None) };
         let packs_cut_off = sink.packs_cut_off();
         Ok(Some(Self {

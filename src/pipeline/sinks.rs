@@ -6,6 +6,8 @@ use crate::config::Config;
 use crate::config::ExecResume;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
+use crate::guard::term::Term;
+use crate::guard::trouble::Cause;
 use crate::pack::header::PackHeader;
 use crate::pipeline::delivery::SINK_RETRY_PAUSE;
 use crate::pipeline::fault::Fault;
@@ -80,14 +82,17 @@ pub fn ask_standing(
     ended: Option<&PointRecord>,
     shard: &str,
     give_up: bool,
-    stop: &Stop,
+    term: &Term,
 ) -> Result<Option<Option<PackHeader>>, Fault> {
     let mut waiting = false;
     loop {
         let put_aside = ended.map_or(Ok(()), |record| sink.supersede(record));
         let error = match put_aside.and_then(|()| sink.standing()) {
-            Ok(pack) => return Ok(Some(pack)),
-            Err(_) if stop.requested() => return Ok(None),
+            Ok(pack) => {
+                term.trouble().over(Cause::Sink);
+                return Ok(Some(pack));
+            }
+            Err(_) if term.stop().requested() => return Ok(None),
             Err(error) => error,
         };
         let fault = sink_fault(shard, &error);
@@ -98,7 +103,8 @@ pub fn ask_standing(
             log::error!("{fault}; waiting_for_sink, trying again every second");
         }
         waiting = true;
-        if stop.wait(SINK_RETRY_PAUSE) {
+        term.trouble().met(Cause::Sink);
+        if term.stop().wait(SINK_RETRY_PAUSE) {
             return Ok(None);
         }
     }

@@ -12,10 +12,12 @@ use crate::change::batch::Place;
 use crate::code::Code;
 use crate::config::Config;
 use crate::config::ExecSinkConfig;
+use crate::config::PointStore;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::SourceOptions;
 use crate::config::StartWithoutPoint;
+use crate::guard::term::Term;
 use crate::mysql::event_at;
 use crate::pack::builder::Frontier;
 use crate::pack::header::PackHeader;
@@ -33,6 +35,8 @@ use crate::pipeline::sinks::may_keep_packs;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
+use crate::points::store;
+use crate::points::store::MovableStore;
 use crate::sink::Sink;
 use crate::sink::exec::ExecSink;
 use crate::sink::file::FileSink;
@@ -42,8 +46,6 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPoint;
-use crate::sync_point::SyncPointStore;
-use crate::sync_point::file_store::FileStore;
 use crate::sync_point::gap::GapEdge;
 use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapLog;
@@ -66,6 +68,8 @@ pub enum Target {
     Start(StartWithoutPoint),
     /// To where it is, less these: they count as not delivered. MySQL only.
     Without(crate::binlog::GtidSet),
+    /// To what this node saved last, while ZooKeeper keeps the point.
+    Local,
     /// Where it is: only what is pending there is to be changed.
     Here,
 }
@@ -93,7 +97,7 @@ pub enum Prover {
 /// A move that has been thought through and not made yet. Holds the shard's locks.
 pub struct Move {
     shard: String,
-    store: FileStore,
+    store: Box<dyn MovableStore>,
     gaps: FileGapLog,
     history: FileHistory,
     /// Keeps the sink's folder to us.
@@ -131,7 +135,7 @@ impl Move {
     ) -> Result<Self, Fault> {
         let name = &shard.name;
         let mut notes = Vec::new();
-        let mut store = FileStore::open(&config.point_dir, name).map_err(|error| match error.code {
+        let mut store = store::open(config, name).map_err(|error| match error.code {
             Code::Locked => Fault::stop(
                 Code::Locked,
                 format!("shard={name} the point is not moved while a process leads the shard: {error}"),
@@ -140,7 +144,7 @@ impl Move {
         })?;
         let record = match store.load() {
             Ok(None) => {
-                notes.extend(original_left(&mut store));
+                notes.extend(original_left(store.as_mut()));
                 None
             }
             Ok(record) => record,
@@ -151,7 +155,13 @@ impl Move {
             Err(error) => return Err(fault(name, &error)),
         };
         let (points, _) = FileHistory::read(&config.point_dir, name).map_err(|error| fault(name, &error))?;
-        let former = points.last().filter(|_| record.is_none()).map(|kept| kept.record.clone());
+        let local = store::local_copy(config, name).unwrap_or_else(|error| {
+            notes.push(format!("this node's own copy of the point cannot be used ({})", error.code));
+            None
+        });
+        let newest = |record: &PointRecord| (record.epoch, record.sequence);
+        let former = points.last().map(|kept| kept.record.clone()).into_iter().chain(local.clone());
+        let former = former.filter(|_| record.is_none()).max_by_key(newest);
         let (sink, mut pack, packs_cut_off) = open_sink(shard)?;
         let keeps_packs = sink.is_some();
         if let (SinkConfig::Exec(exec), None) = (&shard.sink, &record) {
@@ -163,7 +173,7 @@ impl Move {
         let shared = store.is_shared() && may_keep_packs(shard, &Ports::default());
         let standing = Standing { record, former, old_point: None, pack, keeps_packs, packs_cut_off, shared };
         let from = standing.last_point().cloned();
-        let wanted = Wanted { config, shard, from: from.as_ref(), points: &points, prepared };
+        let wanted = Wanted { config, shard, from: from.as_ref(), points: &points, local, prepared };
         let dropped = wanted.dropped(&target);
         let proven = wanted.point(target, prover)?;
         notes.extend(proven.notes);
@@ -237,7 +247,7 @@ impl Move {
 }
 
 /// The next start would have gone on with what the original Fountain left; a new point comes before it.
-fn original_left(store: &mut FileStore) -> Option<String> {
+fn original_left(store: &mut dyn MovableStore) -> Option<String> {
     let left = match store.load_old() {
         Ok(found) => found?.origin,
         Err(error) => format!("point cannot be used ({}) and", error.code),
@@ -272,7 +282,7 @@ fn open_sink(shard: &ShardConfig) -> Result<OpenedSink, Fault> {
 fn ask_consumer(config: &Config, exec: &ExecSinkConfig, shard: &str) -> Result<Option<PackHeader>, Fault> {
     let stop = Stop::new();
     let mut sink = ExecSink::new(exec.clone(), shard, stop.clone(), config.stop_timeout);
-    let held = ask_standing(&mut sink, None, shard, true, &stop)?;
+    let held = ask_standing(&mut sink, None, shard, true, &Term::always(&stop))?;
     sink.close().map_err(|error| Fault::stop(error.code, format!("shard={shard} {}", error.text)))?;
     Ok(held.flatten())
 }
@@ -283,6 +293,8 @@ struct Wanted<'a> {
     shard: &'a ShardConfig,
     from: Option<&'a SyncPoint>,
     points: &'a [Kept],
+    /// Where ZooKeeper keeps the point: what this node saved last.
+    local: Option<PointRecord>,
     prepared: PreparedXa,
 }
 
@@ -395,7 +407,7 @@ impl Wanted<'_> {
                 }
                 start::plan(self.shard, session, Some(resume), None)?
             }
-            Target::Gtids(_) | Target::History(_) | Target::Without(_) => {
+            Target::Gtids(_) | Target::History(_) | Target::Without(_) | Target::Local => {
                 let resume = self.resume(target, None)?;
                 start::plan(self.shard, session, Some(resume), None)?
             }
@@ -434,6 +446,16 @@ impl Wanted<'_> {
                 return Ok(Resume::from_point(from));
             }
             Target::Without(set) => (own().unwrap_or(nobodys), at("", 0, Some(self.without(set)?))),
+            Target::Local => {
+                let point = self.local.as_ref().and_then(|local| local.point.as_ref());
+                let point = point.ok_or_else(|| {
+                    self.refused(match self.config.points.store {
+                        PointStore::File => "its point is kept in files: there is no local copy beside it",
+                        PointStore::ZooKeeper => "this node has saved no point of it: there is no local copy",
+                    })
+                })?;
+                return Ok(Resume::from_point(point));
+            }
             Target::History(id) => {
                 let kept = self.points.iter().find(|kept| kept.id == *id);
                 let point = kept.and_then(|kept| kept.record.point.as_ref()).ok_or_else(|| {

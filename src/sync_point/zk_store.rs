@@ -93,6 +93,16 @@ impl ZkStore {
         }
     }
 
+    /// What the original Fountain left in the shard's node.
+    pub fn peek_old(config: &ZooKeeperConfig, shard: &str) -> Result<Option<FoundPoint>, StoreError> {
+        let mut node = OwnNode::new(config, shard, None)?;
+        let names = Names::new(&node, Path::new(""), shard);
+        match names.understand(node.read()?.as_deref())? {
+            Found::Old(old) => Ok(Some(old)),
+            Found::Record(_) | Found::Nothing => Ok(None),
+        }
+    }
+
     /// The record that this node saved last itself.
     pub fn peek_shadow(folder: &Path, shard: &str) -> Result<Option<PointRecord>, StoreError> {
         match folder.try_exists() {

@@ -87,7 +87,7 @@ fn mistakes_are_named_with_what_is_near() {
         ),
         (
             "points set a --reason x",
-            "USAGE \"fountain points set\" needs one of --file F --pos P, --gtids SET, --to-history ID, --start beginning|end, --drop-gtids SET, --drop-xa",
+            "USAGE \"fountain points set\" needs one of --file F --pos P, --gtids SET, --to-history ID, --start beginning|end, --drop-gtids SET, --from-local, --drop-xa",
         ),
         ("points set a --reason x --file b.1", "USAGE --file and --pos belong together"),
         (
