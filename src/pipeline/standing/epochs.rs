@@ -43,6 +43,8 @@ impl Standing {
                 let own = pack.as_ref().filter(|_| !self.shared && record.sequence == 0);
                 record.last_pack.or_else(|| own.map(of))
             }
+            // Nothing has ever been: what an epoch that was never saved of has put out does not count.
+            (None, None) if self.former.is_none() => Some(LastPack { epoch: 0, sequence: 0, crc32: 0 }),
             (None, _) => None,
         }
     }
@@ -54,6 +56,7 @@ impl Standing {
 
     /// What the first pack of the next epoch says about those before it.
     pub fn follows(&self) -> Option<Follows> {
+        self.record.as_ref()?;
         let LastPack { epoch, sequence, .. } = self.last_pack()?;
         let pack = PackName { epoch, sequence };
         let none = PackName { epoch: 0, sequence: 0 };
@@ -169,6 +172,21 @@ mod tests {
         for standing in [own, other] {
             assert_eq!(standing.check_shared(SHARD), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_first_epoch_of_which_nothing_was_saved_does_not_count() {
+        let begin = Standing { shared: true, keeps_packs: true, ..Standing::default() };
+        assert_eq!(begin.follows(), None);
+        let first = PointRecord { last_pack: begin.last_pack(), ..record(1, 0) };
+        assert!(
+            first.to_line().unwrap().contains(r#""last_pack":{"epoch":0,"sequence":0,"crc32":"00000000"}"#)
+        );
+        let second = Standing { record: Some(first), ..begin };
+        assert_eq!(goes_on(&second), told("0/0", None, "1:0"));
+        // An earlier version's record tells nothing.
+        let unknown = Standing { record: Some(record(1, 0)), ..second };
+        assert_eq!(unknown.follows(), None);
     }
 
     #[test]
