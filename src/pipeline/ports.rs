@@ -9,11 +9,13 @@ use crate::sink::SinkError;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
+use crate::sync_point::file_state::FileStateStore;
 use crate::sync_point::file_store::FileStore;
 use crate::sync_point::folder::make_folder;
 use crate::sync_point::lock::FolderLock;
 use crate::sync_point::schema_store::FileSchemaStore;
 use crate::sync_point::schema_store::SchemaStore;
+use crate::sync_point::state::StateStore;
 use std::fmt;
 
 /// Makes something for the shard of that name.
@@ -62,6 +64,11 @@ pub fn open_store(config: &Config, shard: &ShardConfig, ports: &Ports) -> Result
 /// The store of the shard's definitions, beside its point.
 pub fn open_schema_store(config: &Config, shard: &str) -> Result<Box<dyn SchemaStore>, StoreError> {
     Ok(Box::new(FileSchemaStore::new(&config.point_dir, shard)?))
+}
+
+/// What a person or a fault has decided about the shard, beside its point.
+pub fn open_state_store(config: &Config, shard: &str) -> Result<Box<dyn StateStore>, StoreError> {
+    Ok(Box::new(FileStateStore::new(&config.point_dir, shard)?))
 }
 
 /// The shard's record as it is stored now, read without a lock: for looking while a run goes on.

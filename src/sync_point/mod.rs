@@ -9,6 +9,7 @@
 )]
 
 mod executed_text;
+pub mod file_state;
 pub mod file_store;
 pub mod folder;
 pub mod gap;
