@@ -350,7 +350,9 @@ fn tell(ended: &ShardOutcome) {
     let shard = &ended.shard;
     match &ended.outcome {
         Ok(ShardEnded::Reached) => log::info!("shard={shard} done: everything before --until is delivered"),
-        Ok(ShardEnded::Stopped | ShardEnded::PackerGone) => log::info!("shard={shard} stopped in good order"),
+        Ok(ShardEnded::Stopped | ShardEnded::PackerGone | ShardEnded::Jumps) => {
+            log::info!("shard={shard} stopped in good order")
+        }
         Err(fault) => log::error!("{fault}; this shard stops"),
     }
 }

@@ -91,6 +91,8 @@ pub enum Ended {
     Reached,
     /// The packer has gone: it knows why.
     PackerGone,
+    /// It goes on on another server at a place that only times tell: a jump, and so a new epoch.
+    Jumps,
 }
 
 /// A source that is connected, and where it is to be read from.
@@ -126,6 +128,10 @@ impl Producer {
                 return Ok(ended);
             }
             match self.connect(Some(&resume))? {
+                Some(next) if next.jump(&self.shard, Some(&resume)).is_some() => {
+                    self.require_target_on(&next.session)?;
+                    return Ok(Ended::Jumps);
+                }
                 Some(next) => ready = next,
                 None => return Ok(Ended::Stopped),
             }
@@ -141,6 +147,18 @@ impl Producer {
                 Ok(self.stop.wait(pause).then_some(Ended::Stopped))
             }
         }
+    }
+
+    fn require_target_on(&mut self, session: &Session) -> Result<(), Fault> {
+        if self.target.as_mut().is_none_or(|target| target.connected_to(&session.identity())) {
+            return Ok(());
+        }
+        let text = format!(
+            "shard={} source={} the end of --until is a place on another server, and means nothing on this one; give GTIDs, or \
+             start again for this server's own end",
+            self.shard.name, session.server
+        );
+        Err(Fault::stop(Code::PointForeign, text))
     }
 
     fn stream(&mut self, ready: Ready, channels: &Channels, story: &mut Story) -> Result<Ended, Fault> {
@@ -163,18 +181,7 @@ impl Producer {
             flavor: session.facts.flavor(),
             stream: dump.stream.clone(),
         };
-        if let Some(target) = &mut self.target
-            && !target.connected_to(&connected.identity)
-        {
-            return Err(Fault::stop(
-                Code::PointForeign,
-                format!(
-                    "shard={} source={} the end of --until is a place on another server, and means nothing on this one; give \
-                     GTIDs, or start again for this server's own end",
-                    self.shard.name, session.server
-                ),
-            ));
-        }
+        self.require_target_on(&session)?;
         if channels.messages.send(Message::Connected(connected)).is_err() {
             return Ok(Ended::PackerGone);
         }

@@ -1,6 +1,7 @@
 //! Connecting: rounds over a shard's sources, each tried once in a round.
 
 use crate::code::Code;
+use crate::config::ShardConfig;
 use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::first_words;
@@ -11,7 +12,15 @@ use crate::pipeline::session::Session;
 use crate::pipeline::session::source_config;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
+use crate::pipeline::start::position_failover::Jump;
 use crate::pipeline::until::Target;
+
+impl Ready {
+    /// Set where it does not simply go on behind the point.
+    pub fn jump(&self, shard: &ShardConfig, resume: Option<&Resume>) -> Option<Jump> {
+        Jump::of(shard, resume, &self.dump, &self.session)
+    }
+}
 
 impl Producer {
     /// Connects, repeating whole rounds over the sources as long as that may help. `Ok(None)`: a stop was asked for.

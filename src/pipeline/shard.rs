@@ -71,6 +71,21 @@ pub fn run(
     ports: &Ports,
     term: &Term,
 ) -> Result<Ended, Fault> {
+    loop {
+        match run_epoch(config, shard, until.clone(), ports, term)? {
+            Ended::Jumps => {}
+            ended => return Ok(ended),
+        }
+    }
+}
+
+fn run_epoch(
+    config: &Config,
+    shard: &ShardConfig,
+    until: Option<Until>,
+    ports: &Ports,
+    term: &Term,
+) -> Result<Ended, Fault> {
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
     let stop = &term.stop().child();
     let opened = Opened::open(config, shard, ports, until.is_some(), term, stop)?;
@@ -86,7 +101,7 @@ pub fn run(
     // Before its point: a ledger that is older than its point's epoch is one that did not see what was read since.
     let begun = producer.book.begin_epoch(opened.standing.last_epoch() + 1);
     begun.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", shard.name)))?;
-    let started = opened.start_epoch(shard, &ready)?;
+    let started = opened.start_epoch(shard, resume.as_ref(), &ready)?;
     started.run(config, shard, producer, ready, term, stop)
 }
 
@@ -217,7 +232,12 @@ impl Opened {
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
-    fn start_epoch(mut self, shard: &ShardConfig, ready: &Ready) -> Result<Started, Fault> {
+    fn start_epoch(
+        mut self,
+        shard: &ShardConfig,
+        resume: Option<&Resume>,
+        ready: &Ready,
+    ) -> Result<Started, Fault> {
         let epoch = self.standing.last_epoch() + 1;
         let next_seq = self.standing.next_seq();
         let Resume { frontier, inside, .. } = &ready.dump.resume;
@@ -226,7 +246,20 @@ impl Opened {
             self.gaps.append(&gap).map_err(|e| store_fault(&shard.name, &e))?;
         }
         // Saved with the start point until the sink has the line: a crash before that tells it again.
-        let moved = self.standing.jump(&point, now_ms());
+        let mut moved = self.standing.jump(&point, now_ms());
+        if let Some(jump) = ready.jump(shard, resume) {
+            let gap = jump.record(&shard.name, &point);
+            log::warn!(
+                "{}: shard={} {}; from {}:{} on",
+                Code::SourceSwitched,
+                shard.name,
+                gap.reason,
+                point.file,
+                point.pos
+            );
+            self.gaps.append(&gap).map_err(|e| store_fault(&shard.name, &e))?;
+            moved = Some(jump.moved(moved));
+        }
         let record = PointRecord {
             shard: shard.name.clone(),
             epoch,
