@@ -329,7 +329,7 @@ fn what_is_for_later_is_refused_where_it_is_used() {
         assert_eq!(refused(lines).len(), 1, "{lines}");
     }
     for lines in [
-        "dispatch_ddl=all\ndispatch_transaction=true\ndispatch_gap=false\n",
+        "dispatch_ddl=all\ndispatch_transaction=true\ndispatch_gap=false\nfail_back=auto\n",
         "sink=exec\nexec_command=x\nexec_resume=consumer\n",
         "position_failover=timestamp\nposition_failover_margin_ms=5s\n",
         "sink=null\njson_bigint=string\nstatement_dml=deliver\nschema_file=x\n",
