@@ -109,6 +109,7 @@ codes! {
     SourceLags "SOURCE_LAGS" "A server lacks transactions that have been delivered already."
     SourceSwitched "SOURCE_SWITCHED" "Another server of the shard is read now."
     Suspended "SUSPENDED" "A person has suspended the shard."
+    Control "CONTROL" "What was asked of a running node cannot be done, or no node answers."
     Stopped "STOPPED" "Fountain was asked to stop while it waited."
     Internal "INTERNAL" "A thread ended in a way that it never should: a defect in fountain."
 }
@@ -218,6 +219,12 @@ impl Code {
             }
             Self::FileError => "Check the path, its rights and the disk.",
             Self::Locked => "One process a folder: stop the one whose pid the message holds.",
+            Self::Suspended => {
+                "The message holds who said it, when and why; fountain resume SHARD lets it go on."
+            }
+            Self::Control => {
+                "The message says what stands against it; fountain status shows how the shards are."
+            }
             Self::SinkFailed => "The message says why; it is tried again, and the point waits.",
             Self::Differs => {
                 "Rows that the server changes without logging them (foreign keys on 5.6 and MariaDB, sql_log_bin=0, a restore), \

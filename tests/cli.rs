@@ -301,7 +301,7 @@ fn usage_mistakes() {
 #[test]
 fn commands_of_later_versions_say_so() {
     let home = Home::new();
-    let later = "status suspend resume switch skip replay reload step-down";
+    let later = "skip replay reload";
     for command in later.split(' ') {
         let message = format!("UNSUPPORTED \"fountain {command}\" is not in this version\n");
         home.run(&[command, "--some-option", "word"]).refused(&message);

@@ -210,11 +210,11 @@ impl Typed {
         self.options.contains(&option)
     }
 
-    fn value(&self, option: &str) -> Option<&str> {
+    pub(super) fn value(&self, option: &str) -> Option<&str> {
         self.values.iter().find(|(name, _)| *name == option).map(|(_, value)| value.as_str())
     }
 
-    fn plain_words(&self) -> Result<Vec<String>, Failure> {
+    pub(super) fn plain_words(&self) -> Result<Vec<String>, Failure> {
         let bad =
             |word: &OsString| Failure::usage(format!("\"{}\" is not UTF-8 text", word.to_string_lossy()));
         self.words.iter().map(|word| word.to_str().map(str::to_owned).ok_or_else(|| bad(word))).collect()

@@ -1,7 +1,6 @@
 //! What a program that uses the library may put in place of what the configuration names: a sink, a store of points, an
 //! encoder of rows, each made anew for every shard.
 
-use crate::code::Code;
 use crate::config::Config;
 use crate::config::PointStore;
 use crate::config::ShardConfig;
@@ -11,6 +10,7 @@ use crate::sink::SinkError;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
+use crate::sync_point::file_state::FileStateStore;
 use crate::sync_point::file_store::FileStore;
 use crate::sync_point::folder::make_folder;
 use crate::sync_point::lock::FolderLock;
@@ -83,9 +83,7 @@ pub fn open_schema_store(config: &Config, shard: &str) -> Result<Box<dyn SchemaS
 /// What a person or a fault has decided about the shard, beside its point.
 pub fn open_state_store(config: &Config, shard: &str) -> Result<Box<dyn StateStore>, StoreError> {
     match config.points.store {
-        PointStore::File => {
-            Err(StoreError::new(Code::Unsupported, "a shard's state is not kept in files in this version"))
-        }
+        PointStore::File => Ok(Box::new(FileStateStore::new(&config.point_dir, shard)?)),
         PointStore::ZooKeeper => Ok(Box::new(ZkStateStore::new(&config.zookeeper, shard)?)),
     }
 }

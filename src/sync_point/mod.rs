@@ -10,6 +10,7 @@
 
 pub mod epochs;
 mod executed_text;
+pub mod file_state;
 pub mod file_store;
 pub mod folder;
 pub mod gap;

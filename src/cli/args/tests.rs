@@ -73,7 +73,8 @@ fn mistakes_are_named_with_what_is_near() {
         ("filter try a.b", "USAGE expected \"fountain filter test DB.TABLE\""),
         ("conf -D sink", "USAGE -D \"sink\": expected -D KEY=VALUE"),
         ("conf -D mysql_password:secret", "USAGE -D \"mysql_password…\": expected -D KEY=VALUE"),
-        ("status --json", "UNSUPPORTED \"fountain status\" is not in this version"),
+        ("status --watch", "UNSUPPORTED \"--watch\" is not in this version; watch(1) does it"),
+        ("status a", "USAGE \"fountain status\" does not take \"a\""),
         ("points", "USAGE expected \"fountain points show|history|find|set\""),
         ("points sho", "USAGE \"fountain points\" does not know \"sho\", did you mean \"show\"?"),
         ("points show a b", "USAGE \"fountain points show\" does not take \"b\""),
@@ -117,7 +118,17 @@ fn mistakes_are_named_with_what_is_near() {
         ),
         ("points set a --reason x --from-local", "UNSUPPORTED \"--from-local\" is not in this version"),
         ("gaps a b", "USAGE \"fountain gaps\" does not take \"b\""),
-        ("--conf x step-down", "UNSUPPORTED \"fountain step-down\" is not in this version"),
+        ("--conf x replay", "UNSUPPORTED \"fountain replay\" is not in this version"),
+        ("suspend a", "USAGE \"fountain suspend\" needs --reason TEXT: it is kept and shown"),
+        ("suspend --reason x", "USAGE expected \"fountain suspend SHARD --reason TEXT\""),
+        (
+            "suspend a --reason x --for 10ms",
+            "USAGE --for: expected a time such as 2h, 90m or 45s, of a second or more, got \"10ms\"",
+        ),
+        ("suspend a --reason x --json", "USAGE \"fountain suspend\" has no option --json"),
+        ("resume a b", "USAGE \"fountain resume\" does not take \"b\""),
+        ("switch a", "USAGE expected \"fountain switch SHARD main|haK\""),
+        ("switch a ha0", "USAGE expected main or haK, got \"ha0\""),
     ];
     for (line, message) in cases {
         assert_eq!(refused(line), message, "{line}");
