@@ -67,7 +67,9 @@ impl Standing {
     /// What counts of ended epochs once the next one has begun. An epoch whose last pack this sink holds, and goes on behind,
     /// counts as a whole.
     pub fn taken_over(&self) -> TakenOver {
-        let Some(record) = &self.record else { return TakenOver::default() };
+        // A store that was emptied: as much as this node remembers.
+        let remembered = || self.former.as_ref().map(|former| former.taken_over.clone()).unwrap_or_default();
+        let Some(record) = &self.record else { return remembered() };
         let before = &record.taken_over;
         match &self.pack {
             _ if !self.shared => before.clone(),
@@ -187,6 +189,9 @@ mod tests {
         // An earlier version's record tells nothing.
         let unknown = Standing { record: Some(record(1, 0)), ..second };
         assert_eq!(unknown.follows(), None);
+        let former = PointRecord { taken_over: TakenOver::default().with(3, 4), ..record(5, 2) };
+        let emptied = Standing { record: None, former: Some(former), ..unknown };
+        assert_eq!((emptied.last_pack(), emptied.taken_over().to_string()), (None, "3:4".to_owned()));
     }
 
     #[test]
