@@ -140,14 +140,6 @@ fn the_guides_files_work_as_they_are() {
 }
 
 #[test]
-fn a_run_with_the_guides_files_says_that_zookeeper_is_not_in_this_version() {
-    guide_home().run(&["run"]).refused(
-        "UNSUPPORTED HOME/conf/fountain-config.properties:6: zk_save_position_root_path: points in ZooKeeper are not in this \
-         version; leave it empty, points are stored in files then\n",
-    );
-}
-
-#[test]
 fn the_sample_files_work_as_they_are() {
     let sample = |name: &str| {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name)).unwrap()
