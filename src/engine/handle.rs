@@ -151,7 +151,7 @@ mod tests {
     use std::time::Duration;
 
     fn handle(home: &std::path::Path) -> ShardHandle {
-        let request = Request::from_pairs(home, &[("mysql_shard_0_server", "db1")]);
+        let request = Request::from_pairs(home, &[("mysql_username", "u"), ("mysql_shard_0_server", "db1")]);
         let config = Arc::new(Config::load(&request).unwrap());
         let shard = config.shards[0].clone();
         ShardHandle::new(&config, &shard)

@@ -176,7 +176,9 @@ mod tests {
     use crate::config::Request;
 
     fn config(home: &std::path::Path, pairs: &[(&str, &str)]) -> Config {
-        let pairs = [&[("mysql_shard_0_server", "db1"), ("mysql_shard_1_server", "db2")], pairs].concat();
+        let servers =
+            [("mysql_username", "u"), ("mysql_shard_0_server", "db1"), ("mysql_shard_1_server", "db2")];
+        let pairs = [&servers, pairs].concat();
         Config::load(&Request::from_pairs(home, &pairs)).unwrap()
     }
 
