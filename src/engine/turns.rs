@@ -20,6 +20,7 @@ use crate::status::now_ms;
 use crate::status::time_text;
 use crate::stop::Stop;
 use crate::sync_point::StoreError;
+use crate::sync_point::state::StopReason;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -186,8 +187,15 @@ impl Turns {
         if let Some(until) = over.suspended.and_then(|suspended| suspended.until_ms) {
             log::info!("shard={shard} its suspension has ended by itself at {}", time_text(until));
         }
-        if let Some(reason) = over.stopped {
-            log::warn!("shard={shard} {}; trying again", reasons::had_stopped(&reason));
+        match (over.stopped, self.config.nodes.guard) {
+            // What it was is in this node's log, and is told again if it is met again.
+            (Some(StopReason { at_ms, .. }), HaGuard::None) => {
+                log::info!("shard={shard} had stopped at {}; trying again", time_text(at_ms));
+            }
+            (Some(reason), HaGuard::ZooKeeper) => {
+                log::warn!("shard={shard} {}; trying again", reasons::had_stopped(&reason));
+            }
+            (None, _) => {}
         }
     }
 
