@@ -171,6 +171,17 @@ impl Code {
                  it lags behind. Transactions that no server has any more are taken out of the point by fountain points set \
                  --drop-gtids."
             }
+            Self::SourceLags => {
+                "A backup that has not applied all yet: it is waited for (source_catchup_wait_ms). Look at its replication; what is \
+                 lost for good with the main server is given up by the command in the message."
+            }
+            Self::SourceSwitched => {
+                "The line says from whom to whom and why; fountain switch SHARD main|haK or fail_back=auto goes back."
+            }
+            Self::ReplicaUpdates => {
+                "Set log_replica_updates=ON (log_slave_updates=ON) on the replica and restart it, or read the server it replicates \
+                 from."
+            }
             Self::PointForeign => {
                 "A position means nothing on another server: go on by GTID, or start anew there."
             }

@@ -338,7 +338,7 @@ fn note_end(handle: &ShardHandle, outcome: &Result<ShardEnded, Fault>) -> bool {
     let status = &handle.live.status;
     match outcome {
         Ok(ShardEnded::Reached) => status.enter(State::Done, ""),
-        Ok(ShardEnded::Stopped | ShardEnded::PackerGone) => status.enter(State::Stopped, "in good order"),
+        Ok(_) => status.enter(State::Stopped, "in good order"),
         Err(fault) => status.enter(State::Stopped, fault.to_string()),
     }
     outcome.is_err()
@@ -412,7 +412,9 @@ impl RunningEngine {
 fn tell(shard: &str, outcome: &Result<ShardEnded, Fault>) {
     match outcome {
         Ok(ShardEnded::Reached) => log::info!("shard={shard} done: everything before --until is delivered"),
-        Ok(ShardEnded::Stopped | ShardEnded::PackerGone) => log::info!("shard={shard} stopped in good order"),
+        Ok(_) => {
+            log::info!("shard={shard} stopped in good order")
+        }
         Err(fault) => log::error!("{fault}; this shard stops"),
     }
 }

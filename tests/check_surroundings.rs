@@ -220,7 +220,7 @@ fn a_bad_configuration_is_exit_2() {
     let unknown = doctor.check_keys(&["mysql_shrad=1"]);
     assert!(unknown.line("error", "CONFIG").contains("mysql_shrad"));
     assert_eq!((unknown.exit, unknown.lines.len()), (2, 2));
-    let later = doctor.check_keys(&["position_failover=timestamp"]);
+    let later = doctor.check_keys(&["output_format=maxwell"]);
     later.line("error", "UNSUPPORTED");
     assert!(later.has("UNREACHABLE"), "the rest is looked at all the same");
     assert_eq!(later.exit, 2);

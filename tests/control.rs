@@ -295,7 +295,7 @@ fn only_the_owner_is_heard() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{told}");
     assert!(told.contains("only user 0 and root may ask"), "{told}");
-    assert!(run.stderr().contains("user 65534 is refused"), "{}", run.stderr());
+    run.wait_for("it is told here too", PATIENCE, |run| run.stderr().contains("user 65534 is refused"));
 }
 
 /// Sends bytes and reads the answer, if there is one.

@@ -106,7 +106,7 @@ choices! {
         /// They are never used there.
         Refuse "refuse",
         /// The new server is read from the last commit time on.
-        Timestamp "timestamp" later
+        Timestamp "timestamp"
     }
 
     /// `fail_back`: what becomes of a shard that reads a backup when its main server serves again.

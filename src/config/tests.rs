@@ -311,26 +311,27 @@ fn zookeeper_is_understood() {
 fn what_is_for_later_is_refused_where_it_is_used() {
     let refused = |lines: &str| Case::with(lines).unsupported();
     assert_eq!(
-        refused("position_failover=timestamp\nmysql_shard_1_server=b\n"),
-        ["UNSUPPORTED a.properties:3: position_failover=timestamp is not in this version; possible: refuse"],
+        refused("output_format=maxwell\nmysql_shard_1_server=b\n"),
+        ["UNSUPPORTED a.properties:3: output_format=maxwell is not in this version; possible: fountain"],
         "once, though two shards have it"
     );
     assert!(
-        refused("position_failover=timestamp\nmysql_shard_0_position_failover=refuse\n").is_empty(),
+        refused("output_format=maxwell\nmysql_shard_0_output_format=fountain\n").is_empty(),
         "no shard has it"
     );
     assert!(
         refused("mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_sink=null\n").is_empty()
     );
     let disabled =
-        "mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_position_failover=timestamp\n";
+        "mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_output_format=maxwell\n";
     assert!(refused(disabled).is_empty(), "a shard that does not run");
-    for lines in ["position_failover=timestamp\n", "output_format=maxwell\n"] {
+    for lines in ["output_format=canal\n", "output_format=maxwell\n"] {
         assert_eq!(refused(lines).len(), 1, "{lines}");
     }
     for lines in [
-        "dispatch_ddl=all\ndispatch_transaction=true\ndispatch_gap=false\n",
+        "dispatch_ddl=all\ndispatch_transaction=true\ndispatch_gap=false\nfail_back=auto\n",
         "sink=exec\nexec_command=x\nexec_resume=consumer\n",
+        "position_failover=timestamp\nposition_failover_margin_ms=5s\n",
         "sink=null\njson_bigint=string\nstatement_dml=deliver\nschema_file=x\n",
         "sync_point_saver=async\nha_guard=none\nsync_point_store=file\n",
         "start_without_point=beginning\nbinlog_dump_strategy=position\nmysql_ssl_mode=disabled\n",

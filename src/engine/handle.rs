@@ -71,6 +71,11 @@ impl ShardHandle {
         self.resumed.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether the thread has taken the last word to resume.
+    pub fn has_heard(&self) -> bool {
+        !self.resumed.load(Ordering::Acquire)
+    }
+
     pub fn note_gone(&self) {
         self.gone.store(true, Ordering::Release);
     }

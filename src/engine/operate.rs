@@ -35,6 +35,8 @@ const SWITCH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a shard is given to leave its stopped or suspended state: it looks when the bell rings.
 const RESUME_PATIENCE: Duration = Duration::from_secs(5);
+/// For a thread that has gone on to say what it does.
+const SETTLED: Duration = Duration::from_millis(300);
 
 const TICK: Duration = Duration::from_millis(20);
 
@@ -130,13 +132,13 @@ impl EngineHandle {
         }
         log::info!("shard={shard} is resumed by a person's word");
         handle.resume();
-        match await_state(handle, RESUME_PATIENCE, |state| !rests(state)) {
-            Some(state) => Ok(format!("{shard}: resumed ({state})")),
-            None => {
-                let text = format!("shard={shard} its thread has not gone on within {RESUME_PATIENCE:?}");
-                Err(Refusal::new(Code::Timeout, text))
-            }
+        if await_state(handle, RESUME_PATIENCE, |state| !rests(state) || handle.has_heard()).is_none() {
+            let text = format!("shard={shard} its thread has not gone on within {RESUME_PATIENCE:?}");
+            return Err(Refusal::new(Code::Timeout, text));
         }
+        // It may have stopped again already.
+        let state = await_state(handle, SETTLED, |state| !rests(state)).unwrap_or(handle.live.status.state());
+        Ok(format!("{shard}: resumed ({state})"))
     }
 
     /// Reads the shard from another of its sources: 0 is the main server, K is haK.

@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use crate::config::FailBack;
+use crate::config::ShardConfig;
 use crate::guard::trouble::Cause;
 use crate::pipeline::catch_up::ASK_AGAIN;
 use crate::pipeline::fault::Cure;
@@ -15,6 +16,7 @@ use crate::pipeline::session::source_config;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
 use crate::pipeline::start::is_same_server;
+use crate::pipeline::start::position_failover::Jump;
 use crate::pipeline::until::Target;
 use crate::status::State;
 use crate::sync_point::ServerIdentity;
@@ -30,6 +32,13 @@ pub(super) enum Unopened {
 impl From<Fault> for Unopened {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault)
+    }
+}
+
+impl Ready {
+    /// Set where it does not simply go on behind the point.
+    pub fn jump(&self, shard: &ShardConfig, resume: Option<&Resume>) -> Option<Jump> {
+        Jump::of(shard, resume, &self.dump, &self.session)
     }
 }
 

@@ -79,6 +79,25 @@ pub fn run(
     term: &Term,
     live: &Live,
 ) -> Result<Ended, Fault> {
+    let mut first = None;
+    loop {
+        match run_epoch(config, shard, until.clone(), ports, term, live, first)? {
+            Ended::Jumps { source } => first = Some(source),
+            ended => return Ok(ended),
+        }
+    }
+}
+
+/// `first`: the source to ask first, where another run of this process has chosen it.
+fn run_epoch(
+    config: &Config,
+    shard: &ShardConfig,
+    until: Option<Until>,
+    ports: &Ports,
+    term: &Term,
+    live: &Live,
+    first: Option<usize>,
+) -> Result<Ended, Fault> {
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
     let stop = &term.stop().child();
     let opened = Opened::open(config, shard, ports, until.is_some(), term, live, stop)?;
@@ -93,14 +112,22 @@ pub fn run(
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
     }
-    let Some(ready) = producer.connect_first(resume.as_ref())? else { return Ok(Ended::Stopped) };
+    let ready = match first {
+        Some(source) => {
+            producer.current = source;
+            producer.connect(resume.as_ref())?
+        }
+        None => producer.connect_first(resume.as_ref())?,
+    };
+    let Some(ready) = ready else { return Ok(Ended::Stopped) };
     // Before its point: a ledger that is older than its point's epoch is one that did not see what was read since.
     let epoch = opened.standing.last_epoch() + 1;
     let begin = || producer.book.begin_epoch(epoch).map_err(|error| StoreError::new(error.code, error.text));
     if patiently.ask(begin)?.is_none() {
         return Ok(Ended::Stopped);
     }
-    let Some(started) = opened.start_epoch(shard, &ready, &patiently)? else { return Ok(Ended::Stopped) };
+    let started = opened.start_epoch(shard, resume.as_ref(), &ready, &patiently)?;
+    let Some(started) = started else { return Ok(Ended::Stopped) };
     started.run(config, shard, producer, ready, term, stop)
 }
 
@@ -255,6 +282,7 @@ impl Opened {
     fn start_epoch(
         mut self,
         shard: &ShardConfig,
+        resume: Option<&Resume>,
         ready: &Ready,
         patiently: &Patiently<'_>,
     ) -> Result<Option<Started>, Fault> {
@@ -266,7 +294,20 @@ impl Opened {
             self.gaps.append(&gap).map_err(|e| store_fault(&shard.name, &e))?;
         }
         // Saved with the start point until the sink has the line: a crash before that tells it again.
-        let moved = self.standing.jump(&point, now_ms());
+        let mut moved = self.standing.jump(&point, now_ms());
+        if let Some(jump) = ready.jump(shard, resume) {
+            let gap = jump.record(&shard.name, &point);
+            log::warn!(
+                "{}: shard={} {}; from {}:{} on",
+                Code::SourceSwitched,
+                shard.name,
+                gap.reason,
+                point.file,
+                point.pos
+            );
+            self.gaps.append(&gap).map_err(|e| store_fault(&shard.name, &e))?;
+            moved = Some(jump.moved(moved));
+        }
         let record = PointRecord {
             shard: shard.name.clone(),
             epoch,
