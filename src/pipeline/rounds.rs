@@ -25,7 +25,7 @@ use std::time::Instant;
 /// Why a source is not read.
 pub(super) enum Unopened {
     /// It lacks something of ours, and may catch up.
-    Lags(Session, Fault),
+    Lags(Box<Session>, Fault),
     Failed(Fault),
 }
 
@@ -141,7 +141,7 @@ impl Producer {
         let fault = match opened.and_then(|ready| self.settle(ready).map_err(Unopened::Failed)) {
             Ok(ready) => return Ok(ready),
             Err(Unopened::Failed(fault)) => fault,
-            Err(Unopened::Lags(session, fault)) => self.catch_up.lags(index, session, fault),
+            Err(Unopened::Lags(session, fault)) => self.catch_up.lags(index, *session, fault),
         };
         if !matches!(fault.cure, Cure::Stop | Cure::Wait) {
             self.patience.after_connect(index, &fault);
@@ -196,7 +196,7 @@ impl Producer {
         };
         match start::plan(&self.shard, &mut session, resume.cloned(), self.old_point.as_ref()) {
             Ok(dump) => Ok(Ready { session, dump }),
-            Err(fault) if fault.cure == Cure::Wait => Err(Unopened::Lags(session, fault)),
+            Err(fault) if fault.cure == Cure::Wait => Err(Unopened::Lags(Box::new(session), fault)),
             Err(fault) => Err(fault.into()),
         }
     }

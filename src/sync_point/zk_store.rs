@@ -53,7 +53,7 @@ struct Names {
 
 /// What stands in the shard's node.
 enum Found {
-    Record(PointRecord),
+    Record(Box<PointRecord>),
     Old(FoundPoint),
     Nothing,
 }
@@ -88,7 +88,7 @@ impl ZkStore {
         // First, as a run that goes on saves there last.
         let shadow = Self::peek_shadow(folder, shard);
         match names.understand(node.read()?.as_deref())? {
-            Found::Record(record) => names.not_older(record, &shadow).map(Some),
+            Found::Record(record) => names.not_older(*record, &shadow).map(Some),
             Found::Old(_) | Found::Nothing => names.positively_none(shadow).map(|()| None),
         }
     }
@@ -157,7 +157,7 @@ impl SyncPointStore for ZkStore {
         let data = self.node.read()?;
         (self.lost, self.old, self.held, self.looked) = (None, None, None, true);
         let record = match self.names.understand(data.as_deref())? {
-            Found::Record(record) => Some(self.names.not_older(record, &shadow)?),
+            Found::Record(record) => Some(self.names.not_older(*record, &shadow)?),
             Found::Old(old) => {
                 self.names.positively_none(shadow)?;
                 self.old = Some(old);
@@ -220,7 +220,7 @@ impl Names {
         let line = data.strip_suffix(b"\n").unwrap_or(data);
         let record = PointRecord::from_line(line).map_err(|what| self.broken(&what))?;
         match record.shard == self.shard {
-            true => Ok(Found::Record(record)),
+            true => Ok(Found::Record(Box::new(record))),
             false => Err(self.broken(&format!("it is the point of shard {}", record.shard))),
         }
     }
