@@ -3,7 +3,7 @@
 //!
 //! Whole files are renamed into it, rows before sidecar. Of a file that counts in part the rest is copied there, flushed and
 //! named; only then the file is cut, as one that is open: its sidecar first. Each step can be the last one before a crash:
-//! what it leaves is either mended by [`crate::sink::file::recovery`] as any torn end is, or found here and finished. Nothing
+//! what it leaves is either mended by `recovery` as any torn end is, or found here and finished. Nothing
 //! in the folder is ever written over: where a name is taken, `superseded/2/` is used, and so on.
 
 use crate::code::Code;
