@@ -9,7 +9,7 @@ use crate::config::keys::Scope;
 use crate::config::keys::Target;
 use crate::config::value::Kind;
 use crate::pipeline::fault::Fault;
-use crate::pipeline::ports::peek_point;
+use crate::pipeline::ports::peek_stored;
 use crate::status::now_ms;
 use crate::status::time_text;
 use crate::sync_point::StoreError;
@@ -99,9 +99,9 @@ pub fn reason(fault: &Fault, config: &Config, shard: &ShardConfig) -> Result<Sto
     })
 }
 
-/// The epoch and the pack that the stored point is of.
+/// The epoch and the pack that the stored point is of. A point that is lost by one node's word is lost for all of them.
 fn delivered(config: &Config, shard: &ShardConfig) -> Result<(u64, u64), StoreError> {
-    let record = peek_point(config, &shard.name)?;
+    let record = peek_stored(config, &shard.name)?;
     Ok(record.map_or((0, 0), |record| (record.epoch, record.sequence)))
 }
 

@@ -1,6 +1,7 @@
 //! What a program that uses the library may put in place of what the configuration names: a sink, a store of points, an
 //! encoder of rows, each made anew for every shard.
 
+use crate::code::Code;
 use crate::config::Config;
 use crate::config::PointStore;
 use crate::config::ShardConfig;
@@ -105,5 +106,17 @@ pub fn peek_point(config: &Config, shard: &str) -> Result<Option<PointRecord>, S
     match config.points.store {
         PointStore::File => FileStore::peek(&config.point_dir, shard),
         PointStore::ZooKeeper => ZkStore::peek(&config.zookeeper, &config.point_dir, shard),
+    }
+}
+
+/// As [`peek_point`], but only what the store holds counts, not what else tells of a former point. None: no record, or one
+/// that makes no sense.
+pub fn peek_stored(config: &Config, shard: &str) -> Result<Option<PointRecord>, StoreError> {
+    match config.points.store {
+        PointStore::File => match FileStore::peek(&config.point_dir, shard) {
+            Err(error) if matches!(error.code, Code::PointLost | Code::PointBroken) => Ok(None),
+            peeked => peeked,
+        },
+        PointStore::ZooKeeper => ZkStore::peek_stored(&config.zookeeper, &config.point_dir, shard),
     }
 }

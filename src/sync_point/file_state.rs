@@ -70,7 +70,10 @@ impl StateStore for FileStateStore {
         let mut bytes = Vec::new();
         match File::open(self.path()).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes)) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Whoever opens the folder tells what is wrong with it.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             Err(error) => return Err(self.failed("cannot be read", &error)),
         }
         let line =

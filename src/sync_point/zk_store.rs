@@ -103,6 +103,20 @@ impl ZkStore {
         }
     }
 
+    /// What ZooKeeper holds, whatever this node's own copy says of it. None: no record, or one that makes no sense.
+    pub fn peek_stored(
+        config: &ZooKeeperConfig,
+        folder: &Path,
+        shard: &str,
+    ) -> Result<Option<PointRecord>, StoreError> {
+        let mut node = OwnNode::new(config, shard, None)?;
+        let names = Names::new(&node, folder, shard);
+        match names.understand(node.read()?.as_deref()) {
+            Ok(Found::Record(record)) => Ok(Some(*record)),
+            Ok(Found::Old(_) | Found::Nothing) | Err(_) => Ok(None),
+        }
+    }
+
     /// The record that this node saved last itself.
     pub fn peek_shadow(folder: &Path, shard: &str) -> Result<Option<PointRecord>, StoreError> {
         match folder.try_exists() {
