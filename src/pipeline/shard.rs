@@ -26,6 +26,7 @@ use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::going_over::Switches;
+use crate::pipeline::led_store::LedSchemaStore;
 use crate::pipeline::led_store::LedStore;
 use crate::pipeline::message::Channels;
 use crate::pipeline::packer::PackRhythm;
@@ -104,7 +105,7 @@ fn run_epoch(
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     let resume = opened.standing.resume(&shard.name)?;
     let patiently = Patiently { shard: &shard.name, give_up: until.is_some(), stop };
-    let book = open_book(config, shard, &opened.standing, resume.as_ref(), &patiently)?;
+    let book = open_book(config, shard, &opened.standing, resume.as_ref(), term, &patiently)?;
     let Some(book) = book else { return Ok(Ended::Stopped) };
     let mut producer = producer(config, shard, until, stop, live, book);
     producer.trouble = Arc::clone(term.trouble());
@@ -137,6 +138,7 @@ fn open_book(
     shard: &ShardConfig,
     standing: &Standing,
     resume: Option<&Resume>,
+    term: &Term,
     patiently: &Patiently<'_>,
 ) -> Result<Option<Book>, Fault> {
     let file = shard.schema_file.as_deref().map(read_schema_file).transpose().map_err(|fault| Fault {
@@ -153,9 +155,10 @@ fn open_book(
         place: certain_place(&frontier.place.file, frontier.place.pos, frontier.set_ahead),
     });
     let store = open_schema_store(config, &shard.name);
-    let mut store = store.map_err(|error| store_fault(&shard.name, &error))?;
-    let ledger = patiently.ask(|| book::load(store.as_mut(), &shard.name))?;
-    Ok(ledger.map(|ledger| Book::with(&shard.name, store, ledger, file, stand.as_ref())))
+    let store = store.map_err(|error| store_fault(&shard.name, &error))?;
+    let mut store = LedSchemaStore { store, term: term.clone() };
+    let ledger = patiently.ask(|| book::load(&mut store, &shard.name))?;
+    Ok(ledger.map(|ledger| Book::with(&shard.name, Box::new(store), ledger, file, stand.as_ref())))
 }
 
 fn producer(
