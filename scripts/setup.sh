@@ -12,7 +12,7 @@ Says nothing and exits with 0 when the tools of that job are there.
 build   a C compiler (cargo fetches the rest)
 check   what check.sh runs
 test    what test.sh and the servers need
-bench   what bench.sh needs
+bench   what bench.sh and bench-ha.sh need
 USAGE
 }
 

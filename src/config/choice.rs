@@ -114,7 +114,7 @@ choices! {
         /// It stays where it is until a person switches it.
         Manual "manual",
         /// It goes back by itself.
-        Auto "auto" later
+        Auto "auto"
     }
 
     /// `ha_guard` as configured.

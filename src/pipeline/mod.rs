@@ -1,10 +1,13 @@
 //! A shard at work: the producer thread reads and hands batches over, the packer thread writes lines and sends packs,
 //! the saver thread stores points.
 
+mod catch_up;
 pub mod definitions;
 pub mod delivery;
+mod fail_back;
 pub mod fault;
 mod first_words;
+mod going_over;
 pub mod led_store;
 pub mod message;
 pub mod packer;

@@ -37,6 +37,8 @@ pub struct Story {
     /// The server ended it without a reason, as it does for another replica with our id, and when it shuts down.
     pub dismissed: bool,
     pub lived: Duration,
+    /// A server of before heartbeats: when nothing happens, it is silent.
+    pub idle: bool,
 }
 
 /// What to do now.
@@ -277,6 +279,7 @@ mod tests {
         between_events: true,
         dismissed: false,
         lived: Duration::from_secs(1),
+        idle: false,
     };
     const IDLE: Story = Story { served: true, ..BARREN };
     const ADVANCED: Story = Story { advanced: true, ..IDLE };

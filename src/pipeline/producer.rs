@@ -14,11 +14,13 @@ use crate::config::ShardConfig;
 use crate::guard::trouble::Trouble;
 use crate::mysql::binlog_stream::BinlogStream;
 use crate::mysql::binlog_stream::DumpRequest;
+use crate::pipeline::catch_up::CatchUp;
 use crate::pipeline::definitions::KnownDefinitions;
 use crate::pipeline::definitions::book::Book;
 use crate::pipeline::definitions::book::ledger_server;
 use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::going_over::Switches;
 use crate::pipeline::message::Channels;
 use crate::pipeline::message::Connected;
 use crate::pipeline::message::Message;
@@ -61,6 +63,10 @@ pub struct Producer {
     pub ids: Vec<ReplicaIds>,
     /// The source that was connected last.
     pub current: usize,
+    /// Changes from source to source.
+    pub switches: Switches,
+    /// Sources that lack what has been delivered.
+    pub catch_up: CatchUp,
     /// Where `--until` ends, once it is known.
     pub target: Option<Target>,
     pub patience: Patience,
@@ -97,10 +103,16 @@ impl Producer {
             let identity = ready.session.identity();
             let sends_heartbeats = ready.session.facts.sends_heartbeats();
             let mut story = Story::default();
-            let fault = match self.stream(ready, channels, &mut story) {
-                Ok(ended) => return Ok(ended),
-                Err(fault) if fault.cure == Cure::Stop => return Err(fault),
-                Err(fault) => fault,
+            let broken = match self.stream(ready, channels, &mut story) {
+                Ok(Some(ended)) => return Ok(ended),
+                Ok(None) => None,
+                Err(fault) => {
+                    self.note_break(&fault);
+                    if fault.cure == Cure::Stop {
+                        return Err(fault);
+                    }
+                    Some(fault)
+                }
             };
             let Some(resume) = ask_packer(channels, identity) else { return Ok(Ended::PackerGone) };
             if self.stop.requested() {
@@ -108,13 +120,13 @@ impl Producer {
             }
             self.book.stands_at(&resume.identity, &resume.frontier);
             story.advanced = resume.is_behind(&began);
-            if !sends_heartbeats && fault.code == Code::Stalled && story.between_events {
-                self.patience.note_idle();
-                log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
-            } else if let Some(ended) = self.pause_after(fault, story)? {
+            story.idle = !sends_heartbeats && story.between_events;
+            if let Some(fault) = broken
+                && let Some(ended) = self.pause_after(fault, story)?
+            {
                 return Ok(ended);
             }
-            match self.connect(Some(&resume))? {
+            match self.go_on(&resume)? {
                 Some(next) => ready = next,
                 None => return Ok(Ended::Stopped),
             }
@@ -123,17 +135,28 @@ impl Producer {
 
     /// Waits for as long as the failure asks for, and chooses the source to ask next.
     fn pause_after(&mut self, fault: Fault, story: Story) -> Result<Option<Ended>, Fault> {
+        if story.idle && fault.code == Code::Stalled {
+            self.patience.note_idle();
+            log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
+            return Ok(None);
+        }
         match self.patience.after_stream(&fault, story) {
             Next::GiveUp => Err(fault),
             Next::Again { pause, elsewhere } => {
                 self.live.status.enter(State::Connecting, fault.to_string());
                 self.current = (self.current + usize::from(elsewhere)) % self.shard.sources.len().max(1);
-                Ok(self.stop.wait(pause).then_some(Ended::Stopped))
+                Ok(self.live.switch.wait(&self.stop, pause).then_some(Ended::Stopped))
             }
         }
     }
 
-    fn stream(&mut self, ready: Ready, channels: &Channels, story: &mut Story) -> Result<Ended, Fault> {
+    /// `None`: it was left for another source.
+    fn stream(
+        &mut self,
+        ready: Ready,
+        channels: &Channels,
+        story: &mut Story,
+    ) -> Result<Option<Ended>, Fault> {
         let Ready { session, dump } = ready;
         let level = if self.patience.connected(self.current) { Level::Info } else { Level::Debug };
         log::log!(
@@ -166,8 +189,9 @@ impl Producer {
             ));
         }
         if channels.messages.send(Message::Connected(connected)).is_err() {
-            return Ok(Ended::PackerGone);
+            return Ok(Some(Ended::PackerGone));
         }
+        self.note_coming(&session, &dump, level);
         let identity = session.identity();
         let server = session.server.clone();
         self.live.status.running(&server);

@@ -16,6 +16,7 @@ use crate::pack::header::Follows;
 use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
+use crate::pipeline::catch_up::CatchUp;
 use crate::pipeline::definitions::book::Book;
 use crate::pipeline::definitions::book::LastStand;
 use crate::pipeline::definitions::book::certain_place;
@@ -23,6 +24,7 @@ use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::going_over::Switches;
 use crate::pipeline::led_store::LedStore;
 use crate::pipeline::message::Channels;
 use crate::pipeline::packer::PackRhythm;
@@ -87,7 +89,7 @@ pub fn run(
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
     }
-    let Some(ready) = producer.connect(resume.as_ref())? else { return Ok(Ended::Stopped) };
+    let Some(ready) = producer.connect_first(resume.as_ref())? else { return Ok(Ended::Stopped) };
     // Before its point: a ledger that is older than its point's epoch is one that did not see what was read since.
     let begun = producer.book.begin_epoch(opened.standing.last_epoch() + 1);
     begun.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", shard.name)))?;
@@ -128,7 +130,8 @@ fn producer(
     live: &Live,
     book: Book,
 ) -> Producer {
-    let patience = Patience::new(shard, until.is_some());
+    let bounded = until.is_some();
+    let patience = Patience::new(shard, bounded);
     Producer {
         shard: shard.clone(),
         stop: stop.clone(),
@@ -143,6 +146,8 @@ fn producer(
         replica_uuid: replica_uuid(&config.point_dir, &shard.name),
         ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
         current: 0,
+        switches: Switches::new(shard),
+        catch_up: CatchUp::new(shard, bounded),
         target: None,
         patience,
         trouble: Arc::default(),

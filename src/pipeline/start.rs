@@ -3,6 +3,7 @@
 //! What a server must have for a dump by GTID is decided beside this file, for each kind of GTID by itself.
 
 mod ares;
+pub mod fit;
 mod lag;
 mod mariadb;
 mod mysql;
@@ -401,7 +402,7 @@ pub fn is_same_server(flavor: Flavor, one: &ServerIdentity, other: &ServerIdenti
     }
 }
 
-fn identity_text(identity: &ServerIdentity) -> String {
+pub fn identity_text(identity: &ServerIdentity) -> String {
     match &identity.server_uuid {
         Some(uuid) => format!("server_uuid {uuid}, server_id {}", identity.server_id),
         None => format!("server_id {}", identity.server_id),

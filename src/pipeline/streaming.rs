@@ -63,7 +63,8 @@ pub(super) struct Streaming<'a> {
 }
 
 impl Streaming<'_> {
-    pub(super) fn follow(&mut self, producer: &mut Producer) -> Result<Ended, Fault> {
+    /// `None`: it is left for another source.
+    pub(super) fn follow(&mut self, producer: &mut Producer) -> Result<Option<Ended>, Fault> {
         loop {
             if self.channels.read_anew.swap(false, Ordering::AcqRel) {
                 return Err(self.fault(producer, ChangeError::again("the transaction is read anew")));
@@ -80,7 +81,7 @@ impl Streaming<'_> {
                 Err(error) => {
                     let fault = source_fault(&producer.shard.name, &error);
                     // What came before it is delivered.
-                    return if self.hand_over(true) { Err(fault) } else { Ok(Ended::PackerGone) };
+                    return if self.hand_over(true) { Err(fault) } else { Ok(Some(Ended::PackerGone)) };
                 }
             };
             match polled {
@@ -96,7 +97,7 @@ impl Streaming<'_> {
                         &mut link,
                     );
                     if let Err(error) = taken {
-                        return self.failed(producer, error);
+                        return self.failed(producer, error).map(Some);
                     }
                     self.read_to = self.tracker.position();
                     if let Some(gtid) = self.assembler.take_ended() {
@@ -119,15 +120,18 @@ impl Streaming<'_> {
             }
             let drained = self.stream.is_drained();
             if (drained || idle || self.batch.is_full()) && !self.hand_over(drained) {
-                return Ok(Ended::PackerGone);
+                return Ok(Some(Ended::PackerGone));
             }
             if (drained || idle)
                 && let Err(error) = self.rest()
             {
                 return Err(self.fault(producer, error));
             }
+            if producer.may_leave() && self.leaves(producer) {
+                return Ok(if self.hand_over(true) { None } else { Some(Ended::PackerGone) });
+            }
             if let Some(ended) = self.over(producer) {
-                return Ok(if self.hand_over(true) { ended } else { Ended::PackerGone });
+                return Ok(Some(if self.hand_over(true) { ended } else { Ended::PackerGone }));
             }
         }
     }
@@ -177,6 +181,7 @@ impl Streaming<'_> {
     fn note_served(&mut self, producer: &mut Producer) {
         if !self.served && self.stream.has_served() {
             self.served = true;
+            producer.note_arrival(&self.server);
             if producer.patience.served() {
                 log::info!("shard={} source={} is read again", producer.shard.name, self.server);
             }
@@ -194,6 +199,12 @@ impl Streaming<'_> {
             return Some(Ended::Reached);
         }
         producer.stop.requested().then_some(Ended::Stopped)
+    }
+
+    /// Between transactions: whether another source is read from here on.
+    fn leaves(&self, producer: &mut Producer) -> bool {
+        let at_border = self.assembler.rest().is_some() && self.unproven.is_none() && self.served;
+        at_border && producer.leaves(&self.server, self.executed.as_ref())
     }
 
     fn hand_over(&mut self, drained: bool) -> bool {

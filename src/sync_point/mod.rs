@@ -14,6 +14,7 @@ pub mod file_store;
 pub mod folder;
 pub mod gap;
 pub mod gap_log;
+mod held;
 pub mod history;
 pub mod line_log;
 pub mod lock;
@@ -25,6 +26,10 @@ pub mod sealed;
 pub mod state;
 pub mod text;
 pub mod trace;
+pub mod zk_node;
+pub mod zk_schema;
+pub mod zk_state;
+pub mod zk_store;
 
 use crate::binlog::ExecutedGtids;
 use crate::code::Code;

@@ -29,6 +29,7 @@
 //! | `inside` | of the transaction that starts here, a part is delivered already: `rows` of its rows, watched or not, and `steps` statements or savepoints behind them; `crc32` over (op, table) of those rows proves that it is the same one; `gtid` is its name; `judged`: it was held up to its row `rows` and `steps` before its first line went out, and the tables `left_out` are left out of it |
 //! | `ts_ms` | commit time of the last delivered transaction, in milliseconds since 1970 |
 //! | `moved` | the point was moved by `points set` `at_ms`, `from` that place, for that `reason`; gone once the sink has been told |
+//! | `saved_by` | in ZooKeeper: the host and process that saved this |
 //! | `last_pack` | the last pack that counts, of this epoch or of an earlier one, and its rows' CRC-32: the next epoch follows it |
 //! | `taken_over` | where several nodes share the point: how much counts of epochs that another node went on from, e.g. `5-9:0,12:17` ([`crate::sync_point::epochs`]) |
 //! | `crc32` | seals the line ([`crate::sync_point::sealed`]) |
@@ -52,6 +53,13 @@ struct Written<'a> {
     format: u32,
     #[serde(flatten)]
     record: &'a PointRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved_by: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct SavedBy {
+    saved_by: String,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +70,16 @@ struct Format {
 impl PointRecord {
     /// The record as one sealed line, without the line end.
     pub fn to_line(&self) -> Result<String, String> {
-        let object = serde_json::to_string(&Written { format: FORMAT, record: self });
+        self.written(None)
+    }
+
+    /// The same, with the word of who saves it: another process's line is never the same as ours.
+    pub fn to_line_of(&self, saved_by: &str) -> Result<String, String> {
+        self.written(Some(saved_by))
+    }
+
+    fn written(&self, saved_by: Option<&str>) -> Result<String, String> {
+        let object = serde_json::to_string(&Written { format: FORMAT, record: self, saved_by });
         object.map(|object| seal(&object, "crc32")).map_err(|e| format!("cannot be put into words: {e}"))
     }
 
@@ -76,6 +93,11 @@ impl PointRecord {
         }
         serde_json::from_str(text).map_err(|e| format!("it is no record of a point: {e}"))
     }
+}
+
+/// Who saved a line, where it says so.
+pub fn saved_by(line: &[u8]) -> Option<String> {
+    serde_json::from_slice::<SavedBy>(line).ok().map(|SavedBy { saved_by }| saved_by)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The most columns that a table gets beside its first two.
+/// The most columns that a table gets beside its first two, where rows are logged with their names.
 const MORE_COLUMNS: u64 = 4;
 
 /// The one table of a shard's database.
@@ -43,12 +43,14 @@ impl Load {
     pub fn start<'a>(targets: impl Iterator<Item = (&'a Server, String)>, seed: u64) -> Load {
         let orders = Arc::new(Orders::default());
         let threads = targets.zip(1..).map(|((server, database), number)| {
+            let named = server.value("SELECT @@GLOBAL.binlog_row_metadata") == "FULL";
             let (host, port) = (server.host().to_owned(), server.port());
             let orders = Arc::clone(&orders);
             std::thread::spawn(move || {
                 let connect = || Session::open(&host, port, "root", "").expect("the administrator");
                 let dice = Dice::new(seed * 100 + number);
-                let mut writer = Writer { database, dice, next: 1, columns: 0, orders };
+                let columns_left = if named { MORE_COLUMNS } else { 0 };
+                let mut writer = Writer { database, dice, next: 1, columns_left, orders };
                 writer.run(connect);
             })
         });
@@ -86,7 +88,7 @@ struct Writer {
     database: String,
     dice: Dice,
     next: u64,
-    columns: u64,
+    columns_left: u64,
     orders: Arc<Orders>,
 }
 
@@ -115,12 +117,12 @@ impl Writer {
 
     fn round(&mut self, session: &mut Session) {
         match self.dice.roll(100) {
-            0 if self.columns < MORE_COLUMNS => {
-                self.columns += 1;
-                let (database, column) = (&self.database, self.columns);
+            0 if self.columns_left > 0 => {
+                let (database, column) = (&self.database, self.columns_left);
                 let sql =
                     format!("ALTER TABLE {database}.t ADD COLUMN n{column} int NOT NULL DEFAULT {column}");
                 session.sql(&sql);
+                self.columns_left -= 1;
             }
             // Larger than a pack.
             1 => self.insert(session, 1500),

@@ -38,7 +38,8 @@ pub struct Node {
     pub home: Fountain,
     /// Between this node and ZooKeeper.
     pub link: Link,
-    arguments: Vec<String>,
+    /// `key=value`
+    pairs: Vec<String>,
     running: Option<Running>,
     /// Of the runs that have ended.
     said: String,
@@ -57,7 +58,7 @@ impl Node {
             name: name.to_owned(),
             home: Fountain::new(),
             link,
-            arguments: Vec::new(),
+            pairs: Vec::new(),
             running: None,
             said: String::new(),
         };
@@ -66,9 +67,11 @@ impl Node {
         node
     }
 
-    /// One key more; the last one counts.
+    /// One key more, or another value for it.
     pub fn set(&mut self, pair: &str) {
-        self.arguments.extend(["-D".to_owned(), pair.to_owned()]);
+        let (key, _) = pair.split_once('=').expect("key=value");
+        self.pairs.retain(|other| other.split_once('=').is_none_or(|(other, _)| other != key));
+        self.pairs.push(pair.to_owned());
     }
 
     /// Shard N reads that server.
@@ -78,15 +81,15 @@ impl Node {
 
     /// As `shard`, through a proxy on that port.
     pub fn shard_through(&mut self, number: u32, server: &Server, port: u16) {
-        self.arguments.extend(server.shard_arguments_through(number, self.home.home(), port));
+        let arguments = server.shard_arguments_through(number, self.home.home(), port);
+        arguments.iter().filter(|argument| *argument != "-D").for_each(|pair| self.set(pair));
     }
 
     // ---------------------------------------------------------------------------------------------------- process
 
     pub fn start(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.name);
-        let arguments = [&["run".to_owned()][..], &self.arguments].concat();
-        self.running = Some(self.home.spawn(&arguments));
+        self.running = Some(self.home.spawn(&self.arguments(&["run"])));
     }
 
     pub fn runs(&self) -> bool {
@@ -130,9 +133,12 @@ impl Node {
 
     /// Another command of the program with this node's home and keys.
     pub fn command(&self, words: &[&str]) -> Output {
-        let words = words.iter().map(|word| (*word).to_owned());
-        let arguments: Vec<String> = words.chain(self.arguments.iter().cloned()).collect();
-        self.home.run(&arguments, PATIENCE)
+        self.home.run(&self.arguments(words), PATIENCE)
+    }
+
+    fn arguments(&self, words: &[&str]) -> Vec<String> {
+        let pairs = self.pairs.iter().flat_map(|pair| ["-D", pair]);
+        words.iter().copied().chain(pairs).map(str::to_owned).collect()
     }
 
     /// `run --until end`, beside nothing else of this home.

@@ -39,8 +39,9 @@ impl Union {
 
     fn add(&mut self, folder: usize, data: &Path) {
         let text = std::fs::read_to_string(data).unwrap_or_else(|e| panic!("{}: {e}", data.display()));
-        let headers = std::fs::read_to_string(data.with_extension("packs"))
-            .unwrap_or_else(|e| panic!("the headers of {}: {e}", data.display()));
+        let name = data.to_str().expect("UTF-8").trim_end_matches(".part");
+        let headers = std::fs::read_to_string(format!("{name}.packs"))
+            .unwrap_or_else(|e| panic!("the headers of {name}: {e}"));
         let mut rest = text.as_str();
         for header in parse(&headers) {
             let bytes = header["bytes"].as_u64().expect("bytes") as usize;

@@ -175,7 +175,7 @@ fn is_that(ours: &MariadbGtidPosition, there: &MariadbGtidPosition) -> bool {
 
 /// Whether a server can go on where we stand.
 #[derive(Debug, PartialEq, Eq)]
-enum Comparison {
+pub(super) enum Comparison {
     /// It can. It has no transaction of these domains at all: they were deleted there (FLUSH BINARY LOGS
     /// DELETE_DOMAIN_ID), or they never came to it. The server checks anew as soon as one of the domain comes.
     Fits { unknown: Vec<MariadbGtid> },
@@ -189,7 +189,7 @@ enum Comparison {
     Lost(String),
 }
 
-fn compare(ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> Comparison {
+pub(super) fn compare(ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> Comparison {
     let MariadbGtids { binlog_state, slave_pos, purged } = theirs;
     let (mut unknown, mut lacking, mut unlogged) = (Vec::new(), Vec::new(), Vec::new());
     let (mut count, mut elsewhere) = (0, false);
