@@ -40,14 +40,14 @@ column      code codec
 binlog      code codec column
 schema      code codec binlog column
 change      code codec binlog column schema
-sync_point  code codec fail_point coordination binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids binlog::MariadbGtid binlog::MariadbGtidPosition
+sync_point  code codec fail_point coordination config::ZooKeeperConfig binlog::gtid_set binlog::position binlog::GtidSet binlog::Gtid binlog::BinlogPosition binlog::ExecutedGtids binlog::MariadbGtid binlog::MariadbGtidPosition
 pack        code codec binlog column schema change sync_point
 sink        code stop config fail_point pack sync_point
 status      code stop config sync_point
-coordination code stop config
+coordination code stop secret config
 guard       code codec stop config status coordination
 mysql       code codec stop secret config wire binlog schema sync_point
-pipeline    code codec stop secret config wire column binlog schema change sync_point pack sink status guard mysql
+pipeline    code codec stop coordination secret config wire column binlog schema change sync_point pack sink status guard mysql
 logging     code config
 engine      code stop status config pack sync_point sink guard coordination pipeline
 control     code stop status config sync_point guard pipeline engine

@@ -109,6 +109,7 @@ codes! {
     SourceLags "SOURCE_LAGS" "A server lacks transactions that have been delivered already."
     SourceSwitched "SOURCE_SWITCHED" "Another server of the shard is read now."
     Suspended "SUSPENDED" "A person has suspended the shard."
+    Control "CONTROL" "What was asked of a running node cannot be done, or no node answers."
     Stopped "STOPPED" "Fountain was asked to stop while it waited."
     Internal "INTERNAL" "A thread ended in a way that it never should: a defect in fountain."
 }
@@ -170,6 +171,17 @@ impl Code {
                  it lags behind. Transactions that no server has any more are taken out of the point by fountain points set \
                  --drop-gtids."
             }
+            Self::SourceLags => {
+                "A backup that has not applied all yet: it is waited for (source_catchup_wait_ms). Look at its replication; what is \
+                 lost for good with the main server is given up by the command in the message."
+            }
+            Self::SourceSwitched => {
+                "The line says from whom to whom and why; fountain switch SHARD main|haK or fail_back=auto goes back."
+            }
+            Self::ReplicaUpdates => {
+                "Set log_replica_updates=ON (log_slave_updates=ON) on the replica and restart it, or read the server it replicates \
+                 from."
+            }
             Self::PointForeign => {
                 "A position means nothing on another server: go on by GTID, or start anew there."
             }
@@ -218,6 +230,12 @@ impl Code {
             }
             Self::FileError => "Check the path, its rights and the disk.",
             Self::Locked => "One process a folder: stop the one whose pid the message holds.",
+            Self::Suspended => {
+                "The message holds who said it, when and why; fountain resume SHARD lets it go on."
+            }
+            Self::Control => {
+                "The message says what stands against it; fountain status shows how the shards are."
+            }
             Self::SinkFailed => "The message says why; it is tried again, and the point waits.",
             Self::Differs => {
                 "Rows that the server changes without logging them (foreign keys on 5.6 and MariaDB, sql_log_bin=0, a restore), \

@@ -37,6 +37,9 @@
 //! Each is made by a closure that is called once for a shard, on that shard's thread, at its start. Nothing here installs a
 //! logger or a signal handler: messages go through the crate `log`, and the stop is the program's to request.
 
+pub mod handle;
+pub mod operate;
+pub mod reasons;
 mod turns;
 
 use crate::code::Code;
@@ -48,6 +51,8 @@ use crate::config::ShardConfig;
 use crate::config::TransactionPolicy;
 use crate::config::choice::Choice;
 use crate::config::keys;
+use crate::engine::handle::ShardHandle;
+use crate::engine::operate::EngineHandle;
 use crate::engine::turns::Turns;
 use crate::guard::Guard;
 use crate::guard::NoGuard;
@@ -60,6 +65,7 @@ use crate::pipeline::shard::ShardEnded;
 use crate::pipeline::until::Until;
 use crate::sink::Sink;
 use crate::sink::SinkError;
+use crate::status::State;
 use crate::stop::Stop;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
@@ -253,19 +259,26 @@ impl Engine {
 
     /// Begins to run, on threads of its own.
     pub fn start(self) -> Result<RunningEngine, EngineError> {
-        let (report, outcomes) = unbounded();
-        let mut running = 0;
+        let (report, events) = unbounded();
+        // Ends those shards' threads that wait for a person, once no other is left.
+        let over = self.stop.child();
+        let mut shards = Vec::new();
         let chosen = |shard: &&ShardConfig| self.only.as_ref().is_none_or(|only| *only == shard.name);
         let guard =
             open_guard(&self.config, &self.config.enabled_shards().filter(chosen).collect::<Vec<_>>())?;
         for shard in self.config.enabled_shards().filter(chosen) {
+            let handle = Arc::new(ShardHandle::new(&self.config, shard));
+            shards.push(Arc::clone(&handle));
             let turns = Turns {
                 config: Arc::clone(&self.config),
                 ports: Arc::clone(&self.ports),
                 guard: Arc::clone(&guard),
-                shard: shard.clone(),
+                handle,
                 until: self.until.get(&shard.name).cloned(),
-                stop: self.stop.clone(),
+                stop: over.clone(),
+                told: None,
+                returning: false,
+                locked: false,
             };
             if let Err(error) = spawn(turns, report.clone()) {
                 // Those that have begun end with it.
@@ -273,15 +286,11 @@ impl Engine {
                 let text = format!("shard={} no thread: {error}", shard.name);
                 return Err(EngineError::Shards(vec![Fault::stop(Code::Internal, text)]));
             }
-            running += 1;
         }
-        Ok(RunningEngine {
-            outcomes,
-            running,
-            guard,
-            stop: self.stop,
-            stop_timeout: self.config.stop_timeout,
-        })
+        let stop_timeout = self.config.stop_timeout;
+        let running = shards.len();
+        let handle = EngineHandle::new(self.config, Arc::clone(&guard), shards);
+        Ok(RunningEngine { events, running, guard, handle, over, stop: self.stop, stop_timeout })
     }
 }
 
@@ -298,27 +307,50 @@ fn open_guard(config: &Config, shards: &[&ShardConfig]) -> Result<Arc<dyn Guard>
     })
 }
 
-/// A shard's thread has ended.
-struct ShardOutcome {
-    shard: String,
-    outcome: Result<ShardEnded, Fault>,
+/// What a shard's thread tells.
+enum ShardEvent {
+    Ended(String, Result<ShardEnded, Fault>),
+    /// One that had stopped is tried again.
+    Resumed(String),
 }
 
-fn spawn(turns: Turns, report: Sender<ShardOutcome>) -> std::io::Result<()> {
-    let thread = std::thread::Builder::new().name(format!("producer-{}", turns.shard.name));
+fn spawn(mut turns: Turns, report: Sender<ShardEvent>) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name(format!("producer-{}", turns.handle.name()));
     let run = move || {
-        let shard = turns.shard.name.clone();
-        // Nobody listens any more only when the program is ending.
-        drop(report.send(ShardOutcome { shard, outcome: turns.run() }));
+        let handle = Arc::clone(&turns.handle);
+        loop {
+            let outcome = turns.run();
+            let stopped = note_end(&handle, &outcome);
+            // Nobody listens any more only when the program is ending.
+            drop(report.send(ShardEvent::Ended(handle.name().to_owned(), outcome)));
+            if !stopped || !turns.wait_for_resume() {
+                break;
+            }
+            drop(report.send(ShardEvent::Resumed(handle.name().to_owned())));
+        }
+        handle.note_gone();
     };
     thread.spawn(run).map(|_detached| ())
 }
 
+/// True: by a fault.
+fn note_end(handle: &ShardHandle, outcome: &Result<ShardEnded, Fault>) -> bool {
+    let status = &handle.live.status;
+    match outcome {
+        Ok(ShardEnded::Reached) => status.enter(State::Done, ""),
+        Ok(_) => status.enter(State::Stopped, "in good order"),
+        Err(fault) => status.enter(State::Stopped, fault.to_string()),
+    }
+    outcome.is_err()
+}
+
 /// An engine at work. It goes on when this is dropped; a stop ends it.
 pub struct RunningEngine {
-    outcomes: Receiver<ShardOutcome>,
+    events: Receiver<ShardEvent>,
     running: usize,
     guard: Arc<dyn Guard>,
+    handle: EngineHandle,
+    over: Stop,
     stop: Stop,
     stop_timeout: Duration,
 }
@@ -329,24 +361,33 @@ impl RunningEngine {
         self.stop.clone()
     }
 
+    /// To operate it by, from any thread.
+    pub fn handle(&self) -> EngineHandle {
+        self.handle.clone()
+    }
+
     /// Waits until no shard is left. A stopped shard does not end the others. What is not delivered within
     /// `stop_timeout_ms` of a stop is not saved either, and is read again.
     pub fn join(self) -> Result<(), EngineError> {
         let mut left = self.running;
-        let mut faults = Vec::new();
+        let mut faults: Vec<(String, Fault)> = Vec::new();
         let mut stop_seen: Option<Instant> = None;
         while left > 0 {
-            match self.outcomes.recv_timeout(TICK) {
-                Ok(ended) => {
+            match self.events.recv_timeout(TICK) {
+                Ok(ShardEvent::Ended(shard, outcome)) => {
                     left -= 1;
-                    tell(&ended);
-                    faults.extend(ended.outcome.err());
+                    tell(&shard, &outcome);
+                    faults.extend(outcome.err().map(|fault| (shard, fault)));
+                }
+                Ok(ShardEvent::Resumed(shard)) => {
+                    left += 1;
+                    faults.retain(|(stopped, _)| *stopped != shard);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let fault = Fault::stop(Code::Internal, "a shard's thread has gone without a word");
                     log::error!("{fault}");
-                    faults.push(fault);
+                    faults.push((String::new(), fault));
                     break;
                 }
             }
@@ -359,16 +400,21 @@ impl RunningEngine {
                 }
             }
         }
+        self.over.request();
         self.guard.close();
-        if faults.is_empty() { Ok(()) } else { Err(EngineError::Shards(faults)) }
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(EngineError::Shards(faults.into_iter().map(|(_, fault)| fault).collect())),
+        }
     }
 }
 
-fn tell(ended: &ShardOutcome) {
-    let shard = &ended.shard;
-    match &ended.outcome {
+fn tell(shard: &str, outcome: &Result<ShardEnded, Fault>) {
+    match outcome {
         Ok(ShardEnded::Reached) => log::info!("shard={shard} done: everything before --until is delivered"),
-        Ok(ShardEnded::Stopped | ShardEnded::PackerGone) => log::info!("shard={shard} stopped in good order"),
+        Ok(_) => {
+            log::info!("shard={shard} stopped in good order")
+        }
         Err(fault) => log::error!("{fault}; this shard stops"),
     }
 }

@@ -114,6 +114,7 @@ pub mod code;
 pub mod codec;
 pub mod column;
 pub mod config;
+pub mod control;
 pub mod coordination;
 pub mod daemon;
 pub mod doctor;

@@ -140,14 +140,6 @@ fn the_guides_files_work_as_they_are() {
 }
 
 #[test]
-fn a_run_with_the_guides_files_says_that_zookeeper_is_not_in_this_version() {
-    guide_home().run(&["run"]).refused(
-        "UNSUPPORTED HOME/conf/fountain-config.properties:6: zk_save_position_root_path: points in ZooKeeper are not in this \
-         version; leave it empty, points are stored in files then\n",
-    );
-}
-
-#[test]
 fn the_sample_files_work_as_they_are() {
     let sample = |name: &str| {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name)).unwrap()
@@ -301,7 +293,7 @@ fn usage_mistakes() {
 #[test]
 fn commands_of_later_versions_say_so() {
     let home = Home::new();
-    let later = "status suspend resume switch skip replay reload step-down";
+    let later = "skip replay reload";
     for command in later.split(' ') {
         let message = format!("UNSUPPORTED \"fountain {command}\" is not in this version\n");
         home.run(&[command, "--some-option", "word"]).refused(&message);
@@ -312,15 +304,14 @@ fn commands_of_later_versions_say_so() {
 #[test]
 fn what_a_run_refuses_is_named_by_its_line() {
     let home = Home::one_shard();
-    home.write("conf/fountain-config.properties", "position_failover=timestamp\noutput_format=canal\n");
+    home.write("conf/fountain-config.properties", "output_format=canal\n");
     home.run(&["run"]).refused(
-        "UNSUPPORTED HOME/conf/fountain-config.properties:2: output_format=canal is not in this version; possible: fountain\n\
-         UNSUPPORTED HOME/conf/fountain-config.properties:1: position_failover=timestamp is not in this version; possible: refuse\n",
+        "UNSUPPORTED HOME/conf/fountain-config.properties:1: output_format=canal is not in this version; possible: fountain\n",
     );
     let conf = home.run(&["conf"]);
-    assert_eq!(conf.row("position_failover").0, "timestamp");
+    assert_eq!(conf.row("output_format").0, "canal");
     assert!(
-        conf.printed().contains("# a run refuses\n# UNSUPPORTED HOME/conf/fountain-config.properties:2: ")
+        conf.printed().contains("# a run refuses\n# UNSUPPORTED HOME/conf/fountain-config.properties:1: ")
     );
 }
 

@@ -25,13 +25,11 @@ fn run(scope: &str, seed: u64, choose: impl Fn(&mut Dice) -> Vec<Step>) {
 
 /// Each kind of step comes in this test or in the next one.
 #[test]
-#[ignore = "leadership by ZooKeeper is not in this version"]
 fn one_node_leads_all_shards() {
     run("process", 1, |dice| deck(dice).into_iter().step_by(2).collect());
 }
 
 #[test]
-#[ignore = "leadership by ZooKeeper is not in this version"]
 fn nodes_share_the_shards() {
     run("shard", 1, |dice| deck(dice).into_iter().skip(1).step_by(2).collect());
 }

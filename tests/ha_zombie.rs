@@ -61,10 +61,15 @@ fn packs(node: &Node) -> Vec<(u64, u64)> {
     Union::of(&[node.data_dir()], SHARD).packs.into_keys().collect()
 }
 
+/// Of rows; the lock in the folder is none.
 fn data_bytes(node: &Node) -> u64 {
-    let entries =
-        std::fs::read_dir(node.data_dir()).map(|entries| entries.map(|entry| entry.expect("an entry")));
-    entries.map_or(0, |entries| entries.map(|entry| entry.metadata().map_or(0, |found| found.len())).sum())
+    let Ok(entries) = std::fs::read_dir(node.data_dir()) else { return 0 };
+    let entries = entries.map(|entry| entry.expect("an entry"));
+    let rows = entries.filter(|entry| {
+        let name = entry.file_name();
+        [".jsonl", ".part"].iter().any(|ending| name.to_string_lossy().ends_with(ending))
+    });
+    rows.map(|entry| entry.metadata().map_or(0, |found| found.len())).sum()
 }
 
 fn wait_for_more(node: &Node) {
@@ -80,7 +85,6 @@ const PAIRS: &[&str] = &[
 ];
 
 #[test]
-#[ignore = "leadership by ZooKeeper is not in this version"]
 fn a_leader_that_slept_past_its_session_does_nothing_any_more() {
     let Some(zookeeper) = ZooKeeperServer::start() else { return };
     let Some(server) = Server::start_private(Kind::Mysql97, GTID) else { return };

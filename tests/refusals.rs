@@ -82,17 +82,12 @@ fn bad_configuration() {
 
 #[test]
 fn what_is_not_in_this_version_says_so() {
-    for pair in ["position_failover=timestamp", "output_format=maxwell"] {
+    for pair in ["output_format=canal", "output_format=maxwell"] {
         let keys = ["mysql_shard_0_server=127.0.0.1", "mysql_username=repl", "zk_string=h:2181", pair];
         let output = run(&Fountain::new(), &keys);
         let key = pair.split('=').next().expect("a key");
         assert_refused(&output, 2, "UNSUPPORTED", &[key]);
     }
-    let zookeeper = ["zk_string=h:2181", "zk_leader_latch_path=/latch", "zk_save_position_root_path=/points"];
-    let server = ["mysql_shard_0_server=127.0.0.1", "mysql_username=repl"];
-    let output = run(&Fountain::new(), &[&server[..], &zookeeper].concat());
-    assert_eq!(output.code, 2, "{}", output.stderr);
-    assert!(output.stderr.contains("UNSUPPORTED") && output.stderr.contains("zk_"), "{}", output.stderr);
 }
 
 #[test]

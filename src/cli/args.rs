@@ -8,6 +8,7 @@ use crate::cli::commands;
 use crate::cli::commands::Action;
 use crate::cli::commands::COMMON_OPTIONS;
 use crate::cli::commands::Command;
+use crate::cli::control_args::ControlCommand;
 use crate::cli::points_args;
 use crate::cli::points_args::GapsOptions;
 use crate::cli::points_args::PointsCommand;
@@ -51,6 +52,10 @@ pub enum Invocation {
     FilterTest(ConfArgs, TableName),
     /// Look at sync points, or move one.
     Points(ConfArgs, PointsCommand),
+    /// Ask something of the node that runs here.
+    Control(ConfArgs, ControlCommand),
+    /// Say how every shard is doing; as JSON, or as a table.
+    Status(ConfArgs, bool),
     /// List gap records.
     Gaps(ConfArgs, GapsOptions),
 }
@@ -169,7 +174,7 @@ fn not_here(command: &Command, parser: &mut lexopt::Parser) -> Result<Invocation
     Err(Failure::unsupported(format!("\"fountain {}\" is not in this version", command.name)))
 }
 
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 15] = [
     "--conf",
     "-D",
     "--until",
@@ -180,14 +185,15 @@ const OPTIONS: [&str; 14] = [
     "--against",
     "--sample",
     "--seed",
+    "--watch",
     "--help",
     "-h",
     "--version",
     "-V",
 ];
 
-/// Those with a value, besides the ones of `points set`.
-const VALUES: [&str; 3] = ["--limit", "--time", "--since"];
+/// Those with a value that are kept as typed, besides the ones of `points set`.
+const VALUES: [&str; 4] = ["--limit", "--time", "--since", "--for"];
 
 /// The option's name in the table of options.
 fn known(option: &Arg<'_>, command: Option<&Command>) -> Result<&'static str, Failure> {
@@ -228,7 +234,7 @@ impl Typed {
                 self.schema = Some(PathBuf::from(value()?));
             }
             "--strict" => self.strictness = Strictness::Strict,
-            flag if SET_FLAGS.contains(&flag) => {}
+            flag if flag == "--watch" || SET_FLAGS.contains(&flag) => {}
             name if VALUES.contains(&name) || SET_VALUES.contains(&name) => {
                 once(self.values.iter().any(|(given, _)| *given == name))?;
                 self.values.push((name, text(name, value()?)?));
@@ -343,6 +349,24 @@ impl Typed {
                 let typed =
                     points_args::Typed { words: self.words, values: self.values, options: self.options };
                 typed.points().map(|points| Invocation::Points(self.conf, points))
+            }
+            Action::Status => {
+                self.no_words("status")?;
+                if self.options.contains(&"--watch") {
+                    return Err(Failure::unsupported("\"--watch\" is not in this version; watch(1) does it"));
+                }
+                Ok(Invocation::Status(self.conf, self.form == Form::Json))
+            }
+            Action::Suspend | Action::Resume | Action::Switch | Action::StepDown => {
+                let typed =
+                    points_args::Typed { words: self.words, values: self.values, options: self.options };
+                let command = match action {
+                    Action::Suspend => ControlCommand::suspend(&typed),
+                    Action::Resume => ControlCommand::resume(&typed),
+                    Action::Switch => ControlCommand::switch(&typed),
+                    _ => ControlCommand::step_down(&typed),
+                };
+                command.map(|command| Invocation::Control(self.conf, command))
             }
             Action::Gaps => {
                 let typed =

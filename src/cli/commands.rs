@@ -44,6 +44,16 @@ pub enum Action {
     Conf,
     /// `fountain filter`
     Filter,
+    /// `fountain status`
+    Status,
+    /// `fountain suspend`
+    Suspend,
+    /// `fountain resume`
+    Resume,
+    /// `fountain switch`
+    Switch,
+    /// `fountain step-down`
+    StepDown,
     /// `fountain points`
     Points,
     /// `fountain gaps`
@@ -104,7 +114,24 @@ Exit code: 0 fine (warnings are allowed without --strict), 1 an error, 2 bad usa
         options: &[&["--strict"]],
         action: Some(Action::Check),
     },
-    later("status", "[--json] [--watch]", "say how every shard is doing"),
+    Command {
+        name: "status",
+        usage: "[--json]",
+        summary: "say how every shard is doing",
+        help: "Asks the node that runs here, through its control socket (fountain.sock in status_dir); where none runs, tells what is \
+               stored. For each shard: what it is doing and since when (connecting, running, waiting_for_sink, standby, \
+               suspended, stopped, done, down), why it is not running, the server that is read, the stored point with epoch \
+               and pack, and among several nodes who leads and why this one does not.
+
+  --json     one JSON object; times are milliseconds since 1970
+  --watch    not in this version
+
+Exit code, as monitoring plugins have it: 0 ok (all shards run, or stand by while another node leads), 1 warning (a shard is \
+suspended or only beginning; nobody leads), 2 critical (a shard cannot reach its server, waits for its sink, has stopped, or \
+no node runs), 3 unknown (the node does not answer, a store cannot be read, bad configuration).",
+        options: &[&["--json", "--watch"]],
+        action: Some(Action::Status),
+    },
     Command {
         name: "points",
         usage: "show|history|find|set …",
@@ -198,13 +225,58 @@ Exit code: 0 done, 1 failed, 2 bad usage or configuration.",
         options: &[&["--json", "--reason"]],
         action: Some(Action::Schema),
     },
-    later("suspend", "[SHARD]", "pause a running shard"),
-    later("resume", "[SHARD]", "let a paused shard go on"),
-    later("switch", "SHARD", "go over to another server of a shard"),
+    Command {
+        name: "suspend",
+        usage: "SHARD [--for 2h] --reason TEXT",
+        summary: "keep a shard from running until it is resumed",
+        help: "The shard finishes the pack in work, saves its point and lets go of its server, its folders and its leadership; the \
+               other shards go on. What is said is kept with the point: it holds for whoever starts or takes over later. \
+               Returns when the shard rests. Meanwhile its point may be moved (\"fountain points set\"). Where no node runs \
+               here, the stored state is changed for the next one.
+
+  --reason TEXT  one line, shown by \"fountain status\" and told in the log
+  --for T        it ends by itself after that time: 45s, 90m, 2h
+
+Exit code: 0 suspended (also when it was already), 1 failed, 2 bad usage or configuration.",
+        options: &[&["--for", "--reason"]],
+        action: Some(Action::Suspend),
+    },
+    Command {
+        name: "resume",
+        usage: "[SHARD]",
+        summary: "let a suspended shard run, try a stopped one again",
+        help: "Ends the suspension of a shard, or of all of them, and tries one again that had stopped by a fault while others ran \
+               on. Among several nodes: also what another node has left as stopped, so that it may be tried anew.
+
+Exit code: 0 done (also when there was nothing to resume), 1 failed, 2 bad usage or configuration.",
+        options: &[],
+        action: Some(Action::Resume),
+    },
+    Command {
+        name: "switch",
+        usage: "SHARD main|haK",
+        summary: "go over to another server of a shard",
+        help: "For a planned reboot: the shard leaves the server that it reads and goes on with the main server, or with that \
+               backup, by all the checks of any connect; a server that cannot go on there is refused. Waits for a minute.
+
+Exit code: 0 the shard is read from there, 1 it is not, 2 bad usage or configuration.",
+        options: &[],
+        action: Some(Action::Switch),
+    },
     later("skip", "SHARD", "step over a bad event"),
     later("replay", "SHARD", "deliver a stretch again"),
     later("reload", "", "read the configuration anew"),
-    later("step-down", "", "hand leadership to another node"),
+    Command {
+        name: "step-down",
+        usage: "[SHARD]",
+        summary: "hand leadership to another node",
+        help: "The node that runs here finishes its packs, saves its points, gives up its leadership of the shard, or of all, and \
+               waits behind the other nodes.
+
+Exit code: 0 done, 1 there is nobody to hand over to, or this node does not lead, 2 bad usage or configuration.",
+        options: &[],
+        action: Some(Action::StepDown),
+    },
     Command {
         name: "conf",
         usage: "",

@@ -58,7 +58,7 @@ pub fn cat(config: Config, options: CatOptions) -> Result<(), Failure> {
     let server = match config.enabled_shards().next() {
         None => None,
         Some(shard) => {
-            let uuid = replica_uuid(&config.point_dir, &shard.name);
+            let uuid = replica_uuid(&config, &shard.name);
             let source = shard
                 .sources
                 .first()

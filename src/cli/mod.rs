@@ -7,6 +7,8 @@ pub mod args;
 mod check;
 pub mod commands;
 mod conf;
+mod control;
+pub mod control_args;
 pub mod engine;
 mod failure;
 mod filter;
@@ -14,6 +16,7 @@ mod help;
 mod points;
 pub mod points_args;
 pub mod schema;
+mod status;
 pub mod until;
 mod verify;
 
@@ -70,6 +73,12 @@ fn perform(invocation: Invocation) -> Result<(), Failure> {
             print(&conf::table(&config))
         }
         Invocation::Points(conf, command) => points::points(&load_shards(&conf)?, command),
+        Invocation::Control(conf, command) => control::control(&load_shards(&conf)?, command),
+        Invocation::Status(conf, json) => {
+            // What cannot be found out is "unknown", as monitors call it.
+            let config = load_shards(&conf).map_err(|failure| Failure { exit: 3, ..failure })?;
+            status::status(&config, json)
+        }
         Invocation::Gaps(conf, options) => points::gaps(&load_shards(&conf)?, &options),
         Invocation::FilterTest(conf, table) => print(&filter::test(&load(&conf)?, &table)),
     }

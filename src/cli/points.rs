@@ -8,28 +8,28 @@ use crate::cli::points_args::SetOptions;
 use crate::cli::print;
 use crate::code::Code;
 use crate::config::Config;
-use crate::config::PointStore;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::near;
 use crate::logging;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::ports::peek_old;
+use crate::pipeline::ports::peek_point;
 use crate::points::edge_in_words;
 use crate::points::find;
 use crate::points::in_words;
 use crate::points::need_folder;
+use crate::points::need_points;
 use crate::points::set::Move;
 use crate::points::time;
 use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
-use crate::sync_point::file_store::FileStore;
 use crate::sync_point::gap::GapRecord;
 use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::history::FileHistory;
 use crate::sync_point::history::Kept;
 use crate::sync_point::line_log::LinesRead;
-use crate::sync_point::old_files;
 use log::LevelFilter;
 use serde_json::json;
 use std::io;
@@ -42,7 +42,6 @@ use std::path::PathBuf;
 /// `fountain points …`
 pub fn points(config: &Config, command: PointsCommand) -> Result<(), Failure> {
     logging::start(LevelFilter::Warn);
-    require_files(config)?;
     match command {
         PointsCommand::Show(looking) => each(config, &looking, |shard| show(config, shard, looking.json)),
         PointsCommand::History(looking, limit) => {
@@ -58,17 +57,7 @@ pub fn points(config: &Config, command: PointsCommand) -> Result<(), Failure> {
 /// `fountain gaps`
 pub fn gaps(config: &Config, options: &GapsOptions) -> Result<(), Failure> {
     logging::start(LevelFilter::Warn);
-    require_files(config)?;
     each(config, &options.looking, |shard| gaps_of(config, shard, options))
-}
-
-fn require_files(config: &Config) -> Result<(), Failure> {
-    match config.points.store {
-        PointStore::File => Ok(()),
-        PointStore::ZooKeeper => Err(Failure::unsupported(
-            "points in ZooKeeper are not in this version; leave zk_save_position_root_path empty",
-        )),
-    }
 }
 
 fn chosen<'a>(config: &'a Config, name: &str) -> Result<&'a ShardConfig, Failure> {
@@ -91,8 +80,7 @@ fn each(
     };
     let mut failed: Option<Failure> = None;
     for shard in shards {
-        let there = need_folder(&config.point_dir).map_err(|error| failure(&shard.name, &error));
-        if let Err(failure) = there.and_then(|()| look(shard)) {
+        if let Err(failure) = look(shard) {
             match &mut failed {
                 Some(failed) => failed.lines.extend(failure.lines),
                 None => failed = Some(failure),
@@ -128,7 +116,8 @@ fn in_json(value: &impl serde::Serialize) -> Result<String, Failure> {
 
 fn show(config: &Config, shard: &ShardConfig, json: bool) -> Result<(), Failure> {
     let name = &shard.name;
-    let record = FileStore::peek(&config.point_dir, name).map_err(|error| failure(name, &error))?;
+    let record =
+        need_points(config).and_then(|()| peek_point(config, name)).map_err(|error| failure(name, &error))?;
     match record {
         Some(record) if json => print(&in_json(&record)?),
         Some(record) => print(&shown(shard, &record)),
@@ -138,7 +127,7 @@ fn show(config: &Config, shard: &ShardConfig, json: bool) -> Result<(), Failure>
 
 /// No point of ours: the next run goes on with the original Fountain's, where there is one.
 fn none_shown(config: &Config, name: &str, json: bool) -> Result<String, Failure> {
-    let old = old_files::find(&config.point_dir, name).map_err(|error| failure(name, &error))?;
+    let old = peek_old(config, name).map_err(|error| failure(name, &error))?;
     let old = old.map(|old| old.origin);
     match old {
         None if json => in_json(&json!({ "shard": name, "point": null })),
@@ -193,7 +182,7 @@ fn server_in_words(server: &ServerIdentity) -> String {
 
 fn history(config: &Config, shard: &ShardConfig, json: bool, limit: Option<usize>) -> Result<(), Failure> {
     let name = &shard.name;
-    let (points, read) = FileHistory::read(&config.point_dir, name).map_err(|error| failure(name, &error))?;
+    let (points, read) = former_points(config, name)?;
     let skipped = points.len().saturating_sub(limit.unwrap_or(usize::MAX));
     let mut text = String::new();
     for kept in points.iter().skip(skipped) {
@@ -204,6 +193,11 @@ fn history(config: &Config, shard: &ShardConfig, json: bool, limit: Option<usize
     }
     print(&text)?;
     complain(name, &history_path(config, name), &read)
+}
+
+fn former_points(config: &Config, name: &str) -> Result<(Vec<Kept>, LinesRead), Failure> {
+    let read = need_folder(&config.point_dir).and_then(|()| FileHistory::read(&config.point_dir, name));
+    read.map_err(|error| failure(name, &error))
 }
 
 fn history_path(config: &Config, shard: &str) -> PathBuf {
@@ -226,7 +220,7 @@ fn former(kept: &Kept) -> String {
 
 fn find(config: &Config, shard: &ShardConfig, json: bool, time_ms: u64) -> Result<(), Failure> {
     let name = &shard.name;
-    let (points, read) = FileHistory::read(&config.point_dir, name).map_err(|error| failure(name, &error))?;
+    let (points, read) = former_points(config, name)?;
     let Some(kept) = find::before(&points, time_ms) else {
         let oldest = match points.first() {
             None => "its history is empty".to_owned(),
@@ -254,7 +248,8 @@ fn find(config: &Config, shard: &ShardConfig, json: bool, time_ms: u64) -> Resul
 fn gaps_of(config: &Config, shard: &ShardConfig, options: &GapsOptions) -> Result<(), Failure> {
     let name = &shard.name;
     let log = FileGapLog::new(&config.point_dir, name);
-    let (gaps, read) = log.read().map_err(|error| failure(name, &error))?;
+    let read = need_folder(&config.point_dir).and_then(|()| log.read());
+    let (gaps, read) = read.map_err(|error| failure(name, &error))?;
     let mut text = String::new();
     for gap in gaps.iter().filter(|gap| gap.at_ms >= options.since_ms) {
         text.push_str(&if options.looking.json { in_json(gap)? } else { gap_line(gap) });

@@ -57,7 +57,7 @@ pub struct Typed {
 }
 
 const EVERYWHERE: [&str; 3] = ["--conf", "-D", "--json"];
-const PLACES: [&str; 5] = ["--file", "--gtids", "--to-history", "--start", "--drop-gtids"];
+const PLACES: [&str; 6] = ["--file", "--gtids", "--to-history", "--start", "--drop-gtids", "--from-local"];
 /// The options of `points set` that have a value, and those that have none.
 pub const SET_VALUES: [&str; 8] =
     ["--file", "--pos", "--gtids", "--to-history", "--start", "--drop-gtids", "--source", "--reason"];
@@ -108,9 +108,6 @@ impl Typed {
     fn set(&self, words: &[String]) -> Result<SetOptions, Failure> {
         let Looking { shard, json } = self.looking("points set", words)?;
         let shard = shard.ok_or_else(|| Failure::usage("\"fountain points set\" needs the shard's name"))?;
-        if self.has("--from-local") {
-            return Err(Failure::unsupported("\"--from-local\" is not in this version"));
-        }
         let reason = self.value("--reason").map(str::trim).filter(|reason| !reason.is_empty());
         let needed =
             || Failure::usage("\"fountain points set\" needs --reason TEXT: it is kept with the gap record");
@@ -132,7 +129,7 @@ impl Typed {
             [] => {
                 return Err(Failure::usage(
                     "\"fountain points set\" needs one of --file F --pos P, --gtids SET, --to-history ID, --start \
-                     beginning|end, --drop-gtids SET, --drop-xa",
+                     beginning|end, --drop-gtids SET, --from-local, --drop-xa",
                 ));
             }
             [one, other, ..] => {
@@ -149,6 +146,7 @@ impl Typed {
                 Ok(Target::Place { file: text.to_owned(), pos })
             }
             "--gtids" => gtids(text).map(Target::Gtids),
+            "--from-local" => Ok(Target::Local),
             "--to-history" => number(place, text, 1).map(Target::History),
             "--start" => match text {
                 "beginning" => Ok(Target::Start(StartWithoutPoint::Beginning)),
@@ -157,8 +155,11 @@ impl Typed {
             },
             _ => {
                 let set = place::with_commas(text).parse();
-                let bad =
-                    |_| Failure::usage(format!("--drop-gtids: expected a GTID set of MySQL, got \"{text}\""));
+                let bad = |_| {
+                    Failure::usage(format!(
+                        "--drop-gtids: expected a GTID set of MySQL, got \"{text}\" (on MariaDB: --gtids with the domains set back)"
+                    ))
+                };
                 set.map(Target::Without).map_err(bad)
             }
         }
@@ -209,11 +210,11 @@ impl Typed {
         self.options.contains(&option)
     }
 
-    fn value(&self, option: &str) -> Option<&str> {
+    pub(super) fn value(&self, option: &str) -> Option<&str> {
         self.values.iter().find(|(name, _)| *name == option).map(|(_, value)| value.as_str())
     }
 
-    fn plain_words(&self) -> Result<Vec<String>, Failure> {
+    pub(super) fn plain_words(&self) -> Result<Vec<String>, Failure> {
         let bad =
             |word: &OsString| Failure::usage(format!("\"{}\" is not UTF-8 text", word.to_string_lossy()));
         self.words.iter().map(|word| word.to_str().map(str::to_owned).ok_or_else(|| bad(word))).collect()

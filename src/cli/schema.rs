@@ -5,21 +5,20 @@ use crate::cli::Failure;
 use crate::cli::print;
 use crate::code::Code;
 use crate::config::Config;
-use crate::config::PointStore;
 use crate::config::ShardConfig;
 use crate::config::near;
 use crate::pipeline::definitions::book;
 use crate::pipeline::definitions::book::LastStand;
+use crate::pipeline::ports::open_schema_store;
 use crate::pipeline::shard::read_schema_file;
 use crate::pipeline::start::Resume;
-use crate::points::need_folder;
+use crate::points::need_points;
+use crate::points::store;
 use crate::schema::ledger::Ledger;
 use crate::schema::ledger::Version;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
-use crate::sync_point::SyncPointStore;
-use crate::sync_point::file_store::FileStore;
-use crate::sync_point::schema_store::FileSchemaStore;
+use crate::sync_point::schema_store::SchemaStore;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -67,11 +66,6 @@ impl SchemaCommand {
 
 /// `fountain schema …`
 pub fn schema(config: &Config, command: SchemaCommand) -> Result<(), Failure> {
-    if config.points.store != PointStore::File {
-        return Err(Failure::unsupported(
-            "definitions in ZooKeeper are not in this version; leave zk_save_position_root_path empty",
-        ));
-    }
     match command {
         SchemaCommand::Show { words, json } => show(config, &words, json),
         SchemaCommand::Set { shard, file, reason } => set(config, shard.as_deref(), &file, &reason),
@@ -90,9 +84,9 @@ fn failure(shard: &str, error: &StoreError) -> Failure {
     Failure::failed(error.code, format!("shard={shard} {error}"))
 }
 
-fn load(config: &Config, shard: &str) -> Result<(FileSchemaStore, Ledger), StoreError> {
-    let mut store = FileSchemaStore::new(&config.point_dir, shard)?;
-    let ledger = book::load(&mut store, shard)?;
+fn load(config: &Config, shard: &str) -> Result<(Box<dyn SchemaStore>, Ledger), StoreError> {
+    let mut store = open_schema_store(config, shard)?;
+    let ledger = book::load(store.as_mut(), shard)?;
     Ok((store, ledger))
 }
 
@@ -121,7 +115,7 @@ fn show(config: &Config, words: &[String], json: bool) -> Result<(), Failure> {
 }
 
 fn show_one(config: &Config, shard: &str, table: Option<&str>, json: bool) -> Result<(), Failure> {
-    let loaded = need_folder(&config.point_dir).and_then(|()| load(config, shard));
+    let loaded = need_points(config).and_then(|()| load(config, shard));
     let (_, ledger) = loaded.map_err(|error| failure(shard, &error))?;
     let wanted = |version: &&Version| table.is_none_or(|table| full_name(version) == table);
     let versions: Vec<&Version> = ledger.versions().filter(wanted).collect();
@@ -192,7 +186,7 @@ fn set(config: &Config, shard: Option<&str>, file: &std::path::Path, reason: &st
     };
     let name = &shard.name;
     let definitions = read_schema_file(file).map_err(|fault| Failure::failed(fault.code, fault.text))?;
-    let mut points = FileStore::open(&config.point_dir, name).map_err(|error| failure(name, &error))?;
+    let mut points = store::open(config, name).map_err(|error| failure(name, &error))?;
     let record = points.load().map_err(|error| failure(name, &error))?;
     let told = |record: PointRecord| Some((record.epoch, record.moved.is_some(), record.point?));
     let Some((epoch, moved, point)) = record.and_then(told) else {
@@ -208,7 +202,7 @@ fn set(config: &Config, shard: Option<&str>, file: &std::path::Path, reason: &st
     let stand = LastStand { epoch, moved, server: point.server, place };
     let (mut store, mut ledger) = load(config, name).map_err(|error| failure(name, &error))?;
     let from = book::set_by_hand(&mut ledger, &definitions, &stand, from, reason);
-    book::save(&mut store, name, &ledger).map_err(|error| failure(name, &error))?;
+    book::save(store.as_mut(), name, &ledger).map_err(|error| failure(name, &error))?;
     let tables: Vec<String> = definitions
         .entries()
         .map(|(definition, _)| format!("{}.{}", definition.database, definition.table))

@@ -238,6 +238,7 @@ impl<'a> Builder<'a> {
             repeat_resource_interval: at.time(&keys::REPEAT_RESOURCE_INTERVAL),
             io_retry_count: at.number(&keys::IO_RETRY_COUNT),
             position_failover: at.choice(&keys::POSITION_FAILOVER),
+            position_failover_margin: at.time(&keys::POSITION_FAILOVER_MARGIN_MS),
             source_catchup_wait: at.time(&keys::SOURCE_CATCHUP_WAIT_MS),
             fail_back: at.choice(&keys::FAIL_BACK),
             max_event_bytes: at.number(&keys::MAX_EVENT_BYTES),

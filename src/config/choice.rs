@@ -106,7 +106,7 @@ choices! {
         /// They are never used there.
         Refuse "refuse",
         /// The new server is read from the last commit time on.
-        Timestamp "timestamp" later
+        Timestamp "timestamp"
     }
 
     /// `fail_back`: what becomes of a shard that reads a backup when its main server serves again.
@@ -150,7 +150,7 @@ choices! {
         /// Files in `producer_position`.
         File "file",
         /// Znodes under `zk_save_position_root_path`.
-        ZooKeeper "zookeeper" later
+        ZooKeeper "zookeeper"
     }
 
     /// `sync_point_saver`: when a point is saved.

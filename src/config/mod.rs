@@ -164,6 +164,8 @@ pub struct ShardConfig {
     pub io_retry_count: u64,
     /// `position_failover`.
     pub position_failover: PositionFailover,
+    /// `position_failover_margin_ms`.
+    pub position_failover_margin: Duration,
     /// `source_catchup_wait_ms`.
     pub source_catchup_wait: Duration,
     /// `fail_back`.

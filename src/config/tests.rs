@@ -288,17 +288,12 @@ fn things_that_need_each_other() {
 }
 
 #[test]
-fn zookeeper_is_understood_and_refused_by_a_run() {
+fn zookeeper_is_understood() {
     let guide = "zk_string=127.0.0.1:2181\nzk_leader_latch_path=/l\nzk_save_position_root_path=/p\n";
     let config = Case::with(guide).config();
     assert_eq!((config.nodes.guard, config.points.store), (HaGuard::ZooKeeper, PointStore::ZooKeeper));
     assert_eq!(config.points.saver, PointSaver::Async);
-    let refused = Case::with(guide).unsupported();
-    assert_eq!(refused.len(), 1);
-    assert!(
-        refused[0].starts_with("UNSUPPORTED a.properties:5: zk_save_position_root_path: "),
-        "{refused:?}"
-    );
+    assert_eq!(Case::with(guide).unsupported(), Vec::<String>::new());
     let contradiction = problems(&format!("{guide}ha_guard=none\n"));
     assert_eq!(
         contradiction,
@@ -310,40 +305,35 @@ fn zookeeper_is_understood_and_refused_by_a_run() {
         "{files:?}"
     );
     assert_eq!(files.len(), 1);
-    // names of servers and time-outs alone mean nothing yet
-    assert_eq!(
-        Case::with("zk_string=h:2181\nzk_session_timeout=50000\n").unsupported(),
-        Vec::<String>::new()
-    );
 }
 
 #[test]
 fn what_is_for_later_is_refused_where_it_is_used() {
     let refused = |lines: &str| Case::with(lines).unsupported();
     assert_eq!(
-        refused("position_failover=timestamp\nmysql_shard_1_server=b\n"),
-        ["UNSUPPORTED a.properties:3: position_failover=timestamp is not in this version; possible: refuse"],
+        refused("output_format=maxwell\nmysql_shard_1_server=b\n"),
+        ["UNSUPPORTED a.properties:3: output_format=maxwell is not in this version; possible: fountain"],
         "once, though two shards have it"
     );
     assert!(
-        refused("position_failover=timestamp\nmysql_shard_0_position_failover=refuse\n").is_empty(),
+        refused("output_format=maxwell\nmysql_shard_0_output_format=fountain\n").is_empty(),
         "no shard has it"
     );
     assert!(
         refused("mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_sink=null\n").is_empty()
     );
     let disabled =
-        "mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_position_failover=timestamp\n";
+        "mysql_shard_1_server=b\nmysql_shard_1_enabled=false\nmysql_shard_1_output_format=maxwell\n";
     assert!(refused(disabled).is_empty(), "a shard that does not run");
-    for lines in ["position_failover=timestamp\n", "output_format=maxwell\n"] {
+    for lines in ["output_format=canal\n", "output_format=maxwell\n"] {
         assert_eq!(refused(lines).len(), 1, "{lines}");
     }
     for lines in [
-        "dispatch_ddl=all\ndispatch_transaction=true\ndispatch_gap=false\n",
+        "dispatch_ddl=all\ndispatch_transaction=true\ndispatch_gap=false\nfail_back=auto\n",
         "sink=exec\nexec_command=x\nexec_resume=consumer\n",
+        "position_failover=timestamp\nposition_failover_margin_ms=5s\n",
         "sink=null\njson_bigint=string\nstatement_dml=deliver\nschema_file=x\n",
         "sync_point_saver=async\nha_guard=none\nsync_point_store=file\n",
-        "ha_scope=shard\nha_rebalance=auto\nha_max_shards=3\n",
         "start_without_point=beginning\nbinlog_dump_strategy=position\nmysql_ssl_mode=disabled\n",
         "binlog_dump_strategy=ares\nmysql_binlogdump_gtid=42\n",
         "xa_hold_max_bytes=1g\nmysql_binlogdump_gtid=-1\ntrans_oversize=discard\n",

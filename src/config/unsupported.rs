@@ -1,13 +1,11 @@
 //! What belongs to the contract and is not in this version. A run must not pass it over in silence.
 
 use crate::config::Config;
-use crate::config::PointStore;
 use crate::config::keys;
 use crate::config::keys::Key;
 use crate::config::keys::Scope;
 use crate::config::keys::Target;
 use crate::config::problem;
-use crate::config::problem::Origin;
 use crate::config::problem::Problem;
 
 /// What `cat` looks at, besides keys that are whole in this version.
@@ -20,26 +18,12 @@ pub fn for_cat(config: &Config) -> Vec<Problem> {
 
 /// One problem for each place that asks a run for something of a later version.
 pub fn for_run(config: &Config) -> Vec<Problem> {
-    let mut found = zookeeper(config);
+    let mut found = Vec::new();
     for target in targets(config) {
         let keys = keys::all().filter(|key| belongs(key, target));
         found.extend(keys.filter_map(|key| refused(config, key, target)));
     }
     problem::without_repeats(found)
-}
-
-fn zookeeper(config: &Config) -> Vec<Problem> {
-    let origin = |key: &'static Key| match config.settings.origin(key, Target::Process) {
-        Origin::Default => None,
-        origin => Some(origin),
-    };
-    let mut found = Vec::new();
-    if config.points.store == PointStore::ZooKeeper {
-        let reason = "zk_save_position_root_path: points in ZooKeeper are not in this version; leave it \
-                      empty, points are stored in files then";
-        found.push(Problem::unsupported(origin(&keys::ZK_SAVE_POSITION_ROOT_PATH).as_ref(), reason));
-    }
-    found
 }
 
 /// The process and everything that a run would read.

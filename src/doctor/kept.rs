@@ -2,35 +2,33 @@
 
 use crate::code::Code;
 use crate::config::Config;
-use crate::config::PointStore;
 use crate::doctor::finding::Finding;
 use crate::doctor::finding::Level;
 use crate::pipeline::definitions::book;
+use crate::pipeline::ports::open_schema_store;
 use crate::sync_point::StoreError;
 use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::history::FileHistory;
 use crate::sync_point::line_log::LinesRead;
-use crate::sync_point::schema_store::FileSchemaStore;
 use std::path::Path;
 
 /// Read without a lock, so that a run may go on meanwhile. Only trouble is told.
 pub fn examine(config: &Config, shard: &str) -> Vec<Finding> {
-    match config.points.store {
-        PointStore::File => in_folder(&config.point_dir, shard),
-        PointStore::ZooKeeper => Vec::new(),
-    }
+    let definitions =
+        open_schema_store(config, shard).and_then(|mut store| book::load(store.as_mut(), shard).map(|_| ()));
+    let mut findings: Vec<Finding> = definitions.err().map(told).into_iter().collect();
+    findings.extend(in_folder(&config.point_dir, shard));
+    findings
 }
 
 fn in_folder(folder: &Path, shard: &str) -> Vec<Finding> {
-    let definitions =
-        FileSchemaStore::new(folder, shard).and_then(|mut store| book::load(&mut store, shard).map(|_| ()));
     let gaps = FileGapLog::new(folder, shard);
     let history = FileHistory::new(folder, shard, 0).path();
     let lines = [
         lines(gaps.path(), gaps.read().map(|(_, read)| read)),
         lines(&history, FileHistory::read(folder, shard).map(|(_, read)| read)),
     ];
-    definitions.err().map(told).into_iter().chain(lines.into_iter().flatten()).collect()
+    lines.into_iter().flatten().collect()
 }
 
 fn told(error: StoreError) -> Finding {
@@ -57,20 +55,24 @@ fn lines(path: &Path, read: Result<LinesRead, StoreError>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Request;
     use std::fs;
 
     #[test]
     fn what_is_torn_or_changed_is_told() {
         let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().to_str().unwrap();
+        let pairs = [("mysql_shard_0_server", "db1"), ("mysql_username", "u"), ("producer_position", folder)];
+        let config = Config::load(&Request::from_pairs("/h", &pairs)).unwrap();
         let levels = || -> Vec<(Level, &str)> {
-            in_folder(temp.path(), "s").iter().map(|found| (found.level, found.code)).collect()
+            examine(&config, "s").iter().map(|found| (found.level, found.code)).collect()
         };
         assert_eq!(levels(), []);
         for (ending, level) in [("gaps", Level::Warn), ("history", Level::Warn), ("schema", Level::Error)] {
             let path = temp.path().join(format!("s.{ending}"));
             fs::write(&path, "{}\n{").unwrap();
             assert_eq!(levels(), [(level, "POINT_BROKEN")], "{ending}");
-            let text = in_folder(temp.path(), "s").remove(0).text;
+            let text = examine(&config, "s").remove(0).text;
             assert!(text.starts_with(path.to_str().unwrap()), "{text}");
             fs::remove_file(path).unwrap();
         }

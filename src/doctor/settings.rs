@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn short_timeouts_and_later_keys_are_told() {
         assert_eq!(findings(&[("mysql_net_write_timeout", "30")])[1].code, "NET_TIMEOUT");
-        let later = &findings(&[("position_failover", "timestamp")])[1];
+        let later = &findings(&[("output_format", "maxwell")])[1];
         assert_eq!((later.level, later.code), (Level::Error, "UNSUPPORTED"));
         assert_eq!(findings(&[]).len(), 1);
     }

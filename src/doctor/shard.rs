@@ -27,6 +27,8 @@ use crate::mysql::error::SourceError;
 use crate::mysql::preflight::ServerFacts;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::ports::peek_old;
+use crate::pipeline::ports::peek_point;
 use crate::pipeline::replica::ReplicaIds;
 use crate::pipeline::replica::replica_uuid;
 use crate::pipeline::session::Session;
@@ -36,8 +38,6 @@ use crate::pipeline::start::Resume;
 use crate::stop::Stop;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPoint;
-use crate::sync_point::file_store::FileStore;
-use crate::sync_point::old_files;
 use crate::sync_point::old_files::FoundPoint;
 use std::io::Write;
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub fn examine<W: Write>(config: &Config, shard: &ShardConfig, report: &mut Repo
         }
     };
     report.tell(place, kept::examine(config, &shard.name));
-    let examination = Examination { shard, uuid: replica_uuid(&config.point_dir, &shard.name), stored, stop };
+    let examination = Examination { shard, uuid: replica_uuid(config, &shard.name), stored, stop };
     let mut main = None;
     for source in &shard.sources {
         let address = source.address();
@@ -83,14 +83,14 @@ struct Stored {
 impl Stored {
     /// Read without a lock, so that a run may go on meanwhile.
     fn read(config: &Config, shard: &ShardConfig) -> Result<Self, StoreError> {
-        let folder = &config.point_dir;
+        let in_files = config.points.store == PointStore::File;
         // A folder that will be made holds no point.
-        if config.points.store != PointStore::File || folder.try_exists().is_ok_and(|exists| !exists) {
+        if in_files && config.point_dir.try_exists().is_ok_and(|exists| !exists) {
             return Ok(Self::default());
         }
-        match FileStore::peek(folder, &shard.name)? {
+        match peek_point(config, &shard.name)? {
             Some(record) => Ok(Self { point: record.point, old: None }),
-            None => Ok(Self { point: None, old: old_files::find(folder, &shard.name)? }),
+            None => Ok(Self { point: None, old: peek_old(config, &shard.name)? }),
         }
     }
 

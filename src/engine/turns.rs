@@ -1,8 +1,12 @@
-//! A shard's thread: waits for its turn to lead, works, gives leadership back, and waits again.
+//! A shard's thread: waits for its turn to lead, works, gives leadership back, and waits again. Before each turn, and once
+//! more when it leads, it looks whether a person or a fault has decided that the shard is not to run.
 
 use crate::code::Code;
 use crate::config::Config;
-use crate::config::ShardConfig;
+use crate::config::HaGuard;
+use crate::engine::handle::ShardHandle;
+use crate::engine::reasons;
+use crate::engine::reasons::Hindrance;
 use crate::guard::Guard;
 use crate::guard::Release;
 use crate::guard::term::Term;
@@ -11,49 +15,233 @@ use crate::pipeline::ports::Ports;
 use crate::pipeline::shard;
 use crate::pipeline::shard::ShardEnded;
 use crate::pipeline::until::Until;
-use crate::pipeline::wishes::Live;
+use crate::status::State;
+use crate::status::now_ms;
+use crate::status::time_text;
 use crate::stop::Stop;
+use crate::sync_point::StoreError;
+use crate::sync_point::state::StopReason;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Before a store of points that could not be reached is asked again.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How often a state is looked at that another node, or a command beside us, may have changed.
+const STATE_POLL: Duration = Duration::from_secs(3);
+
+/// Between two tries to read a state, or to get a folder that somebody else works on for a moment.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 pub struct Turns {
     pub config: Arc<Config>,
     pub ports: Arc<Ports>,
     pub guard: Arc<dyn Guard>,
-    pub shard: ShardConfig,
+    pub handle: Arc<ShardHandle>,
     pub until: Option<Until>,
     pub stop: Stop,
+    /// Why it does not run, as it was told last.
+    pub told: Option<Hindrance>,
+    /// A turn has ended before: what is in the way now was not when the process began.
+    pub returning: bool,
+    /// That somebody else works on its folder has been told.
+    pub locked: bool,
 }
 
 impl Turns {
-    /// Until a stop, `--until`, or a fault. A term that is lost is not the end.
-    pub fn run(self) -> Result<ShardEnded, Fault> {
+    /// Until a stop, `--until`, or a fault. A term that is lost is not the end, nor is a suspension.
+    pub fn run(&mut self) -> Result<ShardEnded, Fault> {
         loop {
-            let Some(term) = self.guard.wait_for_term(&self.shard.name, &self.stop) else {
+            let turn = self.handle.begin(&self.stop);
+            // Heard by coming here.
+            self.handle.take_resumed();
+            if self.stop.requested() {
+                return Ok(ShardEnded::Stopped);
+            }
+            // What cannot be read now is read when we lead.
+            if let Some(hindrance) = self.hindrance().ok().flatten() {
+                self.stand_aside(hindrance, &turn)?;
+                continue;
+            }
+            self.await_term();
+            let Some(term) = self.guard.wait_for_term(self.handle.name(), &turn) else {
+                if turn.requested() {
+                    continue;
+                }
                 return Ok(ShardEnded::Stopped);
             };
-            let outcome = self.work(&term);
-            let (lost, why) = (!term.holds(), term.why());
-            // Asked to come to its end in good order, by the guard or by its loss.
-            let ended = term.stop().requested() && !self.stop.requested();
-            self.guard.give_back(&self.shard.name, term, release(&outcome, lost));
-            match outcome {
-                Ok(ShardEnded::Reached) => return outcome,
-                // Whatever else went wrong: who leads now meets it too, or does not.
-                _ if lost => self.tell_lost(&why),
-                Ok(ShardEnded::Stopped | ShardEnded::PackerGone) if ended => {}
-                Err(fault) if self.is_waited_out(&fault) => {
-                    log::warn!("{fault}; trying again");
-                    self.stop.wait(STORE_PAUSE);
+            match self.settle(&term) {
+                Ok(true) => {}
+                settled => {
+                    self.guard.give_back(self.handle.name(), term, Release::Ended);
+                    settled?;
+                    continue;
                 }
-                outcome => return outcome,
+            }
+            if let Some(outcome) = self.turn(&turn, term) {
+                return outcome;
+            }
+            self.returning = true;
+        }
+    }
+
+    /// A shard that has stopped waits for a person's word. False: none will come.
+    pub fn wait_for_resume(&mut self) -> bool {
+        while self.until.is_none() {
+            let bell = self.handle.begin(&self.stop);
+            if self.stop.requested() {
+                return false;
+            }
+            if self.handle.take_resumed() || self.is_lifted() {
+                self.returning = true;
+                return true;
+            }
+            bell.wait(STATE_POLL);
+        }
+        false
+    }
+
+    /// Whether somebody elsewhere has lifted the reason that we have kept with the point.
+    fn is_lifted(&self) -> bool {
+        let kept = self.config.nodes.guard == HaGuard::ZooKeeper
+            && self.told.as_ref().is_some_and(|told| matches!(told, Hindrance::Stopped(_)));
+        kept && matches!(self.hindrance(), Ok(None | Some(Hindrance::Suspended(_))))
+    }
+
+    fn hindrance(&self) -> Result<Option<Hindrance>, StoreError> {
+        Hindrance::of(self.handle.load_state()?, &self.config, &self.handle.shard)
+    }
+
+    /// Tells once why the shard does not run, and waits for a while or until that changes. It holds nothing meanwhile.
+    fn stand_aside(&mut self, hindrance: Hindrance, turn: &Stop) -> Result<(), Fault> {
+        let fault = hindrance.fault(self.handle.name());
+        if self.until.is_some() {
+            return Err(fault);
+        }
+        let (state, until_ms) = match &hindrance {
+            Hindrance::Suspended(suspended) => (State::Suspended, suspended.until_ms),
+            Hindrance::Stopped(_) => (State::Stopped, None),
+        };
+        let status = &self.handle.live.status;
+        // It may be moved now.
+        status.forget_point();
+        status.enter(state, fault.to_string());
+        self.refuse_wish();
+        if self.told.as_ref() != Some(&hindrance) {
+            log::warn!("{fault}");
+            self.told = Some(hindrance);
+        }
+        let left = until_ms.map(|until| Duration::from_millis(until.saturating_sub(now_ms())));
+        turn.wait(left.unwrap_or(STATE_POLL).min(STATE_POLL));
+        Ok(())
+    }
+
+    fn await_term(&mut self) {
+        let shard = self.handle.name();
+        if self.told.take().is_some() {
+            log::info!("shard={shard} goes on");
+        }
+        let state = match self.config.nodes.guard {
+            HaGuard::None => State::Connecting,
+            HaGuard::ZooKeeper => State::Standby,
+        };
+        self.handle.live.status.enter(state, "");
+    }
+
+    /// Reads the state under the term. True: the shard is to run. What is over is taken out of it.
+    fn settle(&mut self, term: &Term) -> Result<bool, Fault> {
+        let shard = self.handle.name();
+        let mut told = false;
+        loop {
+            match self.hindrance() {
+                Ok(Some(_)) => return Ok(false),
+                Ok(None) => {
+                    self.tidy();
+                    self.handle.live.status.enter(State::Connecting, "");
+                    return Ok(true);
+                }
+                Err(error) if matches!(error.code, Code::ZkUnreachable | Code::ZkTimeout) => {
+                    let text = format!("{}: shard={shard} {error}", error.code);
+                    if !std::mem::replace(&mut told, true) {
+                        log::error!("{text}; trying again every second");
+                    }
+                    self.handle.live.status.enter(State::Connecting, text);
+                    if term.stop().wait(RETRY_PAUSE) {
+                        return Ok(false);
+                    }
+                }
+                Err(error) => return Err(Fault::stop(error.code, format!("shard={shard} {error}"))),
             }
         }
+    }
+
+    fn tidy(&self) {
+        let shard = self.handle.name();
+        let over = self.handle.change_state(|state| {
+            state.suspended.take_if(|suspended| !suspended.holds(now_ms()));
+            state.stopped = None;
+        });
+        let over = match over {
+            Ok(over) => over,
+            Err(error) => return log::warn!("shard={shard} {}: {error}; going on", error.code),
+        };
+        if let Some(until) = over.suspended.and_then(|suspended| suspended.until_ms) {
+            log::info!("shard={shard} its suspension has ended by itself at {}", time_text(until));
+        }
+        match (over.stopped, self.config.nodes.guard) {
+            // What it was is in this node's log, and is told again if it is met again.
+            (Some(StopReason { at_ms, .. }), HaGuard::None) => {
+                log::info!("shard={shard} had stopped at {}; trying again", time_text(at_ms));
+            }
+            (Some(reason), HaGuard::ZooKeeper) => {
+                log::warn!("shard={shard} {}; trying again", reasons::had_stopped(&reason));
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// One turn under a term. None: there may be another one.
+    fn turn(&mut self, turn: &Stop, term: Term) -> Option<Result<ShardEnded, Fault>> {
+        let outcome = self.work(&term);
+        let (lost, why) = (!term.holds(), term.why());
+        // Asked to come to its end in good order: by the guard or by a person.
+        let ended = term.stop().requested() && !self.stop.requested();
+        let alone = self.config.nodes.guard == HaGuard::None;
+        if let (Err(fault), false) = (&outcome, lost) {
+            self.keep(fault);
+        }
+        self.guard.give_back(self.handle.name(), term, release(&outcome, lost));
+        self.refuse_wish();
+        let outcome = match outcome {
+            Ok(ShardEnded::Reached) => return Some(outcome),
+            // Nobody gives out leadership here: two would take the point from each other for ever.
+            Err(fault) if alone && fault.code == Code::LeadershipLost => return Some(Err(intruder(fault))),
+            Ok(ShardEnded::Stopped) if alone && lost && !self.stop.requested() => {
+                let text = format!("shard={} leadership is lost: {why}", self.handle.name());
+                return Some(Err(intruder(Fault::stop(Code::LeadershipLost, text))));
+            }
+            Err(fault) if !lost && fault.code == Code::Locked && self.returning => {
+                if !std::mem::replace(&mut self.locked, true) {
+                    log::warn!("{fault}; trying again every second");
+                }
+                self.handle.live.status.enter(State::Connecting, fault.to_string());
+                turn.wait(RETRY_PAUSE);
+                return None;
+            }
+            outcome => outcome,
+        };
+        self.locked = false;
+        match outcome {
+            // Whatever else went wrong: who leads now meets it too, or does not.
+            _ if lost => self.tell_lost(&why),
+            Ok(ShardEnded::Stopped | ShardEnded::PackerGone) if ended => {}
+            Err(fault) if self.is_waited_out(&fault) => {
+                log::warn!("{fault}; trying again");
+                self.handle.live.status.enter(State::Connecting, fault.to_string());
+                turn.wait(RETRY_PAUSE);
+            }
+            outcome => return Some(outcome),
+        }
+        None
     }
 
     fn tell_lost(&self, why: &str) {
@@ -61,7 +249,7 @@ impl Turns {
             log::warn!(
                 "{}: shard={} leadership is lost: {why}; no pack begins, nothing is saved, this node stands by",
                 Code::LeadershipLost,
-                self.shard.name
+                self.handle.name()
             );
         }
     }
@@ -71,14 +259,49 @@ impl Turns {
         passes_by_itself(fault) && self.until.is_none()
     }
 
+    /// Keeps with the point what no other node passes either.
+    fn keep(&mut self, fault: &Fault) {
+        if !reasons::lies_in_the_stream(fault.code) {
+            return;
+        }
+        let reason = reasons::reason(fault, &self.config, &self.handle.shard).and_then(|reason| {
+            self.handle.change_state(|state| state.stopped = Some(reason.clone()))?;
+            Ok(reason)
+        });
+        match reason {
+            Ok(reason) => self.told = Some(Hindrance::Stopped(reason)),
+            Err(error) => log::warn!(
+                "shard={} {}: {error}; why it stops is not kept with the point",
+                self.handle.name(),
+                error.code
+            ),
+        }
+    }
+
+    fn refuse_wish(&self) {
+        if let Some(wish) = self.handle.live.switch.take() {
+            let text = format!("shard={} does not run any more", self.handle.name());
+            wish.answer(Err(Fault::stop(Code::Stopped, text)));
+        }
+    }
+
     /// A panic is a defect of ours and this shard's end; the others go on.
     fn work(&self, term: &Term) -> Result<ShardEnded, Fault> {
-        let live = Live::default();
-        let work = || shard::run(&self.config, &self.shard, self.until.clone(), &self.ports, term, &live);
+        let ShardHandle { shard, live, .. } = &*self.handle;
+        let work = || shard::run(&self.config, shard, self.until.clone(), &self.ports, term, live);
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_told_by_the_panic_itself| {
-            Err(Fault::stop(Code::Internal, format!("shard={} its thread panicked", self.shard.name)))
+            Err(Fault::stop(Code::Internal, format!("shard={} its thread panicked", shard.name)))
         })
     }
+}
+
+fn intruder(fault: Fault) -> Fault {
+    let text = format!(
+        "{}; with ha_guard=none one process alone may work on a shard: stop the other one, or let all nodes share a \
+         zk_leader_latch_path",
+        fault.text
+    );
+    Fault { text, ..fault }
 }
 
 fn release(outcome: &Result<ShardEnded, Fault>, lost: bool) -> Release {
@@ -87,7 +310,8 @@ fn release(outcome: &Result<ShardEnded, Fault>, lost: bool) -> Release {
         Ok(_) => Release::Ended,
         // It asks again.
         Err(fault) if passes_by_itself(fault) => Release::Lost,
-        Err(_) => Release::Stopped,
+        Err(fault) if reasons::lies_in_the_stream(fault.code) => Release::Stopped,
+        Err(_) => Release::HandOver,
     }
 }
 

@@ -88,6 +88,11 @@ impl Connection {
         self.link.peer_ip()
     }
 
+    /// What ends its waits, for a second connection beside it.
+    pub fn stop(&self) -> &Stop {
+        &self.link.stop
+    }
+
     /// The TLS version in use, such as `TLSv1_3`; none on a plain connection.
     pub fn tls_version(&self) -> Option<String> {
         self.link.tls_version()

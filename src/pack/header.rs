@@ -14,7 +14,8 @@
 //! holes inside an epoch, they prove that nothing is missing, repeated or changed. `header_crc32` seals the line itself
 //! ([`crate::sync_point::sealed`]). `point` has the form of a saved point ([`crate::sync_point::record`]). Behind it stands
 //! `"moved":true` in the first pack of an epoch that began elsewhere than where delivery had ended, and nothing otherwise; and
-//! in the first pack of every epoch but the shard's first `"follows":{"epoch":2,"sequence":4}`, the pack before it. What lies
+//! in the first pack of every epoch but the shard's first `"follows":{"epoch":2,"sequence":4}`, the pack before it (zeros:
+//! none, and the epochs before this one do not count). What lies
 //! between those two in the order of (epoch, sequence) was delivered again and does not count. Where the pack before it is
 //! another node's, `"here":{"epoch":1,"sequence":9}` in it is the last one that this node's sink held (0 and 0: none).
 

@@ -257,7 +257,7 @@ impl Producer {
                     if begun.elapsed() >= patience || self.stop.wait(ASK_AGAIN) {
                         return Err(Fault { cure: Cure::Refused, ..fault });
                     }
-                    session = Some(open);
+                    session = Some(*open);
                 }
             }
         }

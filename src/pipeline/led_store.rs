@@ -1,4 +1,4 @@
-//! The store of points of a shard that is led: nothing is saved when the term is over, and a store that knows a newer
+//! The stores of a shard that is led: nothing is saved when the term is over, and a store that knows a newer
 //! leader ends the term.
 
 use crate::code::Code;
@@ -8,6 +8,7 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::old_files::FoundPoint;
+use crate::sync_point::schema_store::SchemaStore;
 
 pub struct LedStore {
     pub store: Box<dyn SyncPointStore>,
@@ -26,10 +27,7 @@ impl SyncPointStore for LedStore {
     }
 
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError> {
-        if !self.term.holds() {
-            let text = format!("the point is not saved: leadership is lost: {}", self.term.why());
-            return Err(StoreError::new(Code::LeadershipLost, text));
-        }
+        need(&self.term, "the point is")?;
         let saved = self.store.save(record);
         match saved.as_ref() {
             Ok(()) => self.status.saved(record),
@@ -42,4 +40,30 @@ impl SyncPointStore for LedStore {
     fn is_shared(&self) -> bool {
         self.store.is_shared()
     }
+}
+
+/// The same for the definitions beside the point.
+#[derive(Debug)]
+pub struct LedSchemaStore {
+    pub store: Box<dyn SchemaStore>,
+    pub term: Term,
+}
+
+impl SchemaStore for LedSchemaStore {
+    fn load(&mut self) -> Result<Option<String>, StoreError> {
+        self.store.load()
+    }
+
+    fn save(&mut self, object: &str) -> Result<(), StoreError> {
+        need(&self.term, "definitions are")?;
+        self.store.save(object)
+    }
+}
+
+fn need(term: &Term, what: &str) -> Result<(), StoreError> {
+    if term.holds() {
+        return Ok(());
+    }
+    let text = format!("{what} not saved: leadership is lost: {}", term.why());
+    Err(StoreError::new(Code::LeadershipLost, text))
 }

@@ -12,6 +12,7 @@ pub mod led_store;
 pub mod message;
 pub mod packer;
 pub mod patience;
+mod patiently;
 pub mod ports;
 pub mod producer;
 pub mod replica;

@@ -86,6 +86,10 @@ pub enum Ended {
     Reached,
     /// The packer has gone: it knows why.
     PackerGone,
+    /// It goes on on another server, this source, at a place that only times tell: a jump, and so a new epoch.
+    Jumps {
+        source: usize,
+    },
 }
 
 /// A source that is connected, and where it is to be read from.
@@ -127,6 +131,11 @@ impl Producer {
                 return Ok(ended);
             }
             match self.go_on(&resume)? {
+                Some(next) if next.jump(&self.shard, Some(&resume)).is_some() => {
+                    self.require_target_on(&next.session)?;
+                    self.note_arrival(&next.session.server);
+                    return Ok(Ended::Jumps { source: self.current });
+                }
                 Some(next) => ready = next,
                 None => return Ok(Ended::Stopped),
             }
@@ -148,6 +157,18 @@ impl Producer {
                 Ok(self.live.switch.wait(&self.stop, pause).then_some(Ended::Stopped))
             }
         }
+    }
+
+    fn require_target_on(&mut self, session: &Session) -> Result<(), Fault> {
+        if self.target.as_mut().is_none_or(|target| target.connected_to(&session.identity())) {
+            return Ok(());
+        }
+        let text = format!(
+            "shard={} source={} the end of --until is a place on another server, and means nothing on this one; give GTIDs, or \
+             start again for this server's own end",
+            self.shard.name, session.server
+        );
+        Err(Fault::stop(Code::PointForeign, text))
     }
 
     /// `None`: it was left for another source.
@@ -176,18 +197,7 @@ impl Producer {
             flavor: session.facts.flavor(),
             stream: dump.stream.clone(),
         };
-        if let Some(target) = &mut self.target
-            && !target.connected_to(&connected.identity)
-        {
-            return Err(Fault::stop(
-                Code::PointForeign,
-                format!(
-                    "shard={} source={} the end of --until is a place on another server, and means nothing on this one; give \
-                     GTIDs, or start again for this server's own end",
-                    self.shard.name, session.server
-                ),
-            ));
-        }
+        self.require_target_on(&session)?;
         if channels.messages.send(Message::Connected(connected)).is_err() {
             return Ok(Some(Ended::PackerGone));
         }

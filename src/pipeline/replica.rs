@@ -1,6 +1,9 @@
 //! As whom we appear to a server: server id and uuid of the replica that we pose as.
 
+use crate::config::Config;
+use crate::config::PointStore;
 use crate::config::SlaveId;
+use crate::coordination::servers::Servers;
 use crate::mysql::config::SourceConfig;
 use sha1::Digest;
 use sha1::Sha1;
@@ -55,23 +58,34 @@ pub fn other_replica(source: &SourceConfig, taken: u32) -> SourceConfig {
     let number = random().to_string();
     SourceConfig {
         server_id: server_id.unwrap_or(FROM),
-        replica_uuid: replica_uuid(Path::new(&number), "look ahead"),
+        replica_uuid: uuid_at(Path::new(&number), "look ahead"),
         ..source.clone()
     }
 }
 
 /// The uuid of a shard's replica: the same at every start of this deployment, so that a new dump ends an old one of ours
-/// that the server still serves, and another one for every other shard and deployment. Made like a version 5 UUID
-/// (RFC 9562, section 5.5).
-pub fn replica_uuid(deployment: &Path, shard: &str) -> String {
+/// that the server still serves, and another one for every other shard and deployment. A deployment is a folder of points on
+/// a host, or, of all nodes that share it, a path in ZooKeeper.
+pub fn replica_uuid(config: &Config, shard: &str) -> String {
+    match config.points.store {
+        PointStore::File => uuid_at(&config.point_dir, shard),
+        PointStore::ZooKeeper => {
+            let Servers { root, .. } = Servers::of(config.zookeeper.servers.as_deref().unwrap_or_default());
+            let path = config.zookeeper.save_position_root_path.as_deref().unwrap_or_default();
+            uuid_of(&[b"zookeeper", format!("{root}{path}").as_bytes(), shard.as_bytes()])
+        }
+    }
+}
+
+fn uuid_at(folder: &Path, shard: &str) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| String::from("-"));
+    uuid_of(&[host.trim().as_bytes(), folder.as_os_str().as_encoded_bytes(), shard.as_bytes()])
+}
+
+/// Made like a version 5 UUID (RFC 9562, section 5.5).
+fn uuid_of(parts: &[&[u8]]) -> String {
     let mut hasher = Sha1::new();
-    for part in [
-        b"fountain replica",
-        host.trim().as_bytes(),
-        deployment.as_os_str().as_encoded_bytes(),
-        shard.as_bytes(),
-    ] {
+    for part in [&[&b"fountain replica"[..]], parts].concat() {
         hasher.update(part);
         hasher.update([0]);
     }
@@ -116,11 +130,29 @@ mod tests {
 
     #[test]
     fn the_uuid_is_stable_and_told_apart() {
-        let one = replica_uuid(Path::new("/a"), "producer00");
-        assert_eq!(one, replica_uuid(Path::new("/a"), "producer00"));
-        assert_ne!(one, replica_uuid(Path::new("/a"), "producer01"));
-        assert_ne!(one, replica_uuid(Path::new("/b"), "producer00"));
+        let one = uuid_at(Path::new("/a"), "producer00");
+        assert_eq!(one, uuid_at(Path::new("/a"), "producer00"));
+        assert_ne!(one, uuid_at(Path::new("/a"), "producer01"));
+        assert_ne!(one, uuid_at(Path::new("/b"), "producer00"));
         assert_eq!(one.len(), 36);
         assert_eq!(&one[14..15], "5");
+    }
+
+    #[test]
+    fn nodes_that_share_their_points_show_one_uuid() {
+        let uuid = |home: &str, servers: &str, path: &str| {
+            let pairs = [
+                ("mysql_shard_0_server", "db1"),
+                ("mysql_username", "u"),
+                ("zk_string", servers),
+                ("zk_save_position_root_path", path),
+            ];
+            let config = Config::load(&crate::config::Request::from_pairs(home, &pairs)).unwrap();
+            replica_uuid(&config, "producer00")
+        };
+        let one = uuid("/a", "x:1,y:1/root", "/points");
+        assert_eq!(one, uuid("/b", "y:1/root", "/points"));
+        assert_ne!(one, uuid("/a", "x:1,y:1", "/points"));
+        assert_ne!(one, uuid("/a", "x:1,y:1/root", "/others"));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use crate::config::FailBack;
+use crate::config::ShardConfig;
 use crate::guard::trouble::Cause;
 use crate::pipeline::catch_up::ASK_AGAIN;
 use crate::pipeline::fault::Cure;
@@ -15,6 +16,7 @@ use crate::pipeline::session::source_config;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
 use crate::pipeline::start::is_same_server;
+use crate::pipeline::start::position_failover::Jump;
 use crate::pipeline::until::Target;
 use crate::status::State;
 use crate::sync_point::ServerIdentity;
@@ -23,13 +25,20 @@ use std::time::Instant;
 /// Why a source is not read.
 pub(super) enum Unopened {
     /// It lacks something of ours, and may catch up.
-    Lags(Session, Fault),
+    Lags(Box<Session>, Fault),
     Failed(Fault),
 }
 
 impl From<Fault> for Unopened {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault)
+    }
+}
+
+impl Ready {
+    /// Set where it does not simply go on behind the point.
+    pub fn jump(&self, shard: &ShardConfig, resume: Option<&Resume>) -> Option<Jump> {
+        Jump::of(shard, resume, &self.dump, &self.session)
     }
 }
 
@@ -132,7 +141,7 @@ impl Producer {
         let fault = match opened.and_then(|ready| self.settle(ready).map_err(Unopened::Failed)) {
             Ok(ready) => return Ok(ready),
             Err(Unopened::Failed(fault)) => fault,
-            Err(Unopened::Lags(session, fault)) => self.catch_up.lags(index, session, fault),
+            Err(Unopened::Lags(session, fault)) => self.catch_up.lags(index, *session, fault),
         };
         if !matches!(fault.cure, Cure::Stop | Cure::Wait) {
             self.patience.after_connect(index, &fault);
@@ -187,7 +196,7 @@ impl Producer {
         };
         match start::plan(&self.shard, &mut session, resume.cloned(), self.old_point.as_ref()) {
             Ok(dump) => Ok(Ready { session, dump }),
-            Err(fault) if fault.cure == Cure::Wait => Err(Unopened::Lags(session, fault)),
+            Err(fault) if fault.cure == Cure::Wait => Err(Unopened::Lags(Box::new(session), fault)),
             Err(fault) => Err(fault.into()),
         }
     }

@@ -17,6 +17,7 @@ use crate::pack::json::JsonOptions;
 use crate::pack::lines::LineWriter;
 use crate::pack::lines::LiveFields;
 use crate::pipeline::catch_up::CatchUp;
+use crate::pipeline::definitions::book;
 use crate::pipeline::definitions::book::Book;
 use crate::pipeline::definitions::book::LastStand;
 use crate::pipeline::definitions::book::certain_place;
@@ -25,11 +26,13 @@ use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::going_over::Switches;
+use crate::pipeline::led_store::LedSchemaStore;
 use crate::pipeline::led_store::LedStore;
 use crate::pipeline::message::Channels;
 use crate::pipeline::packer::PackRhythm;
 use crate::pipeline::packer::Packer;
 use crate::pipeline::patience::Patience;
+use crate::pipeline::patiently::Patiently;
 use crate::pipeline::ports::OpenStore;
 use crate::pipeline::ports::Ports;
 use crate::pipeline::ports::open_schema_store;
@@ -77,23 +80,55 @@ pub fn run(
     term: &Term,
     live: &Live,
 ) -> Result<Ended, Fault> {
+    let mut first = None;
+    loop {
+        match run_epoch(config, shard, until.clone(), ports, term, live, first)? {
+            Ended::Jumps { source } => first = Some(source),
+            ended => return Ok(ended),
+        }
+    }
+}
+
+/// `first`: the source to ask first, where another run of this process has chosen it.
+fn run_epoch(
+    config: &Config,
+    shard: &ShardConfig,
+    until: Option<Until>,
+    ports: &Ports,
+    term: &Term,
+    live: &Live,
+    first: Option<usize>,
+) -> Result<Ended, Fault> {
     // What ends this shard's packer ends its producer, whatever that waits for; the other shards go on.
     let stop = &term.stop().child();
     let opened = Opened::open(config, shard, ports, until.is_some(), term, live, stop)?;
     let Some(opened) = opened else { return Ok(Ended::Stopped) };
     let resume = opened.standing.resume(&shard.name)?;
-    let book = open_book(config, shard, &opened.standing, resume.as_ref())?;
+    let patiently = Patiently { shard: &shard.name, give_up: until.is_some(), stop };
+    let book = open_book(config, shard, &opened.standing, resume.as_ref(), term, &patiently)?;
+    let Some(book) = book else { return Ok(Ended::Stopped) };
     let mut producer = producer(config, shard, until, stop, live, book);
     producer.trouble = Arc::clone(term.trouble());
     check_standing(shard, ports, &opened.standing)?;
     if resume.is_none() {
         producer.old_point = opened.standing.old_point.clone();
     }
-    let Some(ready) = producer.connect_first(resume.as_ref())? else { return Ok(Ended::Stopped) };
+    let ready = match first {
+        Some(source) => {
+            producer.current = source;
+            producer.connect(resume.as_ref())?
+        }
+        None => producer.connect_first(resume.as_ref())?,
+    };
+    let Some(ready) = ready else { return Ok(Ended::Stopped) };
     // Before its point: a ledger that is older than its point's epoch is one that did not see what was read since.
-    let begun = producer.book.begin_epoch(opened.standing.last_epoch() + 1);
-    begun.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", shard.name)))?;
-    let started = opened.start_epoch(shard, &ready)?;
+    let epoch = opened.standing.last_epoch() + 1;
+    let begin = || producer.book.begin_epoch(epoch).map_err(|error| StoreError::new(error.code, error.text));
+    if patiently.ask(begin)?.is_none() {
+        return Ok(Ended::Stopped);
+    }
+    let started = opened.start_epoch(shard, resume.as_ref(), &ready, &patiently)?;
+    let Some(started) = started else { return Ok(Ended::Stopped) };
     started.run(config, shard, producer, ready, term, stop)
 }
 
@@ -103,7 +138,9 @@ fn open_book(
     shard: &ShardConfig,
     standing: &Standing,
     resume: Option<&Resume>,
-) -> Result<Book, Fault> {
+    term: &Term,
+    patiently: &Patiently<'_>,
+) -> Result<Option<Book>, Fault> {
     let file = shard.schema_file.as_deref().map(read_schema_file).transpose().map_err(|fault| Fault {
         text: format!(
             "shard={} schema_file={}; correct schema_file, or leave it out",
@@ -117,9 +154,11 @@ fn open_book(
         server: identity.clone(),
         place: certain_place(&frontier.place.file, frontier.place.pos, frontier.set_ahead),
     });
-    let opened = open_schema_store(config, &shard.name)
-        .and_then(|store| Book::open(&shard.name, store, file, stand.as_ref()));
-    opened.map_err(|error| store_fault(&shard.name, &error))
+    let store = open_schema_store(config, &shard.name);
+    let store = store.map_err(|error| store_fault(&shard.name, &error))?;
+    let mut store = LedSchemaStore { store, term: term.clone() };
+    let ledger = patiently.ask(|| book::load(&mut store, &shard.name))?;
+    Ok(ledger.map(|ledger| Book::with(&shard.name, Box::new(store), ledger, file, stand.as_ref())))
 }
 
 fn producer(
@@ -143,7 +182,7 @@ fn producer(
             ..assembler_options(&shard.transactions)
         },
         book,
-        replica_uuid: replica_uuid(&config.point_dir, &shard.name),
+        replica_uuid: replica_uuid(config, &shard.name),
         ids: shard.sources.iter().map(|source| ReplicaIds::new(source.slave_id)).collect(),
         current: 0,
         switches: Switches::new(shard),
@@ -208,7 +247,8 @@ impl Opened {
             open_store(config, shard, ports).map_err(|e| store_fault(&shard.name, &e))?;
         let store = Box::new(LedStore { store, term: term.clone(), status: live.status.clone() });
         let mut store = OpenStore { store, lock };
-        let record = store.store.load().map_err(|e| store_fault(&shard.name, &e))?;
+        let patiently = Patiently { shard: &shard.name, give_up, stop };
+        let Some(record) = patiently.ask(|| store.store.load())? else { return Ok(None) };
         let (mut old_point, mut former) = (None, None);
         if record.is_none() {
             old_point = store.store.load_old().map_err(|e| store_fault(&shard.name, &e))?;
@@ -242,7 +282,13 @@ impl Opened {
     }
 
     /// Begins a new epoch: its number and the start point are saved before anything is delivered in it.
-    fn start_epoch(mut self, shard: &ShardConfig, ready: &Ready) -> Result<Started, Fault> {
+    fn start_epoch(
+        mut self,
+        shard: &ShardConfig,
+        resume: Option<&Resume>,
+        ready: &Ready,
+        patiently: &Patiently<'_>,
+    ) -> Result<Option<Started>, Fault> {
         let epoch = self.standing.last_epoch() + 1;
         let next_seq = self.standing.next_seq();
         let Resume { frontier, inside, .. } = &ready.dump.resume;
@@ -251,7 +297,20 @@ impl Opened {
             self.gaps.append(&gap).map_err(|e| store_fault(&shard.name, &e))?;
         }
         // Saved with the start point until the sink has the line: a crash before that tells it again.
-        let moved = self.standing.jump(&point, now_ms());
+        let mut moved = self.standing.jump(&point, now_ms());
+        if let Some(jump) = ready.jump(shard, resume) {
+            let gap = jump.record(&shard.name, &point);
+            log::warn!(
+                "{}: shard={} {}; from {}:{} on",
+                Code::SourceSwitched,
+                shard.name,
+                gap.reason,
+                point.file,
+                point.pos
+            );
+            self.gaps.append(&gap).map_err(|e| store_fault(&shard.name, &e))?;
+            moved = Some(jump.moved(moved));
+        }
         let record = PointRecord {
             shard: shard.name.clone(),
             epoch,
@@ -264,13 +323,15 @@ impl Opened {
             last_pack: self.standing.last_pack(),
             taken_over: self.standing.taken_over(),
         };
-        self.store.store.save(&record).map_err(|e| store_fault(&shard.name, &e))?;
+        if patiently.ask(|| self.store.store.save(&record))?.is_none() {
+            return Ok(None);
+        }
         let begun = self.sink.begin_epoch(epoch);
         begun.map_err(|error| Fault::stop(error.code, format!("shard={} {}", shard.name, error.text)))?;
         let previous_crc32 = self.standing.previous_crc32();
         let follows = self.standing.follows();
         let Self { store, gaps, history, sink, encoder, .. } = self;
-        Ok(Started { store, gaps, history, sink, encoder, record, previous_crc32, follows })
+        Ok(Some(Started { store, gaps, history, sink, encoder, record, previous_crc32, follows }))
     }
 }
 

@@ -9,6 +9,8 @@ mod mariadb;
 mod mysql;
 mod old;
 mod pending;
+mod position_by_time;
+pub mod position_failover;
 
 use crate::binlog::BinlogPosition;
 use crate::binlog::ExecutedGtids;
@@ -164,16 +166,7 @@ impl Planning<'_> {
 
     fn resume_by_position(&mut self, mut resume: Resume) -> Result<Dump, Fault> {
         if !self.is_same_server(&resume) {
-            return Err(self.refused(
-                Code::PointForeign,
-                &format!(
-                    "the point {}:{} belongs to another server: expected {}, got {}; a position means nothing there",
-                    resume.frontier.place.file,
-                    resume.frontier.place.pos,
-                    identity_text(&resume.identity),
-                    identity_text(&self.session.identity())
-                ),
-            ));
+            resume = self.by_time(resume)?;
         }
         let Place { file, pos } = resume.frontier.place.clone();
         if file.is_empty() || resume.frontier.set_ahead {

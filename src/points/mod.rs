@@ -6,11 +6,14 @@
 
 pub mod find;
 pub mod set;
+pub mod store;
 pub mod time;
 mod xa;
 mod xa_scan;
 
 use crate::binlog::ExecutedGtids;
+use crate::config::Config;
+use crate::config::PointStore;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPoint;
 use crate::sync_point::file_store;
@@ -25,6 +28,14 @@ pub fn need_folder(folder: &Path) -> Result<(), StoreError> {
         }
         error
     })
+}
+
+/// The same, where the folder has the word on points: beside ZooKeeper it may be missing.
+pub fn need_points(config: &Config) -> Result<(), StoreError> {
+    match config.points.store {
+        PointStore::File => need_folder(&config.point_dir),
+        PointStore::ZooKeeper => Ok(()),
+    }
 }
 
 /// A point in one line: place, GTIDs, and how far into the next transaction.

@@ -12,6 +12,7 @@ use crate::change::batch::Place;
 use crate::code::Code;
 use crate::config::Config;
 use crate::config::ExecSinkConfig;
+use crate::config::PointStore;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::SourceOptions;
@@ -34,6 +35,8 @@ use crate::pipeline::sinks::may_keep_packs;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
+use crate::points::store;
+use crate::points::store::MovableStore;
 use crate::sink::Sink;
 use crate::sink::exec::ExecSink;
 use crate::sink::file::FileSink;
@@ -43,8 +46,6 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPoint;
-use crate::sync_point::SyncPointStore;
-use crate::sync_point::file_store::FileStore;
 use crate::sync_point::gap::GapEdge;
 use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapLog;
@@ -67,6 +68,8 @@ pub enum Target {
     Start(StartWithoutPoint),
     /// To where it is, less these: they count as not delivered. MySQL only.
     Without(crate::binlog::GtidSet),
+    /// To what this node saved last, while ZooKeeper keeps the point.
+    Local,
     /// Where it is: only what is pending there is to be changed.
     Here,
 }
@@ -94,7 +97,7 @@ pub enum Prover {
 /// A move that has been thought through and not made yet. Holds the shard's locks.
 pub struct Move {
     shard: String,
-    store: FileStore,
+    store: Box<dyn MovableStore>,
     gaps: FileGapLog,
     history: FileHistory,
     /// Keeps the sink's folder to us.
@@ -106,6 +109,8 @@ pub struct Move {
     pub notes: Vec<String>,
     /// Prepared XA transactions that do not go along, each with the reason.
     left_xa: Vec<String>,
+    /// GTIDs that count as delivered no more.
+    dropped: Option<String>,
 }
 
 /// A point as it will be stored.
@@ -130,7 +135,7 @@ impl Move {
     ) -> Result<Self, Fault> {
         let name = &shard.name;
         let mut notes = Vec::new();
-        let mut store = FileStore::open(&config.point_dir, name).map_err(|error| match error.code {
+        let mut store = store::open(config, name).map_err(|error| match error.code {
             Code::Locked => Fault::stop(
                 Code::Locked,
                 format!("shard={name} the point is not moved while a process leads the shard: {error}"),
@@ -139,7 +144,7 @@ impl Move {
         })?;
         let record = match store.load() {
             Ok(None) => {
-                notes.extend(original_left(&mut store));
+                notes.extend(original_left(store.as_mut()));
                 None
             }
             Ok(record) => record,
@@ -150,7 +155,13 @@ impl Move {
             Err(error) => return Err(fault(name, &error)),
         };
         let (points, _) = FileHistory::read(&config.point_dir, name).map_err(|error| fault(name, &error))?;
-        let former = points.last().filter(|_| record.is_none()).map(|kept| kept.record.clone());
+        let local = store::local_copy(config, name).unwrap_or_else(|error| {
+            notes.push(format!("this node's own copy of the point cannot be used ({})", error.code));
+            None
+        });
+        let newest = |record: &PointRecord| (record.epoch, record.sequence);
+        let former = points.last().map(|kept| kept.record.clone()).into_iter().chain(local.clone());
+        let former = former.filter(|_| record.is_none()).max_by_key(newest);
         let (sink, mut pack, packs_cut_off) = open_sink(shard)?;
         let keeps_packs = sink.is_some();
         if let (SinkConfig::Exec(exec), None) = (&shard.sink, &record) {
@@ -162,7 +173,8 @@ impl Move {
         let shared = store.is_shared() && may_keep_packs(shard, &Ports::default());
         let standing = Standing { record, former, old_point: None, pack, keeps_packs, packs_cut_off, shared };
         let from = standing.last_point().cloned();
-        let wanted = Wanted { config, shard, from: from.as_ref(), points: &points, prepared };
+        let wanted = Wanted { config, shard, from: from.as_ref(), points: &points, local, prepared };
+        let dropped = wanted.dropped(&target);
         let proven = wanted.point(target, prover)?;
         notes.extend(proven.notes);
         Ok(Self {
@@ -176,16 +188,26 @@ impl Move {
             to: proven.point,
             notes,
             left_xa: proven.left_xa,
+            dropped,
         })
+    }
+
+    /// A person's words, and by name what they gave up.
+    fn reason(&self, words: &str) -> String {
+        let mut reason = words.to_owned();
+        if let Some(gtids) = &self.dropped {
+            reason.push_str(&format!(" (GTIDs taken out of the point: {gtids})"));
+        }
+        if !self.left_xa.is_empty() {
+            reason.push_str(&format!(" (prepared XA transactions left out: {})", self.left_xa.join("; ")));
+        }
+        reason
     }
 
     /// Records the jump and moves the point. Answers with the record as stored.
     pub fn make(mut self, reason: &str) -> Result<PointRecord, Fault> {
         let at_ms = now_ms();
-        let reason = match self.left_xa.is_empty() {
-            true => reason.to_owned(),
-            false => format!("{reason} (prepared XA transactions left out: {})", self.left_xa.join("; ")),
-        };
+        let reason = self.reason(reason);
         let from = self.from.as_ref().map(GapEdge::of_point);
         let unknown = GapEdge { gtid: None, file: String::new(), pos: 0, row: 0 };
         let gap = GapRecord {
@@ -225,7 +247,7 @@ impl Move {
 }
 
 /// The next start would have gone on with what the original Fountain left; a new point comes before it.
-fn original_left(store: &mut FileStore) -> Option<String> {
+fn original_left(store: &mut dyn MovableStore) -> Option<String> {
     let left = match store.load_old() {
         Ok(found) => found?.origin,
         Err(error) => format!("point cannot be used ({}) and", error.code),
@@ -271,6 +293,8 @@ struct Wanted<'a> {
     shard: &'a ShardConfig,
     from: Option<&'a SyncPoint>,
     points: &'a [Kept],
+    /// Where ZooKeeper keeps the point: what this node saved last.
+    local: Option<PointRecord>,
     prepared: PreparedXa,
 }
 
@@ -334,7 +358,7 @@ impl Wanted<'_> {
     /// Asks one server what the next start would ask it.
     fn prove(&self, source: &SourceOptions, target: &Target) -> Result<Proven, Fault> {
         let name = &self.shard.name;
-        let uuid = replica_uuid(&self.config.point_dir, name);
+        let uuid = replica_uuid(self.config, name);
         let config = source_config(self.shard, source, ReplicaIds::new(source.slave_id).take(), &uuid)?;
         let mut session = Session::open(name, config, &Stop::new())?;
         let mut resume = self.plan(&mut session, target)?;
@@ -383,7 +407,7 @@ impl Wanted<'_> {
                 }
                 start::plan(self.shard, session, Some(resume), None)?
             }
-            Target::Gtids(_) | Target::History(_) | Target::Without(_) => {
+            Target::Gtids(_) | Target::History(_) | Target::Without(_) | Target::Local => {
                 let resume = self.resume(target, None)?;
                 start::plan(self.shard, session, Some(resume), None)?
             }
@@ -422,6 +446,16 @@ impl Wanted<'_> {
                 return Ok(Resume::from_point(from));
             }
             Target::Without(set) => (own().unwrap_or(nobodys), at("", 0, Some(self.without(set)?))),
+            Target::Local => {
+                let point = self.local.as_ref().and_then(|local| local.point.as_ref());
+                let point = point.ok_or_else(|| {
+                    self.refused(match self.config.points.store {
+                        PointStore::File => "its point is kept in files: there is no local copy beside it",
+                        PointStore::ZooKeeper => "this node has saved no point of it: there is no local copy",
+                    })
+                })?;
+                return Ok(Resume::from_point(point));
+            }
             Target::History(id) => {
                 let kept = self.points.iter().find(|kept| kept.id == *id);
                 let point = kept.and_then(|kept| kept.record.point.as_ref()).ok_or_else(|| {
@@ -439,10 +473,17 @@ impl Wanted<'_> {
         Ok(Resume { identity, frontier, inside: None })
     }
 
+    fn dropped(&self, target: &Target) -> Option<String> {
+        let Target::Without(set) = target else { return None };
+        let ours = self.from?.executed.as_ref()?.mysql()?;
+        Some(ours.intersection(set).to_line())
+    }
+
     fn without(&self, set: &crate::binlog::GtidSet) -> Result<ExecutedGtids, Fault> {
         let Some(ours) = self.from.and_then(|from| from.executed.as_ref()).and_then(ExecutedGtids::mysql)
         else {
-            return Err(self.refused("--drop-gtids takes GTIDs out of a point of MySQL's GTIDs, and the point has none; give --gtids"));
+            return Err(self.refused("--drop-gtids takes GTIDs out of a point of MySQL's GTIDs, and the point has none; on MariaDB give --gtids with \
+                 the domains set back"));
         };
         if !ours.intersects(set) {
             return Err(self.refused("the point holds none of those GTIDs"));

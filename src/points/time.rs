@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+pub use crate::status::time_text as text;
+
 /// Whole numbers from here on are milliseconds since 1970, below it seconds: the year 5138, and 3 March 1973.
 const LEAST_MILLISECONDS: u64 = 100_000_000_000;
 
@@ -28,17 +30,6 @@ pub fn parse(text: &str) -> Result<u64, String> {
         }
     };
     u64::try_from(timestamp.as_millisecond()).map_err(|_| bad())
-}
-
-/// `2026-01-31T12:00:00.123Z`; a dash for 0, which stands for "not known".
-pub fn text(ms: u64) -> String {
-    if ms == 0 {
-        return "-".to_owned();
-    }
-    match i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
-        Some(timestamp) => format!("{timestamp:.3}"),
-        None => format!("{ms} ms"),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 //! concatenated in the order of their names, is the same bytes with and without crashes; only the borders between files
 //! and the epochs differ.
 //!
+//! Where several nodes share a shard, each has a folder of its own, and over all of them the packs in the order of (epoch,
+//! sequence) are the shard's data: what another node has delivered again, a node that comes back puts into [`superseded`].
+//!
 //! Beside the files a folder holds `<shard>.lock` for every shard that writes into it, and for a while [`lost`]'s mark.
 
 mod disk;
@@ -15,12 +18,15 @@ mod recovery;
 mod retention;
 mod scan;
 pub mod sidecar;
+pub mod superseded;
 mod writer;
 
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod superseded_tests;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +46,8 @@ use crate::sink::file::scan::follows;
 use crate::sink::file::sidecar::MAX_LINE;
 use crate::sink::file::writer::Writer;
 use crate::sink::file::writer::failed;
+use crate::sync_point::PointRecord;
+use crate::sync_point::epochs::Counts;
 use crate::sync_point::folder::check_shard_name;
 use crate::sync_point::folder::make_folder;
 use crate::sync_point::lock::FolderLock;
@@ -143,6 +151,43 @@ impl FileSink {
         self.writer.settle()
     }
 
+    fn put_aside(&mut self, record: &PointRecord) -> Result<(), SinkError> {
+        let folder = self.config.dir.clone();
+        let newest = superseded::newest_epoch(&folder, &self.shard)?;
+        if newest > record.epoch {
+            return Err(superseded::ahead_of_store(&folder, newest, record));
+        }
+        self.ready()?;
+        if superseded::put_aside(self.writer.disk(), &folder, record)? {
+            self.last = recover(self.writer.disk(), &folder, &self.shard, Mending::Done)?.last;
+        }
+        self.forget_uncounted(record, newest);
+        Ok(())
+    }
+
+    /// Packs that were cut off and do not count are no loss; those that do are nothing that this node can make good, once it
+    /// holds no pack in front of them.
+    fn forget_uncounted(&mut self, record: &PointRecord, epoch: u64) {
+        let Counts::UpTo(counted) = record.taken_over.counts(epoch) else { return };
+        if self.packs_cut_off == 0 || epoch >= record.epoch {
+            return;
+        }
+        let last = self.last.as_ref().map(|(_, last)| last);
+        let held = last.filter(|last| last.epoch == epoch).map_or(0, |last| last.sequence);
+        if held < counted && last.is_none() {
+            log::error!(
+                "{} shard={} {}: the disk lost packs that it had acknowledged, all up to {epoch}/{counted}, behind which another node \
+                 has gone on: copy their tables anew, or restore the folder",
+                Code::SinkBroken,
+                self.shard,
+                self.config.dir.display()
+            );
+        }
+        if held >= counted || last.is_none() {
+            self.packs_cut_off = 0;
+        }
+    }
+
     /// Whether this very pack is durable already: delivered again because its acknowledgement got lost.
     fn is_last(&self, header: &PackHeader) -> bool {
         self.last.as_ref().is_some_and(|(_, last)| last == header)
@@ -243,6 +288,13 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
+    fn supersede(&mut self, record: &PointRecord) -> Result<(), SinkError> {
+        let done = self.put_aside(record);
+        // What it left is mended as what a crash leaves.
+        self.recovered &= done.is_ok();
+        done
+    }
+
     fn deliver(&mut self, pack: &Pack<'_>) -> Result<(), SinkError> {
         let internal = |why: String| SinkError::fatal(Code::Internal, format!("file sink: {why}"));
         pack.check().map_err(internal)?;

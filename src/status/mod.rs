@@ -1,6 +1,9 @@
 //! What a shard is doing, for a person who asks: written when something changes, never for a row.
 
+pub mod report;
+
 use crate::sync_point::PointRecord;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::Serialize;
 use std::fmt;
@@ -131,6 +134,17 @@ impl ShardStatus {
 pub fn now_ms() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `2026-01-31T12:00:00.123Z`; a dash for 0, which stands for "not known".
+pub fn time_text(ms: u64) -> String {
+    if ms == 0 {
+        return "-".to_owned();
+    }
+    match i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()) {
+        Some(timestamp) => format!("{timestamp:.3}"),
+        None => format!("{ms} ms"),
+    }
 }
 
 #[cfg(test)]

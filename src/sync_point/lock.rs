@@ -27,8 +27,13 @@ pub struct FolderLock {
 impl FolderLock {
     /// Takes the lock or says who has it. The folder must exist.
     pub fn acquire(folder: &Path, shard: &str) -> Result<Self, FolderError> {
-        check_shard_name(shard)?;
-        let path = folder.join(format!("{shard}.lock"));
+        Self::acquire_for(folder, shard, &format!("works on shard {shard}"))
+    }
+
+    /// Takes the lock `<name>.lock`; `work` says what whoever has it does here.
+    pub fn acquire_for(folder: &Path, name: &str, work: &str) -> Result<Self, FolderError> {
+        check_shard_name(name)?;
+        let path = folder.join(format!("{name}.lock"));
         let failed = |what: &str, e: io::Error| {
             FolderError::new(Code::FileError, format!("{}: {what}: {e}", path.display()))
         };
@@ -41,7 +46,7 @@ impl FolderLock {
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     thread::sleep(Duration::from_millis(10));
                 }
-                Err(TryLockError::WouldBlock) => return Err(held(folder, shard, &path, &file)),
+                Err(TryLockError::WouldBlock) => return Err(held(folder, work, &path, &file)),
                 Err(TryLockError::Error(e)) => return Err(failed("cannot be locked", e)),
             }
         }
@@ -53,21 +58,20 @@ impl FolderLock {
     }
 }
 
-fn held(folder: &Path, shard: &str, path: &Path, file: &File) -> FolderError {
+fn held(folder: &Path, work: &str, path: &Path, file: &File) -> FolderError {
     let mut bytes = [0; 20];
     let length = file.read_at(&mut bytes, 0).unwrap_or(0);
     let written = bytes.get(..length).map(String::from_utf8_lossy).unwrap_or_default();
     let text = match written.trim().parse::<u32>() {
         Ok(pid) if pid == std::process::id() => format!(
-            "{}: this process (pid {pid}) has locked shard {shard} here already: two shards have this name, or two settings name this folder",
+            "{}: this process (pid {pid}) {work} here already: two shards have one name, or two settings name this folder",
             folder.display()
         ),
-        Ok(pid) => format!(
-            "{}: process {pid} works on shard {shard} here: stop it, or choose another folder",
-            folder.display()
-        ),
+        Ok(pid) => {
+            format!("{}: process {pid} {work} here: stop it, or choose another folder", folder.display())
+        }
         Err(_) => format!(
-            "{}: another process works on shard {shard} here ({} does not tell its pid): stop it, or choose another folder",
+            "{}: another process {work} here ({} does not tell its pid): stop it, or choose another folder",
             folder.display(),
             path.display()
         ),

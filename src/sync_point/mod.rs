@@ -10,6 +10,7 @@
 
 pub mod epochs;
 mod executed_text;
+pub mod file_state;
 pub mod file_store;
 pub mod folder;
 pub mod gap;
@@ -146,8 +147,8 @@ pub struct PointRecord {
     /// A person has moved the point, and that has not been told to the sink yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<Moved>,
-    /// The last pack that counts: the `sequence`th of `epoch`, or of an earlier epoch while that one has none. None before the
-    /// first pack, and in a record of an earlier version.
+    /// The last pack that counts: the `sequence`th of `epoch`, or of an earlier epoch while that one has none, with zeros before
+    /// the shard's first. None: an earlier version's record does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pack: Option<LastPack>,
     /// What counts of former epochs, in a store that nodes share.

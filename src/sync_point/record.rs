@@ -30,7 +30,7 @@
 //! | `ts_ms` | commit time of the last delivered transaction, in milliseconds since 1970 |
 //! | `moved` | the point was moved by `points set` `at_ms`, `from` that place, for that `reason`; gone once the sink has been told |
 //! | `saved_by` | in ZooKeeper: the host and process that saved this |
-//! | `last_pack` | the last pack that counts, of this epoch or of an earlier one, and its rows' CRC-32: the next epoch follows it |
+//! | `last_pack` | the last pack that counts, of this epoch or of an earlier one, and its rows' CRC-32 (zeros before the first): the next epoch follows it |
 //! | `taken_over` | where several nodes share the point: how much counts of epochs that another node went on from, e.g. `5-9:0,12:17` ([`crate::sync_point::epochs`]) |
 //! | `crc32` | seals the line ([`crate::sync_point::sealed`]) |
 //!

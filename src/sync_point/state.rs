@@ -47,6 +47,22 @@ pub struct StopReason {
     pub digest: String,
 }
 
+impl Suspension {
+    /// Whether it has not ended by itself at that time, in milliseconds since 1970.
+    pub fn holds(&self, now_ms: u64) -> bool {
+        self.until_ms.is_none_or(|until| now_ms < until)
+    }
+}
+
+/// How this machine is called: the host's name.
+pub fn node_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "-".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
 /// Keeps one shard's [`ShardState`].
 pub trait StateStore: Send {
     /// None and the default mean the same. What cannot be read is an error.

@@ -53,7 +53,7 @@ struct Names {
 
 /// What stands in the shard's node.
 enum Found {
-    Record(PointRecord),
+    Record(Box<PointRecord>),
     Old(FoundPoint),
     Nothing,
 }
@@ -88,8 +88,32 @@ impl ZkStore {
         // First, as a run that goes on saves there last.
         let shadow = Self::peek_shadow(folder, shard);
         match names.understand(node.read()?.as_deref())? {
-            Found::Record(record) => names.not_older(record, &shadow).map(Some),
+            Found::Record(record) => names.not_older(*record, &shadow).map(Some),
             Found::Old(_) | Found::Nothing => names.positively_none(shadow).map(|()| None),
+        }
+    }
+
+    /// What the original Fountain left in the shard's node.
+    pub fn peek_old(config: &ZooKeeperConfig, shard: &str) -> Result<Option<FoundPoint>, StoreError> {
+        let mut node = OwnNode::new(config, shard, None)?;
+        let names = Names::new(&node, Path::new(""), shard);
+        match names.understand(node.read()?.as_deref())? {
+            Found::Old(old) => Ok(Some(old)),
+            Found::Record(_) | Found::Nothing => Ok(None),
+        }
+    }
+
+    /// What ZooKeeper holds, whatever this node's own copy says of it. None: no record, or one that makes no sense.
+    pub fn peek_stored(
+        config: &ZooKeeperConfig,
+        folder: &Path,
+        shard: &str,
+    ) -> Result<Option<PointRecord>, StoreError> {
+        let mut node = OwnNode::new(config, shard, None)?;
+        let names = Names::new(&node, folder, shard);
+        match names.understand(node.read()?.as_deref()) {
+            Ok(Found::Record(record)) => Ok(Some(*record)),
+            Ok(Found::Old(_) | Found::Nothing) | Err(_) => Ok(None),
         }
     }
 
@@ -147,7 +171,7 @@ impl SyncPointStore for ZkStore {
         let data = self.node.read()?;
         (self.lost, self.old, self.held, self.looked) = (None, None, None, true);
         let record = match self.names.understand(data.as_deref())? {
-            Found::Record(record) => Some(self.names.not_older(record, &shadow)?),
+            Found::Record(record) => Some(self.names.not_older(*record, &shadow)?),
             Found::Old(old) => {
                 self.names.positively_none(shadow)?;
                 self.old = Some(old);
@@ -181,6 +205,10 @@ impl SyncPointStore for ZkStore {
         }
         self.replace(record)
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 impl Names {
@@ -206,7 +234,7 @@ impl Names {
         let line = data.strip_suffix(b"\n").unwrap_or(data);
         let record = PointRecord::from_line(line).map_err(|what| self.broken(&what))?;
         match record.shard == self.shard {
-            true => Ok(Found::Record(record)),
+            true => Ok(Found::Record(Box::new(record))),
             false => Err(self.broken(&format!("it is the point of shard {}", record.shard))),
         }
     }

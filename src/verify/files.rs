@@ -120,10 +120,12 @@ impl ShardFiles {
         }
     }
 
-    /// Reads and checks the rows under the header that came last; none when they are not what it says.
+    /// Reads and checks the rows under the header that came last; none when they are not what it says. `linked`: the pack
+    /// before it over all folders.
     pub fn check_pack(
         &mut self,
         header: PackHeader,
+        linked: Option<&PackHeader>,
         report: &mut Report<'_>,
     ) -> io::Result<Option<GoodPack>> {
         let Some(open) = &mut self.open else { return Ok(None) };
@@ -143,7 +145,8 @@ impl ShardFiles {
         let follows =
             |previous: &PackHeader| previous.crc32 == header.previous_crc32 && !header.begins_elsewhere();
         let previous = previous.filter(follows);
-        match check_lines(&header, &self.rows, previous.as_ref()) {
+        let linked = linked.filter(|linked| header.follows.is_some() && follows(linked));
+        match check_lines(&header, &self.rows, previous.as_ref().or(linked)) {
             Ok(lines) => {
                 let data = open.data_path.clone();
                 Ok(Some(GoodPack { header, lines, at, data, first_line, file: open.name.clone() }))

@@ -5,6 +5,7 @@ use crate::sink::file::naming::FileName;
 use crate::sink::file::naming::Found;
 use crate::sink::file::naming::Kind;
 use crate::sink::file::naming::list;
+use crate::sink::file::superseded;
 use crate::verify::report::At;
 use crate::verify::report::Finding;
 use crate::verify::report::Report;
@@ -17,19 +18,22 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Where a node that came back keeps what later epochs delivered again: no part of the chain.
-const SUPERSEDED: &str = "superseded";
-
 /// One folder, as it was when it was looked at.
 #[derive(Debug)]
 pub struct Inventory {
     pub folder: PathBuf,
+    /// A crash came while these were put aside: of each only the sidecar is left here.
+    half_moved: Vec<FileName>,
     files: BTreeMap<FileName, Found>,
 }
 
 impl Inventory {
     pub fn take(folder: &Path) -> io::Result<Self> {
-        Ok(Self { folder: folder.to_path_buf(), files: list(folder)? })
+        let mut files = list(folder)?;
+        let half_moved: Vec<FileName> =
+            superseded::half_moved(folder, &files).into_iter().map(|(name, _)| name).collect();
+        files.retain(|name, _| !half_moved.contains(name));
+        Ok(Self { folder: folder.to_path_buf(), half_moved, files })
     }
 
     pub fn shards(&self) -> BTreeSet<String> {
@@ -59,8 +63,12 @@ impl Inventory {
         for name in names {
             let text = name.to_string_lossy();
             let at = At::file(&self.folder.join(&name));
-            if text == SUPERSEDED {
+            let half = FileName::parse(&text).is_some_and(|(name, _)| self.half_moved.contains(&name));
+            if text == superseded::FOLDER {
                 report.tell(Finding::note(at, "packs that later epochs delivered again: left out"));
+            } else if half {
+                let text = "its rows are in superseded/ already: the next run puts it there too";
+                report.tell(Finding::note(at, text));
             } else if text.ends_with(lost::ENDING) {
                 report.tell(Finding::note(
                     at,

@@ -3,13 +3,14 @@
 //! ```text
 //! Inventory::take ──► ShardFiles::next_header ──► the folder whose (epoch, sequence) is lowest
 //!                     ShardFiles::check_pack  ──► CRC-32, lines            lines::check_lines
-//!                     Chain::accept           ──► from pack to pack
+//!                     Chain::accept           ──► from pack to pack, of those that count (counted)
 //! ```
 //!
 //! One pack is in memory at a time. Whether the files are also what the servers' tables say is [`against`]'s business.
 
 pub mod against;
 mod chain;
+mod counted;
 mod files;
 mod inventory;
 mod lines;
@@ -18,6 +19,8 @@ pub mod report;
 
 #[cfg(test)]
 mod damage_tests;
+#[cfg(test)]
+mod nodes_tests;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +31,7 @@ use crate::sink::file::naming::FileName;
 use crate::verify::against::AgainstOptions;
 use crate::verify::against::Sampler;
 use crate::verify::chain::Chain;
+use crate::verify::counted::Counted;
 use crate::verify::files::ShardFiles;
 use crate::verify::inventory::Inventory;
 use crate::verify::progress::ProgressBar;
@@ -135,7 +139,7 @@ fn verify_shard(
     progress: &mut ProgressBar,
     mut sampler: Option<&mut Sampler>,
 ) -> Chain {
-    let mut chain = Chain::new(shard, inventories.len());
+    let mut chain = Chain::new(shard, inventories.len(), Counted::of(inventories, shard));
     let mut sources: Vec<Source> = Vec::new();
     for inventory in inventories {
         let files = ShardFiles::new(inventory, shard);
@@ -149,7 +153,7 @@ fn verify_shard(
     while let Some((folder, source, header)) = lowest(&mut sources) {
         let faults = report.faults();
         progress.read(header.bytes);
-        let checked = source.files.check_pack(header, report);
+        let checked = source.files.check_pack(header, chain.linked(), report);
         let pack = source.or_fault(checked, report);
         let over = pack.is_none();
         if report.faults() > faults {
@@ -169,6 +173,7 @@ fn verify_shard(
             chain.interrupted();
         }
     }
+    chain.tell_passed_over(report);
     chain.summary.files = sources.iter().map(|source| source.files.count).sum();
     chain
 }
@@ -205,7 +210,7 @@ impl Tail {
         let mut files = ShardFiles::new(inventory, &self.shard);
         let mut next = files.skip_to(&self.last, &self.file, &mut report)?;
         while let Some(header) = next {
-            let Some(pack) = files.check_pack(header, &mut report)? else { return Ok(()) };
+            let Some(pack) = files.check_pack(header, None, &mut report)? else { return Ok(()) };
             sampler.take(files.rows());
             (self.last, self.file) = (pack.header, pack.file);
             next = files.next_header(&mut report)?;

@@ -1,6 +1,7 @@
 //! Folders as the file sink writes them, then damaged in every way that a disk, a person or a defect might.
 
 use super::*;
+use crate::pack::header::Follows;
 use crate::pack::header::Pack;
 use crate::pack::header::RowPlace;
 use crate::pack::header::rows_crc32;
@@ -15,7 +16,7 @@ use std::path::Path;
 const SHARD: &str = "producer00";
 pub(super) const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
-fn sink(folder: &Path) -> FileSink {
+pub(super) fn sink(folder: &Path) -> FileSink {
     let config = FileSinkConfig {
         dir: folder.to_path_buf(),
         rotate_bytes: 1700,
@@ -28,20 +29,23 @@ fn sink(folder: &Path) -> FileSink {
 }
 
 /// Transactions 1, 2, 3, … of two rows each, with GTIDs or without, two in a pack.
-struct Writer {
+#[derive(Clone)]
+pub(super) struct Writer {
     gtid: bool,
-    next: u64,
-    seq: u64,
-    epoch: u64,
+    pub(super) next: u64,
+    pub(super) seq: u64,
+    pub(super) epoch: u64,
     sequence: u64,
     crc32: u32,
     /// The next pack is the first behind a moved point.
     moved: bool,
+    /// What the next pack says that it follows.
+    pub(super) follows: Option<Follows>,
 }
 
 impl Writer {
-    fn new(gtid: bool) -> Self {
-        Self { gtid, next: 1, seq: 1, epoch: 0, sequence: 0, crc32: 0, moved: false }
+    pub(super) fn new(gtid: bool) -> Self {
+        Self { gtid, next: 1, seq: 1, epoch: 0, sequence: 0, crc32: 0, moved: false, follows: None }
     }
 
     fn place(&self, transaction: u64, row: u64, seq: u64) -> RowPlace {
@@ -98,19 +102,19 @@ impl Writer {
             next_seq: self.seq,
             point,
             moved: std::mem::take(&mut self.moved),
-            follows: None,
+            follows: self.follows.take(),
             crc32,
             previous_crc32: std::mem::replace(&mut self.crc32, crc32),
         }
     }
 
-    fn begin(&mut self, sink: &mut FileSink) {
+    pub(super) fn begin(&mut self, sink: &mut FileSink) {
         self.epoch += 1;
         self.sequence = 0;
         sink.begin_epoch(self.epoch).unwrap();
     }
 
-    fn deliver(&mut self, sink: &mut FileSink, packs: usize) {
+    pub(super) fn deliver(&mut self, sink: &mut FileSink, packs: usize) {
         for _ in 0..packs {
             let (header, rows) = self.pack();
             sink.deliver(&Pack { header: &header, rows: &rows }).unwrap();
@@ -133,7 +137,7 @@ pub(super) fn good_folder(gtid: bool, closed: bool) -> tempfile::TempDir {
     temp
 }
 
-fn verified(folders: &[&Path]) -> (bool, Vec<String>) {
+pub(super) fn verified(folders: &[&Path]) -> (bool, Vec<String>) {
     let options = VerifyOptions {
         folders: folders.iter().map(|folder| folder.to_path_buf()).collect(),
         ..VerifyOptions::default()

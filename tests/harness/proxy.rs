@@ -15,6 +15,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU16;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -48,7 +49,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    target: u16,
+    target: AtomicU16,
     over: AtomicBool,
     /// Nothing is forwarded while this is set.
     stalled: AtomicBool,
@@ -76,7 +77,7 @@ impl Proxy {
         let port = listener.local_addr().expect("an address").port();
         listener.set_nonblocking(true).expect("a listener that does not block");
         let shared = Arc::new(Shared {
-            target,
+            target: AtomicU16::new(target),
             over: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             mute: AtomicBool::new(false),
@@ -95,6 +96,11 @@ impl Proxy {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// From now on connections lead to another server, as with a virtual address that has moved.
+    pub fn lead_to(&self, target: u16) {
+        self.shared.target.store(target, Ordering::SeqCst);
     }
 
     /// One fault for each stream to come.
@@ -200,7 +206,7 @@ fn serve(client: TcpStream, shared: &Arc<Shared>) {
         std::thread::sleep(TICK);
     }
     // A server that is down shows as a connection that ends at once.
-    let Ok(server) = TcpStream::connect(("127.0.0.1", shared.target)) else { return };
+    let Ok(server) = TcpStream::connect(("127.0.0.1", shared.target.load(Ordering::SeqCst))) else { return };
     for stream in [&client, &server] {
         stream.set_read_timeout(Some(TICK)).expect("a read timeout");
         stream.set_nodelay(true).expect("no delay");

@@ -73,7 +73,8 @@ fn mistakes_are_named_with_what_is_near() {
         ("filter try a.b", "USAGE expected \"fountain filter test DB.TABLE\""),
         ("conf -D sink", "USAGE -D \"sink\": expected -D KEY=VALUE"),
         ("conf -D mysql_password:secret", "USAGE -D \"mysql_password…\": expected -D KEY=VALUE"),
-        ("status --json", "UNSUPPORTED \"fountain status\" is not in this version"),
+        ("status --watch", "UNSUPPORTED \"--watch\" is not in this version; watch(1) does it"),
+        ("status a", "USAGE \"fountain status\" does not take \"a\""),
         ("points", "USAGE expected \"fountain points show|history|find|set\""),
         ("points sho", "USAGE \"fountain points\" does not know \"sho\", did you mean \"show\"?"),
         ("points show a b", "USAGE \"fountain points show\" does not take \"b\""),
@@ -87,7 +88,7 @@ fn mistakes_are_named_with_what_is_near() {
         ),
         (
             "points set a --reason x",
-            "USAGE \"fountain points set\" needs one of --file F --pos P, --gtids SET, --to-history ID, --start beginning|end, --drop-gtids SET, --drop-xa",
+            "USAGE \"fountain points set\" needs one of --file F --pos P, --gtids SET, --to-history ID, --start beginning|end, --drop-gtids SET, --from-local, --drop-xa",
         ),
         ("points set a --reason x --file b.1", "USAGE --file and --pos belong together"),
         (
@@ -101,7 +102,7 @@ fn mistakes_are_named_with_what_is_near() {
         ("points set a --reason x --start now", "USAGE --start: expected beginning or end, got \"now\""),
         (
             "points set a --reason x --drop-gtids 0-1-2",
-            "USAGE --drop-gtids: expected a GTID set of MySQL, got \"0-1-2\"",
+            "USAGE --drop-gtids: expected a GTID set of MySQL, got \"0-1-2\" (on MariaDB: --gtids with the domains set back)",
         ),
         (
             "points set a --reason x --gtids 3-x",
@@ -115,9 +116,18 @@ fn mistakes_are_named_with_what_is_near() {
             "points set a --reason x --start end --no-server",
             "USAGE --start needs a server: only it knows its beginning and its end",
         ),
-        ("points set a --reason x --from-local", "UNSUPPORTED \"--from-local\" is not in this version"),
         ("gaps a b", "USAGE \"fountain gaps\" does not take \"b\""),
-        ("--conf x step-down", "UNSUPPORTED \"fountain step-down\" is not in this version"),
+        ("--conf x replay", "UNSUPPORTED \"fountain replay\" is not in this version"),
+        ("suspend a", "USAGE \"fountain suspend\" needs --reason TEXT: it is kept and shown"),
+        ("suspend --reason x", "USAGE expected \"fountain suspend SHARD --reason TEXT\""),
+        (
+            "suspend a --reason x --for 10ms",
+            "USAGE --for: expected a time such as 2h, 90m or 45s, of a second or more, got \"10ms\"",
+        ),
+        ("suspend a --reason x --json", "USAGE \"fountain suspend\" has no option --json"),
+        ("resume a b", "USAGE \"fountain resume\" does not take \"b\""),
+        ("switch a", "USAGE expected \"fountain switch SHARD main|haK\""),
+        ("switch a ha0", "USAGE expected main or haK, got \"ha0\""),
     ];
     for (line, message) in cases {
         assert_eq!(refused(line), message, "{line}");

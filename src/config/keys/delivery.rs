@@ -144,7 +144,10 @@ group! { READING "Reading the binlog"
         "How often a query is tried again after its connection broke.").default("2");
     POSITION_FAILOVER = Key::new("position_failover", Shard, Kind::OneOf(PositionFailover::WORDS),
         "File and position mean nothing on another server. refuse: do not go on there; timestamp: start \
-         there at the last commit time less a margin.").default("refuse");
+         there at the last commit time less a margin; rows are repeated, and a jump is recorded.").default("refuse");
+    POSITION_FAILOVER_MARGIN_MS = Key::new("position_failover_margin_ms", Shard, Kind::Time(Milliseconds, 0, DAY),
+        "How long before the last commit time position_failover=timestamp starts, in milliseconds: more than the clocks of a \
+         shard's servers may ever differ.").default("60000");
     SOURCE_CATCHUP_WAIT_MS = Key::new("source_catchup_wait_ms", Shard, Kind::Time(Milliseconds, 0, DAY),
         "How long a server is waited for that lacks transactions which have been delivered already (a backup that lags), in \
          milliseconds; then it is refused, with the way out.").default("60000");

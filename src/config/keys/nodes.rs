@@ -18,7 +18,8 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 group! { POINTS "Sync points: where each shard resumes"
     SYNC_POINT_STORE = Key::new("sync_point_store", Process, Kind::OneOf(PointStoreChoice::WORDS),
         "auto: ZooKeeper when zk_save_position_root_path is set, else file; file: files in \
-         producer_position; zookeeper.").default("auto");
+         producer_position; zookeeper: nodes under zk_save_position_root_path, with a copy of each point in \
+         producer_position.").default("auto");
     SYNC_POINT_SAVER = Key::new("sync_point_saver", Process, Kind::OneOf(PointSaver::WORDS),
         "sync: a point is saved after every pack; async: by a timer, with the two keys below.")
         .derived("sync for file, async for ZooKeeper");
@@ -52,12 +53,13 @@ group! { NODES "Several nodes: of all that share a latch, one works and the rest
         .default("60000");
 }
 
-group! { ZOOKEEPER "ZooKeeper (not in this version: a run refuses the two paths)"
+group! { ZOOKEEPER "ZooKeeper (not in this version: a run refuses zk_leader_latch_path)"
     ZK_STRING = Key::new("zk_string", Process, Kind::ZkServers,
-        "ZooKeeper's servers as host:port,host:port.");
+        "ZooKeeper's servers as host:port,host:port, with a folder for all nodes of ours behind them if wanted \
+         (host:port/folder). Each session takes one of them at random.");
     ZK_AUTH_FILE = Key::new("zk_auth_file", Process, Kind::Path,
         "A file that holds user:password for ZooKeeper's digest scheme, readable by its owner alone. Nodes are made for that user \
-         alone then. Empty: no login, nodes open to all.");
+         alone then; nodes that are there already keep their ACL. Empty: no login, nodes open to all.");
     ZK_CONNECTION_TIMEOUT = Key::new("zk_connection_timeout", Process, Kind::Time(Milliseconds, 1, DAY),
         "How long a connection to ZooKeeper may take to come about, in milliseconds.").default("4000");
     ZK_SESSION_TIMEOUT = Key::new("zk_session_timeout", Process, Kind::Time(Milliseconds, 1, DAY),

@@ -18,11 +18,14 @@ use crate::schema::ledger::Version;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::schema_store::SchemaStore;
+use crate::sync_point::zk_node::is_passing;
 use std::time::Duration;
 use std::time::Instant;
 
 /// How long a new version may wait for being saved.
 const LAZY: Duration = Duration::from_secs(2);
+/// How much longer where ZooKeeper did not answer: whoever asks it waits, and rows with it.
+const PUT_OFF: Duration = Duration::from_secs(30);
 
 /// Where the shard stood when it stopped, according to its point.
 #[derive(Debug, Clone)]
@@ -54,6 +57,8 @@ pub struct Book {
     unsaved: Option<Instant>,
     /// A version has ended or was forgotten, and that is not saved.
     must_save: bool,
+    /// ZooKeeper is away: what may wait is not tried again before.
+    put_off: Option<Instant>,
 }
 
 /// A server's name in the ledger.
@@ -157,10 +162,21 @@ impl Book {
         file: Option<SchemaFile>,
         stand: Option<&LastStand>,
     ) -> Result<Self, StoreError> {
-        let mut ledger = load(store.as_mut(), shard)?;
+        let ledger = load(store.as_mut(), shard)?;
+        Ok(Self::with(shard, store, ledger, file, stand))
+    }
+
+    /// The same, of a ledger that was loaded from that store.
+    pub fn with(
+        shard: &str,
+        store: Box<dyn SchemaStore>,
+        mut ledger: Ledger,
+        file: Option<SchemaFile>,
+        stand: Option<&LastStand>,
+    ) -> Self {
         let stored = !ledger.is_empty();
         resume(&mut ledger, stand);
-        Ok(Self {
+        Self {
             shard: shard.to_owned(),
             ledger,
             file,
@@ -168,7 +184,8 @@ impl Book {
             store: Some(store),
             unsaved: stored.then(Instant::now),
             must_save: stored,
-        })
+            put_off: None,
+        }
     }
 
     /// A new epoch is about to begin: its points, the first one too, follow this ledger.
@@ -293,18 +310,29 @@ impl Book {
         any
     }
 
-    /// All DDL before this place has been read. Saves what waits for it.
+    /// All DDL before this place has been read. Saves what waits for it; while ZooKeeper is away it waits on, and rows go on.
     pub fn followed(&mut self, at: &BinlogPosition) -> Result<(), ChangeError> {
         self.ledger.followed = Some(at.clone());
-        match self.ledger.is_empty() && self.unsaved.is_none() {
-            true => Ok(()),
-            false => self.save(),
+        if self.ledger.is_empty() && self.unsaved.is_none() || self.is_put_off() {
+            return Ok(());
+        }
+        match self.save() {
+            Err(error) if matches!(error.code, Code::ZkUnreachable | Code::ZkTimeout) => {
+                self.put_off = Some(Instant::now() + PUT_OFF);
+                self.note_change();
+                Ok(())
+            }
+            saved => saved,
         }
     }
 
     /// Whether something has waited for long enough to be saved.
     pub fn is_due(&self) -> bool {
-        self.unsaved.is_some_and(|since| since.elapsed() >= LAZY)
+        self.unsaved.is_some_and(|since| since.elapsed() >= LAZY) && !self.is_put_off()
+    }
+
+    fn is_put_off(&self) -> bool {
+        self.put_off.is_some_and(|until| Instant::now() < until)
     }
 
     fn note_change(&mut self) {
@@ -320,12 +348,12 @@ impl Book {
     fn save(&mut self) -> Result<(), ChangeError> {
         if let Some(store) = &mut self.store {
             save(store.as_mut(), &self.shard, &self.ledger).map_err(|error| ChangeError {
+                retry: error.code == Code::PointStore || is_passing(&error),
                 code: error.code,
                 text: error.text,
-                retry: error.code == Code::PointStore,
             })?;
         }
-        (self.unsaved, self.must_save) = (None, false);
+        (self.unsaved, self.must_save, self.put_off) = (None, false, None);
         Ok(())
     }
 }

@@ -43,6 +43,8 @@ impl Standing {
                 let own = pack.as_ref().filter(|_| !self.shared && record.sequence == 0);
                 record.last_pack.or_else(|| own.map(of))
             }
+            // Nothing has ever been: what an epoch that was never saved of has put out does not count.
+            (None, None) if self.former.is_none() => Some(LastPack { epoch: 0, sequence: 0, crc32: 0 }),
             (None, _) => None,
         }
     }
@@ -54,6 +56,7 @@ impl Standing {
 
     /// What the first pack of the next epoch says about those before it.
     pub fn follows(&self) -> Option<Follows> {
+        self.record.as_ref()?;
         let LastPack { epoch, sequence, .. } = self.last_pack()?;
         let pack = PackName { epoch, sequence };
         let none = PackName { epoch: 0, sequence: 0 };
@@ -64,7 +67,9 @@ impl Standing {
     /// What counts of ended epochs once the next one has begun. An epoch whose last pack this sink holds, and goes on behind,
     /// counts as a whole.
     pub fn taken_over(&self) -> TakenOver {
-        let Some(record) = &self.record else { return TakenOver::default() };
+        // A store that was emptied: as much as this node remembers.
+        let remembered = || self.former.as_ref().map(|former| former.taken_over.clone()).unwrap_or_default();
+        let Some(record) = &self.record else { return remembered() };
         let before = &record.taken_over;
         match &self.pack {
             _ if !self.shared => before.clone(),
@@ -169,6 +174,24 @@ mod tests {
         for standing in [own, other] {
             assert_eq!(standing.check_shared(SHARD), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_first_epoch_of_which_nothing_was_saved_does_not_count() {
+        let begin = Standing { shared: true, keeps_packs: true, ..Standing::default() };
+        assert_eq!(begin.follows(), None);
+        let first = PointRecord { last_pack: begin.last_pack(), ..record(1, 0) };
+        assert!(
+            first.to_line().unwrap().contains(r#""last_pack":{"epoch":0,"sequence":0,"crc32":"00000000"}"#)
+        );
+        let second = Standing { record: Some(first), ..begin };
+        assert_eq!(goes_on(&second), told("0/0", None, "1:0"));
+        // An earlier version's record tells nothing.
+        let unknown = Standing { record: Some(record(1, 0)), ..second };
+        assert_eq!(unknown.follows(), None);
+        let former = PointRecord { taken_over: TakenOver::default().with(3, 4), ..record(5, 2) };
+        let emptied = Standing { record: None, former: Some(former), ..unknown };
+        assert_eq!((emptied.last_pack(), emptied.taken_over().to_string()), (None, "3:4".to_owned()));
     }
 
     #[test]

@@ -110,7 +110,10 @@ impl Planning<'_> {
 
     /// The command that sets each domain of which the server lacks something back to what it has.
     fn give_up_domains(&self, ours: &MariadbGtidPosition, theirs: &MariadbGtids) -> String {
-        format!("fountain points set {} --gtids {} --reason TEXT", self.shard.name, known_of(ours, theirs))
+        let known = known_of(ours, theirs).to_string();
+        let place =
+            if known.is_empty() { "--start beginning".to_owned() } else { format!("--gtids {known}") };
+        format!("fountain points set {} {place} --reason TEXT", self.shard.name)
     }
 
     /// Asks the server which GTIDs lie before our place. If we do not know it, we do now; if we do, it must be the same,

@@ -27,8 +27,8 @@ impl Wanted<'_> {
     pub(super) fn xa_before(&self, target: &Target, frontier: &Frontier) -> Option<Moving> {
         const ON_PURPOSE: &str = "dropped on purpose";
         match (target, self.prepared) {
-            (Target::History(_) | Target::Here, PreparedXa::Keep) => None,
-            (Target::History(_) | Target::Here, PreparedXa::Drop) => {
+            (Target::History(_) | Target::Here | Target::Local, PreparedXa::Keep) => None,
+            (Target::History(_) | Target::Here | Target::Local, PreparedXa::Drop) => {
                 Some(Moving::without(&frontier.pending_xa, ON_PURPOSE))
             }
             (Target::Start(StartWithoutPoint::Beginning), _) => {
@@ -58,7 +58,10 @@ impl Wanted<'_> {
         let nothing_new = !session.facts.logs_xa_prepare()
             || matches!(
                 target,
-                Target::Here | Target::History(_) | Target::Start(StartWithoutPoint::Beginning)
+                Target::Here
+                    | Target::Local
+                    | Target::History(_)
+                    | Target::Start(StartWithoutPoint::Beginning)
             )
             || self.goes_back(frontier);
         if nothing_new {

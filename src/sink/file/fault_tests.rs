@@ -16,7 +16,7 @@ use std::sync::Mutex;
 
 /// What has happened already when a step reports its failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
+pub(super) enum Extent {
     Nothing,
     Half,
     All,
@@ -33,10 +33,10 @@ struct Plan {
 
 /// Fails the steps from `fail_at` on, `fail_count` of them.
 #[derive(Debug, Clone)]
-struct FaultyDisk(Arc<Mutex<Plan>>);
+pub(super) struct FaultyDisk(Arc<Mutex<Plan>>);
 
 impl FaultyDisk {
-    fn new(fail_at: usize, fail_count: usize, extent: Extent) -> Self {
+    pub(super) fn new(fail_at: usize, fail_count: usize, extent: Extent) -> Self {
         Self(Arc::new(Mutex::new(Plan { step: 0, fail_at, fail_count, extent, log: Vec::new() })))
     }
 
@@ -62,17 +62,17 @@ impl FaultyDisk {
         Err(io::ErrorKind::StorageFull.into())
     }
 
-    fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.0.lock().unwrap().fail_count = 0;
     }
 
     /// The steps since the last call.
-    fn steps(&self) -> Vec<&'static str> {
+    pub(super) fn steps(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.0.lock().unwrap().log)
     }
 
     /// Whether the failure was reached.
-    fn reached(&self) -> bool {
+    pub(super) fn reached(&self) -> bool {
         let plan = self.0.lock().unwrap();
         plan.step > plan.fail_at
     }
@@ -109,17 +109,17 @@ impl Disk for FaultyDisk {
     }
 }
 
-fn all_rows() -> Vec<Vec<u8>> {
+pub(super) fn all_rows() -> Vec<Vec<u8>> {
     (0..7).map(|index| lines(index, 1 + index % 3)).collect()
 }
 
 /// About two packs a file.
-fn small_files(dir: &Path) -> FileSinkConfig {
+pub(super) fn small_files(dir: &Path) -> FileSinkConfig {
     FileSinkConfig { rotate_bytes: 1100, min_free_bytes: 1, ..config(dir) }
 }
 
 /// Tries until it works, as the pipeline does. Every failure on the way must be one that may pass.
-fn persist(mut attempt: impl FnMut() -> Result<(), SinkError>, what: &str) {
+pub(super) fn persist(mut attempt: impl FnMut() -> Result<(), SinkError>, what: &str) {
     for _ in 0..40 {
         match attempt() {
             Ok(()) => return,

@@ -20,6 +20,8 @@ use crate::sink::file::scan::TAIL;
 use crate::sink::file::scan::Whole;
 use crate::sink::file::scan::follows;
 use crate::sink::file::scan::scan;
+use crate::sink::file::superseded::finish_move;
+use crate::sink::file::superseded::half_moved;
 use crate::sink::file::writer::broken;
 use crate::sink::file::writer::discard;
 use crate::sink::file::writer::failed;
@@ -57,6 +59,12 @@ pub(super) fn recover(
     mending: Mending,
 ) -> Result<Recovered, SinkError> {
     let mut files = list_shard(folder, shard).map_err(|e| failed(folder, "cannot be read", e))?;
+    for (name, place) in half_moved(folder, &files) {
+        if mending == Mending::Done {
+            finish_move(disk, folder, &name, &place)?;
+        }
+        files.remove(&name);
+    }
     let newest_epoch = files.keys().map(|name| name.epoch).max().unwrap_or(0);
     let mut recovery = Recovery { disk, folder, mending, packs_cut_off: 0 };
     while let Some((name, found)) = files.pop_last() {
@@ -201,11 +209,16 @@ impl Recovery<'_> {
     ) -> Result<(), SinkError> {
         let mut read = 0;
         while let Some((name, found)) = earlier.pop() {
-            let files = match self.files(&name, found)? {
+            let mut files = match self.files(&name, found)? {
                 Files::Both(files) => files,
                 // Consumed and moved away, one half before the other: not ours to judge.
                 Files::Nothing | Files::Incomplete(_) => continue,
             };
+            if found.part && files.scan.torn.is_none() && files.scan.data_end < files.length {
+                // It was about to be cut: these rows are put aside.
+                self.cut_file(&files.data, &files.data_path, files.scan.data_end)?;
+                files.length = files.scan.data_end;
+            }
             check_fit(&files)?;
             if let Some(last) = files.scan.recent.back()
                 && (name.epoch, name.number + 1) == (later.epoch, later.number)

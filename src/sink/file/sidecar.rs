@@ -6,10 +6,33 @@ use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
 use std::path::Path;
 
 /// The longest header line that is written and read. A header is as long as its point's GTID set.
 pub const MAX_LINE: usize = 16 << 20;
+
+/// How much of a sidecar's end is read for its last line, where that suffices.
+const END: u64 = 256 << 10;
+
+/// The header in the last whole line; none in an empty sidecar, or where that line is no header.
+pub fn last_header(path: &Path) -> io::Result<Option<PackHeader>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    for reach in [END, MAX_LINE as u64 * 2] {
+        let mut end = Vec::new();
+        file.seek(SeekFrom::Start(length.saturating_sub(reach)))?;
+        file.by_ref().take(reach).read_to_end(&mut end)?;
+        let Some(line_end) = end.iter().rposition(|byte| *byte == b'\n') else { continue };
+        let lines = end.get(..line_end).unwrap_or_default();
+        let begin = lines.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+        // Without a line end in front of it, it may be the rest of a line.
+        let Some(begin) = begin.or((length <= reach).then_some(0)) else { continue };
+        return Ok(lines.get(begin..).and_then(|line| PackHeader::from_line(line).ok()));
+    }
+    Ok(None)
+}
 
 /// Reads one sidecar from its start.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::config::DispatchDdl;
 use crate::pack::header::PackHeader;
+use crate::pipeline::ports::peek_point;
 use crate::sync_point::SyncPoint;
-use crate::sync_point::file_store::FileStore;
 use crate::verify::report::At;
 use crate::verify::report::Finding;
 use crate::verify::report::Report;
@@ -100,7 +100,7 @@ pub fn compare(
         let deadline = Instant::now() + CATCH_UP;
         let reached = loop {
             // Asked before the files are read: what the store has passed is in them then.
-            let stored = FileStore::peek(&config.point_dir, shard).ok().flatten();
+            let stored = peek_point(config, shard).ok().flatten();
             let (newer, is_written) = read_on(sampler);
             last = newer.unwrap_or(last);
             let stored = stored.filter(|record| {

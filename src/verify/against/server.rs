@@ -62,7 +62,7 @@ fn trouble(error: SourceError) -> Trouble {
 
 impl Server {
     pub fn open(config: &Config, shard: &ShardConfig) -> Result<Self, Trouble> {
-        let uuid = replica_uuid(&config.point_dir, &shard.name);
+        let uuid = replica_uuid(config, &shard.name);
         let Some(source) = shard.sources.first() else {
             return Err((Code::Config, "the shard has no server".to_owned()));
         };

@@ -1,0 +1,71 @@
+//! Asking the node that runs here.
+
+use crate::control::address::Address;
+use crate::control::address::NAME;
+use crate::control::line;
+use crate::control::line::NoLine;
+use crate::control::protocol::ANSWER_MAX;
+use crate::control::protocol::Answer;
+use crate::control::protocol::LINE_PATIENCE;
+use crate::control::protocol::Request;
+use socket2::Domain;
+use socket2::SockAddr;
+use socket2::Socket;
+use socket2::Type;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// What came of asking.
+#[derive(Debug)]
+pub enum Asked {
+    Answered(Answer),
+    /// No process listens there.
+    NoNode,
+    /// One does, or may, and gave no answer: why.
+    NoAnswer(String),
+}
+
+/// Asks the node whose `status_dir` that is; its answer is waited for so long.
+pub fn ask(folder: &Path, request: &Request, patience: Duration) -> Asked {
+    let path = folder.join(NAME);
+    let no_answer = |what: String| Asked::NoAnswer(format!("{}: {what}", path.display()));
+    let mut stream = match connect(folder) {
+        Ok(stream) => stream,
+        // A process that is gone leaves its socket behind.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Asked::NoNode;
+        }
+        Err(error) => return no_answer(error.to_string()),
+    };
+    let request = match serde_json::to_string(request) {
+        Ok(request) => request,
+        Err(error) => return no_answer(error.to_string()),
+    };
+    if let Err(error) = line::write(&mut stream, &request, LINE_PATIENCE) {
+        // It may have answered before it listened, and closed.
+        log::debug!("{}: {error}", path.display());
+    }
+    match line::read(&mut stream, ANSWER_MAX, patience) {
+        Ok(line) => match serde_json::from_slice(&line) {
+            Ok(answer) => Asked::Answered(answer),
+            Err(error) => no_answer(format!("the answer makes no sense: {error}")),
+        },
+        Err(NoLine::Late) => {
+            no_answer(format!("the node does not answer within {patience:?}: is it stopped or overloaded?"))
+        }
+        Err(NoLine::Cut) => no_answer("the node went away before it answered".to_owned()),
+        Err(NoLine::TooLong) => no_answer("the answer has no end".to_owned()),
+        Err(NoLine::Failed(error)) => no_answer(error.to_string()),
+    }
+}
+
+/// A node that is frozen lets connections queue up; then connecting waits as well (unix(7), SO_SNDTIMEO).
+fn connect(folder: &Path) -> io::Result<UnixStream> {
+    let address = Address::new(folder, NAME)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_write_timeout(Some(LINE_PATIENCE))?;
+    socket.connect(&SockAddr::unix(&address.path)?)?;
+    Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
+}

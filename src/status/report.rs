@@ -1,0 +1,189 @@
+//! What a node tells about its shards: the object that `fountain status --json` prints, and how bad it is.
+
+use crate::status::State;
+use serde::Deserialize;
+use serde::Serialize;
+
+/// The convention of monitoring plugins: the number is the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    Ok,
+    Warning,
+    Critical,
+    Unknown,
+}
+
+impl Health {
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Critical => 2,
+            Self::Unknown => 3,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One node and its shards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// The host's name.
+    pub node: String,
+    pub version: String,
+    /// Of the process; none when no process runs here.
+    pub pid: Option<u32>,
+    /// When the process began, in milliseconds since 1970.
+    pub started_ms: Option<u64>,
+    /// `ha_guard`: `none` or `zookeeper`.
+    pub guard: String,
+    pub health: Health,
+    pub shards: Vec<ShardReport>,
+}
+
+/// One shard. Times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardReport {
+    pub shard: String,
+    pub state: State,
+    pub health: Health,
+    /// Since when it is in that state.
+    pub since_ms: Option<u64>,
+    /// Why, where it is not running.
+    pub why: Option<String>,
+    /// The server that is read, or was read last.
+    pub source: Option<String>,
+    /// The stored point, or why it is not known.
+    pub point: Option<PointReport>,
+    pub point_unknown: Option<String>,
+    /// Only among several nodes.
+    pub leadership: Option<Leadership>,
+}
+
+/// A stored point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointReport {
+    pub epoch: u64,
+    /// Packs delivered in that epoch.
+    pub sequence: u64,
+    pub saved_ms: u64,
+    /// The commit of the last transaction delivered, as its server's clock had it; none: not known.
+    pub commit_ms: Option<u64>,
+    pub file: String,
+    pub pos: u64,
+    /// What has been read as GTIDs, where it is known so.
+    pub gtids: Option<String>,
+}
+
+/// Who leads a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leadership {
+    /// This node does.
+    pub here: bool,
+    pub since_ms: Option<u64>,
+    /// The node that leads; none when nobody does, or it cannot be told.
+    pub leader: Option<String>,
+    /// Why this node does not.
+    pub why: Option<String>,
+}
+
+impl ShardReport {
+    /// How bad it is, from what it tells.
+    pub fn judge(&self) -> Health {
+        let health = match self.state {
+            State::Running | State::Done => Health::Ok,
+            // One that is only beginning has no reason yet.
+            State::Connecting if self.why.is_none() => Health::Warning,
+            State::Connecting | State::WaitingForSink | State::Stopped | State::Down => Health::Critical,
+            State::Suspended => Health::Warning,
+            State::Standby => match &self.leadership {
+                Some(Leadership { leader: Some(_), .. }) => Health::Ok,
+                Some(_) | None => Health::Warning,
+            },
+        };
+        match &self.point_unknown {
+            Some(_) if health == Health::Ok => Health::Unknown,
+            Some(_) | None => health,
+        }
+    }
+}
+
+impl NodeReport {
+    /// As bad as its worst shard. What is not known is worse than what works, and not worse than what does not.
+    pub fn judge(shards: &[ShardReport]) -> Health {
+        let rank = |health: &Health| match health {
+            Health::Ok => 0,
+            Health::Warning => 1,
+            Health::Unknown => 2,
+            Health::Critical => 3,
+        };
+        shards.iter().map(|shard| shard.health).max_by_key(rank).unwrap_or(Health::Unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(state: State, why: Option<&str>) -> ShardReport {
+        ShardReport {
+            shard: "a".into(),
+            state,
+            health: Health::Ok,
+            since_ms: None,
+            why: why.map(Into::into),
+            source: None,
+            point: None,
+            point_unknown: None,
+            leadership: None,
+        }
+    }
+
+    #[test]
+    fn a_shard_that_nobody_works_on_against_its_will_is_critical() {
+        let judged = [
+            (shard(State::Running, None), Health::Ok),
+            (shard(State::Connecting, None), Health::Warning),
+            (shard(State::Connecting, Some("UNREACHABLE")), Health::Critical),
+            (shard(State::WaitingForSink, Some("full")), Health::Critical),
+            (shard(State::Suspended, Some("r")), Health::Warning),
+            (shard(State::Down, None), Health::Critical),
+            (shard(State::Standby, None), Health::Warning),
+        ];
+        for (shard, health) in judged {
+            assert_eq!(shard.judge(), health, "{shard:?}");
+        }
+        let leader = |leader: Option<&str>| {
+            let leadership =
+                Leadership { here: false, since_ms: None, leader: leader.map(Into::into), why: None };
+            ShardReport { leadership: Some(leadership), ..shard(State::Standby, None) }.judge()
+        };
+        assert_eq!((leader(Some("db2")), leader(None)), (Health::Ok, Health::Warning));
+        let unknown = ShardReport { point_unknown: Some("?".into()), ..shard(State::Running, None) };
+        assert_eq!(unknown.judge(), Health::Unknown);
+    }
+
+    #[test]
+    fn a_node_is_as_bad_as_its_worst_shard() {
+        let with = |healths: &[Health]| {
+            let shards: Vec<ShardReport> = healths
+                .iter()
+                .map(|health| ShardReport { health: *health, ..shard(State::Running, None) })
+                .collect();
+            NodeReport::judge(&shards)
+        };
+        assert_eq!(with(&[Health::Ok, Health::Unknown, Health::Warning]), Health::Unknown);
+        assert_eq!(with(&[Health::Critical, Health::Unknown]), Health::Critical);
+        assert_eq!(with(&[Health::Ok]), Health::Ok);
+        assert_eq!(with(&[]), Health::Unknown);
+    }
+}
