@@ -48,7 +48,8 @@ group! { NODES "Several nodes: of all that share a latch, one works and the rest
          nodes that lead more than their share hand over.")
         .default("manual");
     HA_RELEASE_AFTER_MS = Key::new("ha_release_after_ms", Process, Kind::Time(Milliseconds, 0, DAY),
-        "A leader that cannot reach its server or write its sink for so long hands over, in milliseconds.")
+        "A leader that cannot reach its servers or write its sink for so long hands over to a node that waits, in milliseconds; \
+         after each time it tries twice as long itself. 0: never.")
         .default("60000");
 }
 
