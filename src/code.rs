@@ -241,6 +241,15 @@ impl Code {
                 "Rows that the server changes without logging them (foreign keys on 5.6 and MariaDB, sql_log_bin=0, a restore), \
                  or a defect: copy the table anew, and tell us."
             }
+            Self::LeadershipLost => {
+                "Nothing is to be done when it is rare: another node, or this one, goes on from the stored point. When it happens again \
+                 and again: is ZooKeeper slow or restarting, is this process stopped for seconds (memory, a frozen machine), do two \
+                 deployments use one zk_save_position_root_path?"
+            }
+            Self::ConfigDiffers => {
+                "Give all nodes of one zk_leader_latch_path the same values of the keys that the message names, or give another \
+                 deployment another path."
+            }
             _ => return None,
         })
     }

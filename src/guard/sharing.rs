@@ -166,7 +166,8 @@ impl<'a> Sharing<'a> {
             SharedShard {
                 name: post.shard.clone().unwrap_or_default(),
                 leader: post.first().map(|seat| seat.guid.clone()).or(entered),
-                vacant_polls: post.vacant_polls,
+                // What nobody was to take yet has not been left alone.
+                vacant_polls: post.vacant_polls.min(self.memory.polls.saturating_sub(START_POLLS)),
                 wanted: wishes.wanted && post.put_off == 0,
                 movable: wishes.working && wishes.led && !wishes.retiring && !post.stays,
             }
@@ -205,4 +206,39 @@ impl<'a> Sharing<'a> {
 
 fn most_shards(announcement: &Announcement) -> usize {
     announcement.max_shards.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(me: &str, shards: usize) -> Outlook {
+        let shard = |at: usize| SharedShard {
+            name: format!("s{at}"),
+            leader: None,
+            vacant_polls: 0,
+            wanted: true,
+            movable: false,
+        };
+        Outlook {
+            me: me.to_owned(),
+            members: vec![Member { guid: me.to_owned(), most: usize::MAX }],
+            shards: (0..shards).map(shard).collect(),
+        }
+    }
+
+    #[test]
+    fn the_first_one_back_leaves_their_share_to_those_that_were_there_before() {
+        let announcement = Announcement::default();
+        let mut memory = Memory { members: 3, polls: 1000 };
+        let mut sharing = Sharing::new(&announcement, HaRebalance::Manual, &mut memory);
+        sharing.outlook = seen("a", 9);
+        assert_eq!(sharing.expecting().to_take().len(), 3);
+        sharing.polls = RETURN_POLLS + 1;
+        assert_eq!(sharing.expecting().to_take().len(), 9, "they do not come");
+        let mut first = Memory::default();
+        let mut sharing = Sharing::new(&announcement, HaRebalance::Manual, &mut first);
+        sharing.outlook = seen("a", 9);
+        assert_eq!(sharing.expecting().to_take().len(), 9, "nobody is known of");
+    }
 }
