@@ -111,7 +111,7 @@ impl Producer {
     // ---------------------------------------------------------------------------------------------- while a stream is read
 
     /// A stream is about to begin.
-    pub(super) fn note_coming(&mut self, session: &Session, dump: &Dump, level: Level) {
+    pub(super) fn note_coming(&mut self, session: &Session, dump: &Dump) {
         let read = Read { identity: session.identity(), place: Some(session.server.clone()) };
         let switches = &mut self.switches;
         let line = switches.read.as_ref().and_then(|last| line(last, &read, session.facts.flavor()));
@@ -120,14 +120,13 @@ impl Producer {
         switches.coming = Some(match (line, carried_over) {
             (Some(line), true) => {
                 let why = switches.why.as_deref().unwrap_or("it is the first that serves");
-                let level = if level == Level::Info { Level::Warn } else { level };
                 let name = &self.shard.name;
                 let text = format!(
                     "{}: shard={name} {line}, reading on {}; {why}",
                     Code::SourceSwitched,
                     dump.described
                 );
-                (level, text, read)
+                (Level::Warn, text, read)
             }
             // A position is not carried over without a word of its own.
             _ => (Level::Debug, format!("shard={} reading {}", self.shard.name, session.server), read),
@@ -152,9 +151,11 @@ impl Producer {
         }
     }
 
-    /// The first event has come.
-    pub(super) fn note_arrival(&mut self, server: &str) {
+    /// The first event has come. Whether that is a change of the source, which is told here.
+    pub(super) fn note_arrival(&mut self, server: &str) -> bool {
+        let mut changed = false;
         if let Some((level, text, read)) = self.switches.coming.take() {
+            changed = level == Level::Warn;
             log::log!(level, "{text}");
             self.switches.read = Some(read);
             self.switches.why = None;
@@ -166,6 +167,7 @@ impl Producer {
             Some(Leaving::Back) => self.switches.pauses.returned(),
             None => {}
         }
+        changed
     }
 
     /// Whether to leave a sound stream may have to be decided. Cheap: asked for each event.

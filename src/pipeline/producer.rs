@@ -201,7 +201,7 @@ impl Producer {
         if channels.messages.send(Message::Connected(connected)).is_err() {
             return Ok(Some(Ended::PackerGone));
         }
-        self.note_coming(&session, &dump, level);
+        self.note_coming(&session, &dump);
         let identity = session.identity();
         let server = session.server.clone();
         self.live.status.running(&server);

@@ -181,8 +181,8 @@ impl Streaming<'_> {
     fn note_served(&mut self, producer: &mut Producer) {
         if !self.served && self.stream.has_served() {
             self.served = true;
-            producer.note_arrival(&self.server);
-            if producer.patience.served() {
+            let changed = producer.note_arrival(&self.server);
+            if producer.patience.served() && !changed {
                 log::info!("shard={} source={} is read again", producer.shard.name, self.server);
             }
         }

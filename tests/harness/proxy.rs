@@ -68,7 +68,16 @@ struct Shared {
     piece: AtomicUsize,
     /// So many replicas more do not get to ask for a dump.
     turned_away: AtomicUsize,
+    /// So many bytes more of what servers say are forwarded; then it is as after `stall`.
+    allowance: AtomicUsize,
+    /// A connection on which the client has spoken so often hears nothing any more.
+    silent_from: AtomicUsize,
+    /// The most often that a client has spoken on a connection.
+    spoken: AtomicUsize,
 }
+
+/// What a limit is set to where there is none.
+const UNLIMITED: usize = usize::MAX;
 
 impl Proxy {
     /// Listens on a free port and forwards to `target` on this machine.
@@ -88,6 +97,9 @@ impl Proxy {
             cuts: AtomicUsize::new(0),
             piece: AtomicUsize::new(64 * 1024),
             turned_away: AtomicUsize::new(0),
+            allowance: AtomicUsize::new(UNLIMITED),
+            silent_from: AtomicUsize::new(UNLIMITED),
+            spoken: AtomicUsize::new(0),
         });
         let theirs = Arc::clone(&shared);
         let accepting = std::thread::spawn(move || accept(&listener, &theirs));
@@ -123,8 +135,25 @@ impl Proxy {
         self.shared.stalled.store(true, Ordering::SeqCst);
     }
 
+    /// As `stall`, once the servers have said so many bytes more, be it in the middle of an event.
+    pub fn stall_after(&self, bytes: usize) {
+        self.shared.allowance.store(bytes, Ordering::SeqCst);
+    }
+
     pub fn resume(&self) {
+        self.shared.allowance.store(UNLIMITED, Ordering::SeqCst);
         self.shared.stalled.store(false, Ordering::SeqCst);
+    }
+
+    /// On each connection the server is heard until the client has spoken so often, and never again: 0 keeps even the
+    /// greeting back. What the client says goes on to reach the server.
+    pub fn silent_from(&self, spoken: usize) {
+        self.shared.silent_from.store(spoken, Ordering::SeqCst);
+    }
+
+    /// The most often that a client has spoken on one connection so far.
+    pub fn spoken(&self) -> usize {
+        self.shared.spoken.load(Ordering::SeqCst)
     }
 
     /// Whether new connections are taken and left without a word.
@@ -200,6 +229,7 @@ fn serve(client: TcpStream, shared: &Arc<Shared>) {
         shared: Arc::clone(shared),
         cuts: shared.cuts.load(Ordering::SeqCst),
         ended: AtomicBool::new(false),
+        spoken: AtomicUsize::new(0),
         fault: Mutex::new(None),
     });
     while shared.mute.load(Ordering::SeqCst) && !connection.over() {
@@ -224,6 +254,8 @@ struct Connection {
     /// How often `cut_all` had been called when it began.
     cuts: usize,
     ended: AtomicBool,
+    /// How often the client has spoken.
+    spoken: AtomicUsize,
     /// Set when the dump command passes; the bytes left until it happens.
     fault: Mutex<Option<Fault>>,
 }
@@ -246,15 +278,22 @@ impl Connection {
                 Err(_) => return None,
             }
         }
+        self.wait_while_stalled().then(|| &mut buffer[..count])
+    }
+
+    /// Whether the connection is still there then.
+    fn wait_while_stalled(&self) -> bool {
         while !self.over() && self.shared.stalled.load(Ordering::SeqCst) {
             std::thread::sleep(TICK);
         }
-        (!self.over()).then(|| &mut buffer[..count])
+        !self.over()
     }
 
     fn forward_requests(&self, mut client: TcpStream, mut server: TcpStream) {
         let mut buffer = vec![0; 16 * 1024];
         while let Some(bytes) = self.next(&mut client, &mut buffer) {
+            let spoken = self.spoken.fetch_add(1, Ordering::SeqCst) + 1;
+            self.shared.spoken.fetch_max(spoken, Ordering::SeqCst);
             let command = bytes.get(COMMAND).filter(|_| bytes[SEQUENCE] == 0);
             if matches!(command, Some(&COM_BINLOG_DUMP | &COM_BINLOG_DUMP_GTID)) {
                 self.shared.streams.fetch_add(1, Ordering::SeqCst);
@@ -266,7 +305,7 @@ impl Connection {
             {
                 break;
             }
-            if server.write_all(bytes).is_err() {
+            if server.write_all(bytes).is_err() && !self.silent() {
                 break;
             }
         }
@@ -276,12 +315,17 @@ impl Connection {
     fn forward_answers(&self, mut server: TcpStream, mut client: TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
         while let Some(bytes) = self.next(&mut server, &mut buffer) {
+            if self.silent() {
+                continue;
+            }
             let passes = self.passes(bytes);
             if self.shared.keeps.load(Ordering::SeqCst) {
                 lock(&self.shared.said).extend_from_slice(&bytes[..passes]);
             }
+            let (now, held) = bytes[..passes].split_at(self.allowed(passes));
             let piece = self.shared.piece.load(Ordering::SeqCst);
-            if bytes[..passes].chunks(piece).any(|piece| client.write_all(piece).is_err()) {
+            let mut send = |bytes: &[u8]| bytes.chunks(piece).all(|piece| client.write_all(piece).is_ok());
+            if !send(now) || !held.is_empty() && !(self.wait_while_stalled() && send(held)) {
                 break;
             }
             let reached = *lock(&self.fault);
@@ -295,7 +339,15 @@ impl Connection {
                 Some(_) | None => {}
             }
         }
+        // A server that is silent has not hung up either.
+        while self.silent() && !self.over() {
+            std::thread::sleep(TICK);
+        }
         self.end(&client, &server);
+    }
+
+    fn silent(&self) -> bool {
+        self.spoken.load(Ordering::SeqCst) >= self.shared.silent_from.load(Ordering::SeqCst)
     }
 
     /// How many of these bytes come before the fault; a flip happens here.
@@ -318,6 +370,18 @@ impl Connection {
                 bytes.len()
             }
             None => bytes.len(),
+        }
+    }
+
+    /// How many of so many bytes may still be forwarded; the proxy stalls when these are the last.
+    fn allowed(&self, count: usize) -> usize {
+        let take = |left: usize| if left == UNLIMITED { None } else { Some(left.saturating_sub(count)) };
+        match self.shared.allowance.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
+            Ok(left) if left <= count => {
+                self.shared.stalled.store(true, Ordering::SeqCst);
+                left
+            }
+            Ok(_) | Err(_) => count,
         }
     }
 
