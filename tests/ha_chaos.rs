@@ -10,28 +10,31 @@ mod ha_chaos {
 }
 
 use ha_chaos::cluster::Cluster;
+use ha_chaos::script::PAST_SESSION;
 use ha_chaos::script::Script;
 use ha_chaos::script::Step;
 use ha_chaos::script::deck;
 use harness::shapes::Dice;
 
-fn run(scope: &str, seed: u64, choose: impl Fn(&mut Dice) -> Vec<Step>) {
+const A_MINUTE: u64 = 60_000;
+
+fn run(scope: &str, seed: u64, down: u64, choose: impl Fn(&mut Dice) -> Vec<Step>) {
     let Some(mut cluster) = Cluster::start(scope, seed) else { return };
     let mut dice = Dice::new(seed);
     let steps = choose(&mut dice);
-    Script { cluster: &mut cluster, dice }.run(&steps);
+    Script { cluster: &mut cluster, dice, down }.run(&steps);
     cluster.finish();
 }
 
 /// Each kind of step comes in this test or in the next one.
 #[test]
 fn one_node_leads_all_shards() {
-    run("process", 1, |dice| deck(dice).into_iter().step_by(2).collect());
+    run("process", 1, PAST_SESSION, |dice| deck(dice).into_iter().step_by(2).collect());
 }
 
 #[test]
 fn nodes_share_the_shards() {
-    run("shard", 1, |dice| deck(dice).into_iter().skip(1).step_by(2).collect());
+    run("shard", 1, PAST_SESSION, |dice| deck(dice).into_iter().skip(1).step_by(2).collect());
 }
 
 /// `FOUNTAIN_TEST_CHAOS=SEED:ROUNDS` runs another script, each round with each kind of step.
@@ -48,7 +51,7 @@ fn long_scripts_of_both_scopes() {
     };
     for seed in seeds {
         for scope in ["process", "shard"] {
-            run(scope, seed, |dice| (0..rounds).flat_map(|_| deck(dice)).collect());
+            run(scope, seed, A_MINUTE, |dice| (0..rounds).flat_map(|_| deck(dice)).collect());
         }
     }
 }

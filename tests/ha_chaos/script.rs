@@ -9,7 +9,7 @@ use crate::harness::shapes::Dice;
 use std::time::Duration;
 
 /// Longer than a session of the nodes, which is 2 s.
-const PAST_SESSION: u64 = 2500;
+pub const PAST_SESSION: u64 = 2500;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -68,6 +68,8 @@ pub fn deck(dice: &mut Dice) -> Vec<Step> {
 pub struct Script<'a> {
     pub cluster: &'a mut Cluster,
     pub dice: Dice,
+    /// How long ZooKeeper is not there when it is down, in milliseconds; longer than all sessions.
+    pub down: u64,
 }
 
 impl Script<'_> {
@@ -172,7 +174,7 @@ impl Script<'_> {
     /// Killed, and not there for longer than all sessions. Nodes have nothing to do then, and do nothing.
     fn zookeeper_down(&mut self) {
         self.cluster.zookeeper.kill9();
-        self.pause(PAST_SESSION, 500);
+        self.pause(self.down, 500);
         let measured = Duration::from_secs(2);
         let busy = |cluster: &Cluster| -> Vec<Duration> {
             cluster.nodes.iter().filter(|node| node.runs()).map(|node| node.cpu_time()).collect()
