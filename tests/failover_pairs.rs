@@ -87,7 +87,8 @@ impl Writers {
     fn start(server: &Server, turn: u64) -> Writers {
         let ended = Arc::new(AtomicBool::new(false));
         let threads = TABLES.iter().zip(1..).map(|(table, number)| {
-            let mut writer = Writer { table, dice: Dice::new(turn * 10 + number), first: turn * 1_000_000, count: 0 };
+            let mut writer =
+                Writer { table, dice: Dice::new(turn * 10 + number), first: turn * 1_000_000, count: 0 };
             let mut client = server.client();
             let mut client =
                 client.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the server's client");

@@ -40,8 +40,11 @@ impl Silent {
     fn start(pair: &Pair, begun: &Fountain, heard: usize) -> Silent {
         let home = Fountain::new();
         for folder in ["points", "data"] {
-            let copied =
-                std::process::Command::new("cp").arg("-a").arg(begun.home().join(folder)).arg(home.home()).status();
+            let copied = std::process::Command::new("cp")
+                .arg("-a")
+                .arg(begun.home().join(folder))
+                .arg(home.home())
+                .status();
             assert!(copied.expect("cp").success(), "{folder} is copied");
         }
         let proxy = Proxy::start(pair.main.port());

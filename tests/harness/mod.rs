@@ -8,6 +8,7 @@
 
 pub mod delivered;
 mod kind;
+pub mod logged_rows;
 pub mod node;
 pub mod numbered;
 pub mod pair;
