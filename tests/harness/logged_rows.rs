@@ -103,8 +103,7 @@ fn read(reader: &str, files: &[&Path]) -> Option<Vec<LoggedRow>> {
 fn rows(output: &[u8]) -> Vec<LoggedRow> {
     let mut rows: Vec<LoggedRow> = Vec::new();
     let mut in_after = false;
-    let mut lines = output.split(|byte| *byte == b'\n');
-    while let Some(line) = lines.next() {
+    for line in output.split(|byte| *byte == b'\n') {
         let Some(told) = line.strip_prefix(b"### ") else { continue };
         if let Some(row) = head(told) {
             rows.push(row);

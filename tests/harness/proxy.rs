@@ -325,7 +325,8 @@ impl Connection {
             let (now, held) = bytes[..passes].split_at(self.allowed(passes));
             let piece = self.shared.piece.load(Ordering::SeqCst);
             let mut send = |bytes: &[u8]| bytes.chunks(piece).all(|piece| client.write_all(piece).is_ok());
-            if !send(now) || !held.is_empty() && !(self.wait_while_stalled() && send(held)) {
+            let sent = send(now) && (held.is_empty() || self.wait_while_stalled() && send(held));
+            if !sent {
                 break;
             }
             let reached = *lock(&self.fault);
