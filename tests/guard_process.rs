@@ -7,6 +7,7 @@ use guards::Guarded;
 use guards::LATCH;
 use guards::Watch;
 use harness::Weather;
+use harness::ZooKeeperEnsemble;
 use harness::ZooKeeperServer;
 use harness::wait_until;
 use std::time::Duration;
@@ -73,6 +74,27 @@ fn a_leader_that_is_cut_off_is_out_before_the_other_one_is_in() {
         assert_eq!(watch.end(), 0, "{weather:?}: moments with two leaders");
         one.stop();
         other.stop();
+    }
+}
+
+/// A server of ZooKeeper's that is cut off from its leader goes on answering reads and pings from what it knows.
+#[test]
+fn a_leader_whose_zookeeper_server_is_cut_off_is_out_before_the_other_one_is_in() {
+    let Some(ensemble) = ZooKeeperEnsemble::start() else { return };
+    for pairs in [&["ha_scope=process"], &["ha_scope=shard"]] {
+        let one = Guarded::start(ensemble.follower(), &["a"], pairs);
+        one.wait_to_lead("a");
+        let other = Guarded::start(ensemble.majority(), &["a"], pairs);
+        wait_until("the other one knows who leads", PATIENCE, || other.leader("a").is_some());
+        let watch = Watch::over([&one, &other], "a");
+        ensemble.cut_off();
+        other.wait_to_lead("a");
+        assert!(!one.leads("a"));
+        ensemble.heal();
+        assert_eq!(watch.end(), 0, "{pairs:?}: moments with two leaders");
+        other.stop();
+        one.wait_to_lead("a");
+        one.stop();
     }
 }
 

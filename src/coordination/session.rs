@@ -22,6 +22,9 @@ use zookeeper::ZooKeeper;
 /// included.
 pub const LARGEST_DATA: usize = 1_000_000;
 
+/// Matches whatever the node has.
+pub const ANY_VERSION: i32 = -1;
+
 /// Of several servers, each is waited for at least so long, as far as `zk_connection_timeout` allows.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 

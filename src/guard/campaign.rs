@@ -1,10 +1,17 @@
-//! One session of the guard thread: nodes in the latches, polls, leases, and their end.
+//! One session of the guard thread: nodes in the latches, polls, proofs, leases, and their end.
+//!
+//! A poll alone proves nothing: a server of ZooKeeper's that is cut off from its leader goes on answering reads and pings from
+//! what it knew, for syncLimit x tickTime, while the leader lets our session expire. So who stands first, and only who stands
+//! first, writes one of its own nodes every sixth of the session. A write passes the quorum, is refused to a session that is
+//! over, and what the same session reads behind it is no older (ZooKeeper's guarantees: single system image, and a session's
+//! requests in their order). The lease counts from the sending of that write.
 //!
 //! A doubt about the session ends it, and with it all terms: a call without an answer in time, an error, a lease that lapsed.
 //! What a person does to our nodes is no doubt: a latch is lost and entered again.
 
 use crate::code::Code;
 use crate::coordination::CoordinationError;
+use crate::coordination::session::ANY_VERSION;
 use crate::coordination::session::NodeKind;
 use crate::coordination::session::Session;
 use crate::guard::announcement::Announcement;
@@ -21,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-/// How often a latch is polled at most; sessions shorter than six of these are polled six times each.
+/// A latch is polled twice in this time, or twelve times a session where that is shorter.
 const LONGEST_POLL: Duration = Duration::from_secs(1);
 
 /// For so many polls a latch that was handed over is left to others.
@@ -57,10 +64,11 @@ pub struct Campaign<'a> {
     /// `zk_leader_latch_timeout`.
     pub tell_every: Duration,
     pub sharing: Option<Sharing<'a>>,
-    /// Between two polls of a node that leads nothing.
-    pub poll: Duration,
-    /// From the moment before a poll was sent.
-    pub lease: Duration,
+    pub times: Times,
+    /// When the last write was sent that proved that this session lives.
+    pub proven: Option<Instant>,
+    /// The last round of polls took so long.
+    pub round_took: Duration,
     pub told_waiting: Instant,
     /// When it was told that ZooKeeper does not serve.
     pub told_away: &'a mut Option<Instant>,
@@ -68,14 +76,25 @@ pub struct Campaign<'a> {
     pub has_served: bool,
 }
 
-/// How often to poll under a session of that length.
-pub fn poll_interval(negotiated: Duration) -> Duration {
-    (negotiated / 6).min(LONGEST_POLL)
+/// What follows from the session time-out that ZooKeeper gives.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// Between two rounds of polls.
+    poll: Duration,
+    /// Between two proofs of a node that stands first.
+    proof: Duration,
+    /// A lease lasts so long behind the sending of a proof that was answered.
+    lease: Duration,
+    /// Who stands first waits so long before it leads.
+    patience: Duration,
 }
 
-/// How long a lease lasts behind the sending of a poll that was answered.
-pub fn lease_time(negotiated: Duration) -> Duration {
-    negotiated * 2 / 3
+impl Times {
+    pub fn of(negotiated: Duration) -> Self {
+        let proof = negotiated / 6;
+        let patience = proof.min(LONGEST_POLL);
+        Self { poll: patience / 2, proof, lease: negotiated * 2 / 3, patience }
+    }
 }
 
 impl Campaign<'_> {
@@ -105,6 +124,7 @@ impl Campaign<'_> {
             return Ok(next);
         }
         let begun = Instant::now();
+        self.prove(posts)?;
         if let Some(sharing) = &mut self.sharing {
             sharing.look_around(&self.session, self.path, &self.guid, self.former)?;
         }
@@ -120,14 +140,28 @@ impl Campaign<'_> {
             log::info!("latch={} ZooKeeper serves", self.path);
         }
         self.tell_waiting(posts);
-        Ok(begun + self.interval(posts))
+        self.round_took = begun.elapsed();
+        Ok(begun + self.times.poll)
     }
 
-    /// Who leads polls twice as often as who waits, and who stands first waits for one such poll before it leads: a leader whose
-    /// node was deleted by hand has noticed by then.
-    fn interval(&self, posts: &[Post]) -> Duration {
-        let first = posts.iter().any(|post| post.hold.first_since.is_some());
-        if first || self.sharing.is_some() { self.poll / 2 } else { self.poll }
+    /// Writes a node of ours, where we stand first and the last time is a while ago: see the module's page.
+    fn prove(&mut self, posts: &[Post]) -> Result<(), End> {
+        let Some(first) = posts.iter().find(|post| post.hold.first_since.is_some()) else { return Ok(()) };
+        if self.proven.is_some_and(|proven| proven.elapsed() < self.times.proof) {
+            return Ok(());
+        }
+        let (node, data) = match (&self.sharing, &first.hold.node) {
+            (Some(sharing), _) => (Sharing::own_path(self.path, &self.guid), sharing.announcement.to_bytes()),
+            (None, Some(name)) => (first.node_path(name), first.announcement.to_bytes()),
+            (None, None) => return Ok(()),
+        };
+        let sent = Instant::now();
+        match self.session.set(&node, &data, ANY_VERSION) {
+            // The quorum says so too; that the node is gone the polls find out.
+            Ok(_) | Err(CoordinationError::NoNode) => self.proven = Some(sent),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     // ------------------------------------------------------------------------------------------------- letting go
@@ -177,7 +211,6 @@ impl Campaign<'_> {
         if post.hold.lease.as_ref().is_some_and(|lease| !lease.holds()) {
             return Err(late());
         }
-        let asked = Instant::now();
         let children = match self.session.children(&post.path) {
             Err(CoordinationError::NoNode) => Vec::new(),
             children => children?,
@@ -192,7 +225,7 @@ impl Campaign<'_> {
             _ => post.hold.node = name,
         }
         match ours {
-            Some(0) => self.stand_first(post, asked),
+            Some(0) => self.stand_first(post),
             _ => self.stand_behind(post),
         }
     }
@@ -225,14 +258,22 @@ impl Campaign<'_> {
         }
     }
 
-    fn stand_first(&self, post: &mut Post, asked: Instant) -> Result<(), End> {
-        let deadline = asked + self.lease;
+    /// Who stands first waits for as long as a leader needs at most to notice, with answers as quick as ours, that somebody has
+    /// deleted its node. One whose answers are late finds out later, at the end of its lease: a node that was deleted tells
+    /// nobody when. The epoch keeps the two apart.
+    fn stand_first(&self, post: &mut Post) -> Result<(), End> {
+        let proven = self.proven.map(|proven| proven + self.times.lease);
         if let Some(lease) = &post.hold.lease {
-            return if lease.extend(deadline) { Ok(()) } else { Err(late()) };
+            return if proven.is_some_and(|deadline| lease.extend(deadline)) { Ok(()) } else { Err(late()) };
         }
-        let since = *post.hold.first_since.get_or_insert(asked);
-        if asked < since + self.poll / 2 || !self.desk.wishes(post.at).wanted {
+        let now = Instant::now();
+        let since = *post.hold.first_since.get_or_insert(now);
+        let patience = self.times.patience.max(self.round_took * 2);
+        let Some(deadline) = proven.filter(|deadline| now >= since + patience && now < *deadline) else {
             self.desk.see(post.at, None, "it is about to lead");
+            return Ok(());
+        };
+        if !self.desk.wishes(post.at).wanted {
             return Ok(());
         }
         if let Some(why) = self.led_otherwise(post)? {
@@ -241,7 +282,7 @@ impl Campaign<'_> {
             return Ok(());
         }
         let lease = Arc::new(Lease::until(deadline));
-        post.patience.begins(asked);
+        post.patience.begins(now);
         post.hold.lease = Some(Arc::clone(&lease));
         post.stays |= std::mem::take(&mut post.moved_away);
         post.leader = None;
@@ -442,14 +483,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_ends_before_the_session_can_and_outlives_several_polls() {
+    fn a_lease_ends_before_the_session_can_and_outlives_several_proofs() {
         for millis in [1_000, 2_000, 4_000, 9_000, 50_000, 600_000] {
             let session = Duration::from_millis(millis);
-            assert!(
-                poll_interval(session) <= session / 6 && poll_interval(session) <= Duration::from_secs(1)
-            );
-            assert_eq!(lease_time(session).as_millis(), u128::from(millis) * 2 / 3);
-            assert!(poll_interval(session) * 3 <= lease_time(session));
+            let times = Times::of(session);
+            assert!(times.poll * 2 <= times.proof && times.poll <= Duration::from_millis(500));
+            assert_eq!(times.lease.as_millis(), u128::from(millis) * 2 / 3);
+            // An answer may take a quarter of the session before it counts as lost.
+            assert!(times.proof + times.poll + session / 4 < times.lease);
+            // The leader of ZooKeeper's servers hears of a session by pings, half a tickTime apart, of which two make the
+            // shortest session, and we speak to our server once a poll.
+            assert!(session - session / 4 - times.poll + times.patience >= times.lease);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The guard of several nodes: a thread with a session of its own at ZooKeeper.
 //!
-//! A lease, not a flag: this node leads until two thirds of the session's time after the last poll *was sent* that found its
-//! node first in the latch. No watches: a poll proves at once that the server answers, that the session lives, that our node is
-//! there and that nobody stands before it. Of ZooKeeper's recipes nothing is used.
+//! A lease, not a flag: this node leads until two thirds of the session's time after it last *sent* a write that ZooKeeper has
+//! taken, behind which its node was found first in the latch. No watches: write and poll prove that the session lives, that our
+//! node is there and that nobody stands before it. Of ZooKeeper's recipes nothing is used.
 
 use crate::code::Code;
 use crate::config::Config;
@@ -17,8 +17,7 @@ use crate::guard::Standing;
 use crate::guard::announcement::Announcement;
 use crate::guard::campaign::Campaign;
 use crate::guard::campaign::End;
-use crate::guard::campaign::lease_time;
-use crate::guard::campaign::poll_interval;
+use crate::guard::campaign::Times;
 use crate::guard::desk::Desk;
 use crate::guard::election::new_guid;
 use crate::guard::hand_over::Patience;
@@ -217,8 +216,9 @@ impl Keeper {
             former: &self.former,
             tell_every: self.zookeeper.leader_latch_timeout,
             sharing,
-            poll: poll_interval(negotiated),
-            lease: lease_time(negotiated),
+            times: Times::of(negotiated),
+            proven: None,
+            round_took: Duration::ZERO,
             told_waiting: self.told_waiting,
             told_away: &mut self.told_away,
             has_served: false,
