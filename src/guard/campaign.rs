@@ -22,17 +22,12 @@ use crate::guard::lease::Lease;
 use crate::guard::post::Hold;
 use crate::guard::post::Post;
 use crate::guard::sharing::Sharing;
+use crate::guard::times::Times;
 use crate::guard::trouble::Cause;
 use crate::status::now_ms;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
-
-/// A latch is polled twice in this time, or twelve times a session where that is shorter.
-const LONGEST_POLL: Duration = Duration::from_secs(1);
-
-/// For so many polls a latch that was handed over is left to others.
-pub const PUT_OFF_POLLS: u32 = 20;
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -76,27 +71,6 @@ pub struct Campaign<'a> {
     pub has_served: bool,
 }
 
-/// What follows from the session time-out that ZooKeeper gives.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    /// Between two rounds of polls.
-    poll: Duration,
-    /// Between two proofs of a node that stands first.
-    proof: Duration,
-    /// A lease lasts so long behind the sending of a proof that was answered.
-    lease: Duration,
-    /// Who stands first waits so long before it leads.
-    patience: Duration,
-}
-
-impl Times {
-    pub fn of(negotiated: Duration) -> Self {
-        let proof = negotiated / 6;
-        let patience = proof.min(LONGEST_POLL);
-        Self { poll: patience / 2, proof, lease: negotiated * 2 / 3, patience }
-    }
-}
-
 impl Campaign<'_> {
     /// Until its first doubt, or until the process ends.
     pub fn run(&mut self, posts: &mut [Post]) -> End {
@@ -124,6 +98,9 @@ impl Campaign<'_> {
             return Ok(next);
         }
         let begun = Instant::now();
+        if let Some(sharing) = &mut self.sharing {
+            sharing.say_what_it_takes(self.desk, posts);
+        }
         self.prove(posts)?;
         if let Some(sharing) = &mut self.sharing {
             sharing.look_around(&self.session, self.path, &self.guid, self.former)?;
@@ -144,16 +121,21 @@ impl Campaign<'_> {
         Ok(begun + self.times.poll)
     }
 
-    /// Writes a node of ours, where we stand first and the last time is a while ago: see the module's page.
+    /// Writes a node of ours, where we stand first and the last time is a while ago: see the module's page. Also where there is
+    /// something new to say in it.
     fn prove(&mut self, posts: &[Post]) -> Result<(), End> {
-        let Some(first) = posts.iter().find(|post| post.hold.first_since.is_some()) else { return Ok(()) };
-        if self.proven.is_some_and(|proven| proven.elapsed() < self.times.proof) {
-            return Ok(());
-        }
-        let (node, data) = match (&self.sharing, &first.hold.node) {
-            (Some(sharing), _) => (Sharing::own_path(self.path, &self.guid), sharing.announcement.to_bytes()),
-            (None, Some(name)) => (first.node_path(name), first.announcement.to_bytes()),
-            (None, None) => return Ok(()),
+        let first = posts.iter().find(|post| post.hold.first_since.is_some());
+        let due = self.proven.is_none_or(|proven| proven.elapsed() >= self.times.proof);
+        let (node, data) = match (&mut self.sharing, first) {
+            (Some(sharing), first) => match sharing.to_write(first.is_some() && due) {
+                Some(data) => (Sharing::own_path(self.path, &self.guid), data),
+                None => return Ok(()),
+            },
+            (None, Some(first)) if due => match &first.hold.node {
+                Some(name) => (first.node_path(name), first.announcement.to_bytes()),
+                None => return Ok(()),
+            },
+            (None, _) => return Ok(()),
         };
         let sent = Instant::now();
         match self.session.set(&node, &data, ANY_VERSION) {
@@ -175,9 +157,7 @@ impl Campaign<'_> {
         if wishes.working || (wishes.wanted && !wishes.retiring) {
             return Ok(newly_wanted);
         }
-        if wishes.retiring {
-            post.put_off = PUT_OFF_POLLS;
-        }
+        post.put_off |= wishes.retiring;
         self.release(post, "this node has handed over")?;
         Ok(newly_wanted)
     }
@@ -279,12 +259,18 @@ impl Campaign<'_> {
         if let Some(why) = self.led_otherwise(post)? {
             self.tell_difference(post, &why, &why);
             self.desk.see(post.at, None, why);
+            // One of the two scopes has to let go, or both wait for ever.
+            if let (Some(_), Some(name)) = (&self.sharing, post.hold.node.take()) {
+                post.hold = Hold::default();
+                self.session.delete(&post.node_path(&name))?;
+            }
             return Ok(());
         }
         let lease = Arc::new(Lease::until(deadline));
         post.patience.begins(now);
         post.hold.lease = Some(Arc::clone(&lease));
         post.stays |= std::mem::take(&mut post.moved_away);
+        post.put_off = false;
         post.leader = None;
         log::info!("{} this node leads", post.label);
         self.desk.grant(post.at, &lease, now_ms());
@@ -306,6 +292,7 @@ impl Campaign<'_> {
             self.desk.see(post.at, None, why);
             return Ok(());
         }
+        (post.put_off, post.moved_away) = (false, false);
         let leader = self.leader(post, &first)?;
         self.desk.see(post.at, Some(leader.clone()), format!("{leader} leads"));
         // Where nodes share the shards nobody queues up: who is too late looks for another one.
@@ -420,9 +407,10 @@ impl Campaign<'_> {
         let now = Instant::now();
         let trouble = self.desk.trouble(post.at, now);
         let lasts = trouble.as_ref().map(|(_, _, lasts)| *lasts);
-        if !post.patience.is_over(lasts, now) || !self.desk.do_others_wait(post.at) {
+        if !post.patience.is_over(lasts, now) || !self.desk.hand_over(post.at) {
             return;
         }
+        post.patience.handed_over(now);
         let Some((shard, cause, lasts)) = trouble else { return };
         let what = match cause {
             Cause::Source => "no server can be reached",
@@ -433,8 +421,6 @@ impl Campaign<'_> {
             self.path_label(),
             lasts.as_secs()
         );
-        post.patience.handed_over();
-        self.desk.retire(post.at);
     }
 
     fn path_label(&self) -> String {
@@ -476,24 +462,4 @@ impl Campaign<'_> {
 fn late() -> End {
     let why = "ZooKeeper has not confirmed it in time".to_owned();
     End::Doubt { code: Code::ZkTimeout, why }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lease_ends_before_the_session_can_and_outlives_several_proofs() {
-        for millis in [1_000, 2_000, 4_000, 9_000, 50_000, 600_000] {
-            let session = Duration::from_millis(millis);
-            let times = Times::of(session);
-            assert!(times.poll * 2 <= times.proof && times.poll <= Duration::from_millis(500));
-            assert_eq!(times.lease.as_millis(), u128::from(millis) * 2 / 3);
-            // An answer may take a quarter of the session before it counts as lost.
-            assert!(times.proof + times.poll + session / 4 < times.lease);
-            // The leader of ZooKeeper's servers hears of a session by pings, half a tickTime apart, of which two make the
-            // shortest session, and we speak to our server once a poll.
-            assert!(session - session / 4 - times.poll + times.patience >= times.lease);
-        }
-    }
 }

@@ -17,7 +17,6 @@ use crate::guard::Standing;
 use crate::guard::announcement::Announcement;
 use crate::guard::campaign::Campaign;
 use crate::guard::campaign::End;
-use crate::guard::campaign::Times;
 use crate::guard::desk::Desk;
 use crate::guard::election::new_guid;
 use crate::guard::hand_over::Patience;
@@ -26,6 +25,7 @@ use crate::guard::post::Post;
 use crate::guard::sharing::Memory;
 use crate::guard::sharing::Sharing;
 use crate::guard::term::Term;
+use crate::guard::times::Times;
 use crate::stop::Stop;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -126,7 +126,7 @@ impl Keeper {
                 hold: Hold::default(),
                 seats: Vec::new(),
                 vacant_polls: 0,
-                put_off: 0,
+                put_off: false,
                 stays: false,
                 moved_away: false,
                 was_wanted: false,
