@@ -227,7 +227,8 @@ fn tell_once(server: &str, asked: Duration, given: Duration) {
     if u128::from(given) != asked.as_millis() && TOLD.swap(given, Ordering::Relaxed) != given {
         let asked = asked.as_millis();
         log::warn!(
-            "{}: ZooKeeper at {server} gives sessions of {given} ms, zk_session_timeout asks for {asked}",
+            "{}: zk_session_timeout={asked} is asked for, ZooKeeper at {server} gives {given} ms: where nodes share a latch, a \
+             standby takes over after that, and a leader without an answer stops after two thirds of it",
             Code::ZkTimeout
         );
     }

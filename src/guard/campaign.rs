@@ -65,8 +65,8 @@ pub struct Campaign<'a> {
     /// The last round of polls took so long.
     pub round_took: Duration,
     pub told_waiting: Instant,
-    /// When it was told that ZooKeeper does not serve.
-    pub told_away: &'a mut Option<Instant>,
+    /// That ZooKeeper does not serve, and when it was told so.
+    pub told_away: &'a mut Option<(Code, Instant)>,
     /// A whole round of polls was answered.
     pub has_served: bool,
 }
@@ -260,8 +260,9 @@ impl Campaign<'_> {
             self.tell_difference(post, &why, &why);
             self.desk.see(post.at, None, why);
             // One of the two scopes has to let go, or both wait for ever.
-            if let (Some(_), Some(name)) = (&self.sharing, post.hold.node.take()) {
-                post.hold = Hold::default();
+            if self.sharing.is_some()
+                && let Some(name) = std::mem::take(&mut post.hold).node
+            {
                 self.session.delete(&post.node_path(&name))?;
             }
             return Ok(());

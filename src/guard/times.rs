@@ -21,8 +21,10 @@ pub struct Times {
 impl Times {
     pub fn of(negotiated: Duration) -> Self {
         let proof = negotiated / 6;
-        let patience = proof.min(LONGEST_POLL);
-        Self { poll: patience / 2, proof, lease: negotiated * 2 / 3, patience }
+        let poll = proof.min(LONGEST_POLL) / 2;
+        // Over at the second poll behind the first look, however little that one is early.
+        let patience = poll * 7 / 4;
+        Self { poll, proof, lease: negotiated * 2 / 3, patience }
     }
 }
 

@@ -105,8 +105,7 @@ struct Keeper {
     memory: Memory,
     posts: Vec<Post>,
     former: Vec<String>,
-    told_away: Option<Instant>,
-    told_given: Option<Duration>,
+    told_away: Option<(Code, Instant)>,
     told_waiting: Instant,
 }
 
@@ -152,7 +151,6 @@ impl Keeper {
             posts,
             former: Vec::new(),
             told_away: None,
-            told_given: None,
             told_waiting: Instant::now(),
         }
     }
@@ -160,7 +158,7 @@ impl Keeper {
     fn run(mut self) {
         let mut back_off = SHORTEST_BACK_OFF;
         while !self.desk.closing() {
-            if self.one_session() {
+            if self.survive(Self::one_session) {
                 back_off = SHORTEST_BACK_OFF;
             }
             if self.desk.pause(back_off) {
@@ -169,6 +167,19 @@ impl Keeper {
             back_off = (back_off * 2).min(LONGEST_BACK_OFF);
         }
         self.desk.closed();
+    }
+
+    /// A panic is a defect of ours: its terms end, and the next session begins as after any other doubt.
+    fn survive(&mut self, session: impl FnOnce(&mut Self) -> bool) -> bool {
+        catch_unwind(AssertUnwindSafe(|| session(self))).unwrap_or_else(|_told_by_the_panic_itself| {
+            let why = "the guard thread panicked";
+            for post in &mut self.posts {
+                post.begins_anew();
+                self.desk.end(post.at, why);
+            }
+            self.tell_away(Code::Internal, why);
+            false
+        })
     }
 
     /// True: ZooKeeper had answered a whole round of polls.
@@ -180,12 +191,7 @@ impl Keeper {
                 return false;
             }
         };
-        self.tell_given(session.negotiated());
-        // A panic is a defect of ours: its terms end, and the next session begins as after any other doubt.
-        let (end, served) = catch_unwind(AssertUnwindSafe(|| self.campaign(session))).unwrap_or_else(|_| {
-            let why = "the guard thread panicked".to_owned();
-            (End::Doubt { code: Code::Internal, why }, false)
-        });
+        let (end, served) = self.campaign(session);
         let End::Doubt { code, why } = end else { return served };
         let mut led = false;
         for post in &mut self.posts {
@@ -233,32 +239,59 @@ impl Keeper {
         (end, served)
     }
 
-    /// ZooKeeper does not serve: said once, and again when it goes on for long.
+    /// ZooKeeper does not serve: said once, again when the reason is another one, and when it goes on for long.
     fn tell_away(&mut self, code: Code, why: &str) {
         for post in &self.posts {
             self.desk.see(post.at, None, why);
         }
-        if self.told_away.is_none_or(|told| told.elapsed() >= REMINDER) {
+        let now = Instant::now();
+        if is_news(self.told_away, code, now) {
             log::error!(
                 "{code}: latch={} {why}; nobody leads here until ZooKeeper serves, trying again",
                 self.path
             );
-            self.told_away = Some(Instant::now());
+            self.told_away = Some((code, now));
         }
     }
+}
 
-    /// Sessions are cut by the server to what it allows.
-    fn tell_given(&mut self, given: Duration) {
-        let asked = self.zookeeper.session_timeout;
-        if given != asked && self.told_given != Some(given) {
-            log::warn!(
-                "{}: zk_session_timeout={} is asked for, ZooKeeper gives {} ms: a standby takes over after that, and a leader \
-                 without an answer stops after two thirds of it",
-                Code::ZkTimeout,
-                asked.as_millis(),
-                given.as_millis()
-            );
-            self.told_given = Some(given);
-        }
+/// What was told last, and when, makes it no news for a while.
+fn is_news(told: Option<(Code, Instant)>, code: Code, now: Instant) -> bool {
+    told.is_none_or(|(other, at)| other != code || now.saturating_duration_since(at) >= REMINDER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Request;
+    use crate::guard::lease::Lease;
+
+    #[test]
+    fn a_panic_of_the_guard_ends_every_term_and_not_the_guard() {
+        let pairs = [
+            ("mysql_username", "u"),
+            ("mysql_shard_0_server", "db1"),
+            ("zk_string", "127.0.0.1:1"),
+            ("zk_leader_latch_path", "/l"),
+            ("zk_save_position_root_path", "/p"),
+        ];
+        let config = Config::load(&Request::from_pairs("/home", &pairs)).unwrap();
+        let shards: Vec<&ShardConfig> = config.enabled_shards().collect();
+        let desk = Arc::new(Desk::new(vec![vec!["producer00".to_owned()]]));
+        let mut keeper = Keeper::new(&config, &shards, Arc::clone(&desk));
+        desk.grant(0, &Arc::new(Lease::for_ever()), 7);
+        let term = desk.take("producer00", &Stop::new()).unwrap();
+        assert!(!keeper.survive(|_| panic!("a defect")));
+        assert!(!term.holds() && term.stop().requested() && term.why().contains("panicked"));
+        assert!(keeper.survive(|_| true), "it goes on");
+    }
+
+    #[test]
+    fn a_trouble_is_told_when_it_changes_and_now_and_then() {
+        let now = Instant::now();
+        let told = Some((Code::ZkUnreachable, now));
+        assert!(is_news(None, Code::ZkUnreachable, now) && is_news(told, Code::ZkAccess, now));
+        assert!(!is_news(told, Code::ZkUnreachable, now + REMINDER / 2));
+        assert!(is_news(told, Code::ZkUnreachable, now + REMINDER));
     }
 }
