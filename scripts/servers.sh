@@ -17,7 +17,8 @@ usage: servers.sh get KIND…|all                        download and prepare (n
 
 KIND     mysql56 (MySQL 5.6), mysql97 (MySQL 9.7 or what Debian sid has by now), mariadb (the machine's Debian: 10.11 on 12),
          mariadb118 (MariaDB 11.8 or what Debian sid has by now), zookeeper (the machine's Debian; get, init and run only)
-OPTION   options of the server, after the defaults; --gtid stands for those that turn MySQL's GTIDs on
+OPTION   options of the server, after the defaults; --gtid stands for those that turn MySQL's GTIDs on; zookeeper: lines of
+         its zoo.cfg
 accounts root without password, repl with password replpw (REPLICATION SLAVE, REPLICATION CLIENT, SELECT)
 
 FOUNTAIN_TEST_CACHE          the cache folder (default: ${XDG_CACHE_HOME:-~/.cache}/fountain-test)
@@ -288,10 +289,11 @@ wrap_zookeeper() {
     {
         printf '#!/bin/sh\njava=$(command -v java) || java=%q\n' "$java"
         printf 'exec "$java" -Xmx128m -cp %q' "$root/usr/share/java/*"
-        printf ' org.apache.zookeeper.server.ZooKeeperServerMain "$@"\n'
-    } >"$cache/bin/.zookeeper-server.$$"
-    chmod 755 "$cache/bin/.zookeeper-server.$$"
-    mv "$cache/bin/.zookeeper-server.$$" "$cache/bin/zookeeper-server"
+        # One server alone too, where the settings name no others.
+        printf ' org.apache.zookeeper.server.quorum.QuorumPeerMain "$@"\n'
+    } >"$cache/bin/.zookeeper-peer.$$"
+    chmod 755 "$cache/bin/.zookeeper-peer.$$"
+    mv "$cache/bin/.zookeeper-peer.$$" "$cache/bin/zookeeper-peer"
 }
 
 server_program() {
@@ -300,7 +302,7 @@ server_program() {
         mysql97) printf '%s/bin/mysqld-9.7' "$cache" ;;
         mariadb) printf '%s/bin/mariadbd' "$cache" ;;
         mariadb118) printf '%s/bin/mariadbd-11.8' "$cache" ;;
-        zookeeper) printf '%s/bin/zookeeper-server' "$cache" ;;
+        zookeeper) printf '%s/bin/zookeeper-peer' "$cache" ;;
     esac
 }
 
@@ -506,16 +508,16 @@ server_options() { # KIND DATADIR PORT [OPTION…]
     done
 }
 
-run_zookeeper() { # DATADIR PORT
+run_zookeeper() { # DATADIR PORT [SETTING…]
     printf '%s\n' "dataDir=$1" clientPortAddress=127.0.0.1 "clientPort=$2" tickTime=500 \
-        admin.enableServer=false 4lw.commands.whitelist=srvr,mntr >"$1/zoo.cfg"
+        admin.enableServer=false 4lw.commands.whitelist=srvr,mntr "${@:3}" >"$1/zoo.cfg"
     exec "$(server_program zookeeper)" "$1/zoo.cfg"
 }
 
 run() { # KIND DATADIR PORT [OPTION…]
     local kind=$1 options datadir
     datadir=$(cd "$2" 2>/dev/null && pwd) || die "there is no data directory $2"
-    [[ $kind != zookeeper ]] || run_zookeeper "$datadir" "$3"
+    [[ $kind != zookeeper ]] || run_zookeeper "$datadir" "${@:3}"
     server_options "$kind" "$datadir" "${@:3}"
     rm -f "$datadir/mysqld.pid"
     [[ $kind != mysql97 ]] || allow_keyrings

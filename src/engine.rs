@@ -38,6 +38,7 @@
 //! logger or a signal handler: messages go through the crate `log`, and the stop is the program's to request.
 
 pub mod handle;
+mod intruders;
 pub mod operate;
 pub mod reasons;
 mod turns;
@@ -51,7 +52,9 @@ use crate::config::ShardConfig;
 use crate::config::TransactionPolicy;
 use crate::config::choice::Choice;
 use crate::config::keys;
+use crate::coordination::shared::SharedSession;
 use crate::engine::handle::ShardHandle;
+use crate::engine::intruders::Intruders;
 use crate::engine::operate::EngineHandle;
 use crate::engine::turns::Turns;
 use crate::guard::Guard;
@@ -262,6 +265,8 @@ impl Engine {
         let (report, events) = unbounded();
         // Ends those shards' threads that wait for a person, once no other is left.
         let over = self.stop.child();
+        let session = SharedSession::of(&self.config.zookeeper);
+        session.ends_with(&over);
         let mut shards = Vec::new();
         let chosen = |shard: &&ShardConfig| self.only.as_ref().is_none_or(|only| *only == shard.name);
         let guard =
@@ -279,6 +284,7 @@ impl Engine {
                 told: None,
                 returning: false,
                 locked: false,
+                intruders: Intruders::default(),
             };
             if let Err(error) = spawn(turns, report.clone()) {
                 // Those that have begun end with it.
@@ -290,7 +296,8 @@ impl Engine {
         let stop_timeout = self.config.stop_timeout;
         let running = shards.len();
         let handle = EngineHandle::new(self.config, Arc::clone(&guard), shards);
-        Ok(RunningEngine { events, running, guard, handle, over, stop: self.stop, stop_timeout })
+        let stop = self.stop;
+        Ok(RunningEngine { events, running, guard, handle, over, stop, stop_timeout, _session: session })
     }
 }
 
@@ -353,6 +360,8 @@ pub struct RunningEngine {
     over: Stop,
     stop: Stop,
     stop_timeout: Duration,
+    /// Of the stores, which ask for it when they need it: it is to know of the stop.
+    _session: SharedSession,
 }
 
 impl RunningEngine {

@@ -69,10 +69,18 @@
 //! | `packer-<shard>` | one a shard | decodes rows, writes lines, sends packs ([`pipeline::packer`]) | when its producer is gone and all is delivered, or at a fault |
 //! | `saver-<shard>` | one a shard | makes points durable ([`pipeline::saver`]) | with its packer, the last point saved |
 //! | `consumer-<shard>` | one a consumer process | passes its stderr on to the log ([`sink::exec`]) | with that process |
+//! | `fail-back-<shard>` | one a shard that reads a backup, with `fail_back=auto` | looks whether the main server has everything (`pipeline::fail_back`) | when the shard leaves that backup |
+//! | `guard` | 1, with `ha_guard=zookeeper` | a session with ZooKeeper: latches, proofs, leases ([`guard::zookeeper`]) | with the engine, or 2 s after a stop |
+//! | `zookeeper-open`, `zk-greet` | one a try to begin a session | waits for a server that may not answer ([`coordination::shared`], [`coordination::handshake`]) | by itself, within `zk_connection_timeout` |
+//! | `zk-session` | one a session: the guard's, and that of all stores | owns the client of the crate, and what that may wait for ([`coordination`]) | with the session |
+//! | `zk-relay`, `zk-relay-up` | two a session | carry bytes between that client and the server that was greeted | with the session |
+//! | `control`, `control-client` | 1, and one a command that asks | answer `fountain status`, `suspend`, … ([`control`]) | with the engine; with the answer |
 //! | `connect` | one a connection attempt | looks a name up and connects, which nothing can interrupt | by itself |
 //!
 //! Between producer and packer: the rendezvous, a way back for emptied batches, and one flag ("read that transaction
-//! anew"). Between packer and saver: one slot for the newest point. Shared by all: [`stop::Stop`]. Nothing else.
+//! anew"). Between packer and saver: one slot for the newest point. Between the guard and a shard's threads: the
+//! [`guard::term::Term`], asked before every pack and every save. Shared by all: [`stop::Stop`]. Between a shard and who asks for
+//! it: its [`status`] and wishes. Nothing else.
 //!
 //! # Modules
 //!
@@ -93,11 +101,14 @@
 //! | [`change`] | transactions, DDL and rows in the order of the log | yes |
 //! | [`config`] | keys, files, environment, `-D`: in one table | |
 //! | [`sync_point`] | where a shard is read on, and how that is kept | |
+//! | [`coordination`] | sessions with ZooKeeper: every call has a deadline, a doubt ends the session | |
+//! | [`guard`] | who of several nodes leads which shard, and until when | |
 //! | [`pack`] | rows as lines, lines as packs, the pack's header | yes |
 //! | [`sink`] | where packs go: files, a program, standard output, nowhere | |
 //! | [`mysql`] | one connection: login, TLS, questions, the dump | |
 //! | [`pipeline`] | a shard at work: retries, failover, threads, the end | |
 //! | [`engine`] | all shards together; fountain inside of another program | |
+//! | [`control`] | the socket through which a running node is asked | |
 //! | [`daemon`], [`cat`], [`doctor`], [`points`], [`verify`] | the commands `run`, `cat`, `check`, `points`, `gaps` and `verify` | |
 //! | [`cli`], [`logging`] | the command line and the log | |
 //!

@@ -7,6 +7,7 @@ use guards::Guarded;
 use guards::LATCH;
 use guards::Watch;
 use harness::Weather;
+use harness::ZooKeeperEnsemble;
 use harness::ZooKeeperServer;
 use harness::wait_until;
 use std::time::Duration;
@@ -36,6 +37,13 @@ fn one_leads_all_and_the_other_one_follows_when_it_ends_in_good_order() {
         assert!(!said[key].is_null(), "{key}: {said}");
     }
     wait_until("who waits knows for whom", PATIENCE, || other.leader("a").is_some());
+    // Only who leads writes: that it still lives.
+    let versions = || {
+        let read = |name: &String| zookeeper.node(&format!("{LATCH}/{name}")).expect("its node").version;
+        zookeeper.children(LATCH).iter().map(read).collect::<Vec<_>>()
+    };
+    wait_until("the leader writes", PATIENCE, || versions().iter().any(|version| *version > 2));
+    assert!(versions().contains(&0), "{:?}", versions());
     assert!(other.leader("a").expect("a leader").contains(&format!("process {}", std::process::id())));
 
     // One shard ends for good: the other one goes on, and leadership stays.
@@ -73,6 +81,27 @@ fn a_leader_that_is_cut_off_is_out_before_the_other_one_is_in() {
         assert_eq!(watch.end(), 0, "{weather:?}: moments with two leaders");
         one.stop();
         other.stop();
+    }
+}
+
+/// A server of ZooKeeper's that is cut off from its leader goes on answering reads and pings from what it knows.
+#[test]
+fn a_leader_whose_zookeeper_server_is_cut_off_is_out_before_the_other_one_is_in() {
+    let Some(ensemble) = ZooKeeperEnsemble::start() else { return };
+    for pairs in [&["ha_scope=process"], &["ha_scope=shard"]] {
+        let one = Guarded::start(ensemble.follower(), &["a"], pairs);
+        one.wait_to_lead("a");
+        let other = Guarded::start(ensemble.majority(), &["a"], pairs);
+        wait_until("the other one knows who leads", PATIENCE, || other.leader("a").is_some());
+        let watch = Watch::over([&one, &other], "a");
+        ensemble.cut_off();
+        other.wait_to_lead("a");
+        assert!(!one.leads("a"));
+        ensemble.heal();
+        assert_eq!(watch.end(), 0, "{pairs:?}: moments with two leaders");
+        other.stop();
+        one.wait_to_lead("a");
+        one.stop();
     }
 }
 
@@ -115,7 +144,7 @@ fn a_guard_waits_for_a_zookeeper_that_is_down_when_it_begins_and_ends_without_it
 }
 
 #[test]
-fn a_node_deleted_by_hand_costs_a_term_and_never_makes_two_leaders() {
+fn a_node_deleted_by_hand_costs_a_term_and_makes_no_second_leader_while_answers_are_quick() {
     let Some(zookeeper) = ZooKeeperServer::start() else { return };
     let (one, other) = pair(&zookeeper, &[]);
     let watch = Watch::over([&one, &other], "a");

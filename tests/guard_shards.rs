@@ -83,6 +83,79 @@ fn without_rebalance_shards_stay_where_they_are_until_somebody_ends_or_steps_dow
 }
 
 #[test]
+fn all_that_a_node_steps_down_from_goes_to_the_others_and_stays_there() {
+    let Some(zookeeper) = ZooKeeperServer::start() else { return };
+    let names: Vec<String> = (0..40).map(|at| format!("s{at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let start = || Guarded::start(&zookeeper, &names, &["ha_scope=shard"]);
+    let (one, two) = (start(), start());
+    wait_for_loads(&[&one, &two], &[20, 20]);
+    wait_until("somebody to hand over to", PATIENCE, || one.step_down(None).is_ok());
+    wait_until("all are led elsewhere", PATIENCE, || two.load() == 40);
+    assert_eq!(one.load(), 0);
+    assert!(names.iter().all(|shard| one.losses(shard) == 0 && one.turns(shard) + two.turns(shard) <= 2));
+}
+
+#[test]
+fn no_more_is_handed_over_than_the_others_may_lead() {
+    let Some(zookeeper) = ZooKeeperServer::start() else { return };
+    let one = start(&zookeeper, &[]);
+    wait_for_loads(&[&one], &[8]);
+    let two = start(&zookeeper, &["ha_max_shards=3"]);
+    wait_until("somebody to hand over to", PATIENCE, || {
+        one.step_down(None).is_err_and(|why| why.contains("3 of 8"))
+    });
+    wait_until("three are led elsewhere", PATIENCE, || two.load() == 3);
+    assert!(one.step_down(None).unwrap_err().contains("no other node"));
+    assert_eq!((one.load(), SHARDS.iter().map(|shard| one.turns(shard)).sum::<usize>()), (5, 8));
+}
+
+#[test]
+fn a_node_on_which_nothing_works_is_given_nothing_for_a_while() {
+    let Some(zookeeper) = ZooKeeperServer::start() else { return };
+    let pairs = ["ha_rebalance=auto", "ha_release_after_ms=2500"];
+    let (one, two) = (start(&zookeeper, &pairs), start(&zookeeper, &pairs));
+    wait_for_loads(&[&one, &two], &[4, 4]);
+    SHARDS.iter().filter(|shard| one.leads(shard)).for_each(|shard| one.trouble(shard));
+    wait_until("all are led elsewhere", PATIENCE, || two.load() == 8);
+    // Twice ha_release_after_ms, less what the way over took.
+    let begun = std::time::Instant::now();
+    wait_until("the other one gives some back", PATIENCE, || one.load() > 0);
+    assert!(begun.elapsed() > Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_node_is_given_only_shards_that_it_runs() {
+    let Some(zookeeper) = ZooKeeperServer::start() else { return };
+    let one = start(&zookeeper, &["ha_rebalance=auto"]);
+    wait_for_loads(&[&one], &[8]);
+    let narrow = Guarded::start(&zookeeper, &["s7"], &["ha_scope=shard"]);
+    narrow.wait_to_lead("s7");
+    // Longer than the pause before the next one would be handed over.
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(SHARDS.map(|shard| one.turns(shard)), [1; 8]);
+}
+
+#[test]
+fn of_two_scopes_on_one_path_the_later_one_lets_go_of_what_it_stands_in() {
+    let Some(zookeeper) = ZooKeeperServer::start() else { return };
+    let shards = Guarded::start(&zookeeper, &["s0"], &["ha_scope=shard", "zk_session_timeout=10000"]);
+    // Its rounds are slow: it has seen nobody before it enters, and has not begun to lead when somebody is there.
+    shards.link.delay(Duration::from_millis(150), Duration::from_millis(150));
+    let latch = format!("{LATCH}/s0");
+    let mut client = zookeeper.client();
+    wait_until("it stands in the latch", PATIENCE, || {
+        client.children(&latch).is_ok_and(|nodes| !nodes.is_empty())
+    });
+    let process = format!("{LATCH}/_c_process-latch-0000000000");
+    client.put(&process, b"").expect("a node");
+    wait_until("it lets go", PATIENCE, || client.children(&latch).is_ok_and(|nodes| nodes.is_empty()));
+    assert_eq!(shards.load(), 0);
+    client.delete(&process).expect("the node is gone");
+    shards.wait_to_lead("s0");
+}
+
+#[test]
 fn caps_hold_and_shares_leave_no_shard_without_a_leader() {
     let Some(zookeeper) = ZooKeeperServer::start() else { return };
     let small = start(&zookeeper, &["ha_max_shards=1"]);

@@ -1,4 +1,5 @@
 //! A leader that stood still while another node took over: it wakes up, begins no pack, saves nothing, says why and stands by.
+//! And two deployments that take each other for such a one.
 
 mod harness;
 
@@ -61,6 +62,14 @@ fn packs(node: &Node) -> Vec<(u64, u64)> {
     Union::of(&[node.data_dir()], SHARD).packs.into_keys().collect()
 }
 
+/// So many packs it has put out whole, as their headers tell.
+fn headers(node: &Node) -> usize {
+    let entries =
+        std::fs::read_dir(node.data_dir()).expect("its folder").map(|entry| entry.expect("an entry").path());
+    let packs = entries.filter(|path| path.extension().is_some_and(|ending| ending == "packs"));
+    packs.map(|path| std::fs::read_to_string(path).expect("headers").matches('\n').count()).sum()
+}
+
 /// Of rows; the lock in the folder is none.
 fn data_bytes(node: &Node) -> u64 {
     let Ok(entries) = std::fs::read_dir(node.data_dir()) else { return 0 };
@@ -107,9 +116,12 @@ fn a_leader_that_slept_past_its_session_does_nothing_any_more() {
         let taken_over = epoch(&zookeeper);
         assert!(taken_over > before, "{taken_over} follows {before}");
         let lost_before = nodes[leader].told("LEADERSHIP_LOST");
+        let begun = headers(&nodes[leader]);
         nodes[leader].thaw();
         wait_until("it says that it lost", PATIENCE, || nodes[leader].told("LEADERSHIP_LOST") > lost_before);
-        // What was begun before may have landed; behind that nothing comes from it.
+        // The one write that it was frozen in may have landed; behind that nothing comes from it.
+        let landed = headers(&nodes[leader]) - begun;
+        assert!(landed <= 1, "{landed} packs after it woke up:\n{}", nodes[leader].stderr());
         let held = data_bytes(&nodes[leader]);
         wait_for_more(&nodes[other]);
         assert_eq!(epoch(&zookeeper), taken_over, "somebody else has written the point");
@@ -135,4 +147,28 @@ fn a_leader_that_slept_past_its_session_does_nothing_any_more() {
     assert!(ids(&union.lines()).into_iter().eq(1..=last), "rows are missing, or in another order");
     let aside = folders.iter().filter(|folder| folder.join("superseded").is_dir()).count();
     assert!(aside > 0, "nothing was delivered again: {:?}", nodes.each_ref().map(packs));
+}
+
+#[test]
+fn two_deployments_on_one_place_are_told_so_and_leave_the_point_alone_longer_and_longer() {
+    let Some(zookeeper) = ZooKeeperServer::start() else { return };
+    let Some(server) = Server::start_private(Kind::Mysql97, GTID) else { return };
+    create_wide(&server);
+    let load = Load::start(server.session());
+    let mut nodes = ["one", "two"].map(|name| {
+        let mut node = Node::new(name, &zookeeper, &["sink=null"]);
+        node.set(&format!("zk_leader_latch_path=/fountain/leader-{name}"));
+        node.shard(0, &server);
+        node.start();
+        node
+    });
+    wait_until("one of them says it", PATIENCE, || {
+        nodes.iter().any(|node| node.told("another deployment") > 0)
+    });
+    load.end();
+    for node in &mut nodes {
+        let said = node.stderr();
+        assert!(!said.contains("stands by"), "it leads:\n{said}");
+        assert_eq!(node.terminate().code, 0, "{said}");
+    }
 }

@@ -330,3 +330,25 @@ fn stores_share_one_session_and_another_one_follows_a_doubt() {
     drop((shared, other));
     wait_until("it is closed with the last one", EXPIRY, || server.sessions() == 0 && threads() == 0);
 }
+
+/// Opening takes as long as `zk_connection_timeout` there; a stop is seen within a second by who only looks.
+#[test]
+fn nobody_who_looks_and_is_to_stop_waits_for_a_server_that_does_not_answer() {
+    let _alone = alone();
+    let black_hole = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let config = config(&format!("127.0.0.1:{}", black_hole.local_addr().expect("an address").port()));
+    let (shared, stop) = (SharedSession::of(&config), fountain::stop::Stop::new());
+    shared.ends_with(&stop);
+    let ask = || shared.with(|session| session.exists("/"));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| shared.look(|session| session.exists("/")));
+        black_hole.accept().expect("it tries");
+        assert!(!waiting.is_finished());
+        stop.request();
+        let begun = Instant::now();
+        assert_eq!(waiting.join().expect("no panic"), Err(CoordinationError::TimedOut));
+        assert!(begun.elapsed() < SECOND * 2, "{:?}", begun.elapsed());
+    });
+    // It ends within its own time, and is no session.
+    wait_until("the try is given up", EXPIRY, || matches!(ask(), Err(CoordinationError::Unreachable(_))));
+}

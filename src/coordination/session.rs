@@ -22,6 +22,9 @@ use zookeeper::ZooKeeper;
 /// included.
 pub const LARGEST_DATA: usize = 1_000_000;
 
+/// Matches whatever the node has.
+pub const ANY_VERSION: i32 = -1;
+
 /// Of several servers, each is waited for at least so long, as far as `zk_connection_timeout` allows.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -224,7 +227,8 @@ fn tell_once(server: &str, asked: Duration, given: Duration) {
     if u128::from(given) != asked.as_millis() && TOLD.swap(given, Ordering::Relaxed) != given {
         let asked = asked.as_millis();
         log::warn!(
-            "{}: ZooKeeper at {server} gives sessions of {given} ms, zk_session_timeout asks for {asked}",
+            "{}: zk_session_timeout={asked} is asked for, ZooKeeper at {server} gives {given} ms: where nodes share a latch, a \
+             standby takes over after that, and a leader without an answer stops after two thirds of it",
             Code::ZkTimeout
         );
     }

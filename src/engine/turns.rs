@@ -5,6 +5,7 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::config::HaGuard;
 use crate::engine::handle::ShardHandle;
+use crate::engine::intruders::Intruders;
 use crate::engine::reasons;
 use crate::engine::reasons::Hindrance;
 use crate::guard::Guard;
@@ -25,6 +26,7 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 /// How often a state is looked at that another node, or a command beside us, may have changed.
 const STATE_POLL: Duration = Duration::from_secs(3);
@@ -45,6 +47,7 @@ pub struct Turns {
     pub returning: bool,
     /// That somebody else works on its folder has been told.
     pub locked: bool,
+    pub intruders: Intruders,
 }
 
 impl Turns {
@@ -202,7 +205,7 @@ impl Turns {
     /// One turn under a term. None: there may be another one.
     fn turn(&mut self, turn: &Stop, term: Term) -> Option<Result<ShardEnded, Fault>> {
         let outcome = self.work(&term);
-        let (lost, why) = (!term.holds(), term.why());
+        let (lost, ended_alone, why) = (!term.holds(), term.ended_alone(), term.why());
         // Asked to come to its end in good order: by the guard or by a person.
         let ended = term.stop().requested() && !self.stop.requested();
         let alone = self.config.nodes.guard == HaGuard::None;
@@ -232,6 +235,7 @@ impl Turns {
         self.locked = false;
         match outcome {
             // Whatever else went wrong: who leads now meets it too, or does not.
+            _ if ended_alone => self.leave_to_intruder(&why, turn),
             _ if lost => self.tell_lost(&why),
             Ok(ShardEnded::Stopped | ShardEnded::PackerGone) if ended => {}
             Err(fault) if self.is_waited_out(&fault) => {
@@ -252,6 +256,29 @@ impl Turns {
                 self.handle.name()
             );
         }
+    }
+
+    /// The shard's term was ended by a save that was not ours, and this node leads on: whoever saved stands in no latch of ours.
+    fn leave_to_intruder(&mut self, why: &str, turn: &Stop) {
+        let (shard, code) = (self.handle.name(), Code::LeadershipLost);
+        if self.stop.requested() {
+            return;
+        }
+        let Some(pause) = self.intruders.met(Instant::now()) else {
+            return log::warn!(
+                "{code}: shard={shard} its turn is over: {why}; no pack begins, nothing is saved; this node leads still, reads the \
+                 point again and goes on behind it"
+            );
+        };
+        let text = format!(
+            "{code}: shard={shard} another deployment works on the same shard and is not in this one's latch, so that both deliver \
+             all rows: {why}; this node leaves the point alone for {} s; give each deployment a zk_save_position_root_path of \
+             its own, or the same zk_leader_latch_path to both",
+            pause.as_secs()
+        );
+        log::error!("{text}");
+        self.handle.live.status.enter(State::Connecting, text);
+        turn.wait(pause);
     }
 
     /// A run with an end waits for nothing.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use sha1::Digest;
 use sha1::Sha1;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The shards themselves.
@@ -33,6 +34,9 @@ pub struct Announcement {
     /// `ha_max_shards`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_shards: Option<u64>,
+    /// Where nodes share the shards: which ones this one would lead. Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub takes: Option<BTreeSet<String>>,
     /// Of each key that all nodes must agree on, a digest of its values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, String>,
@@ -48,6 +52,7 @@ impl Announcement {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             status_dir: config.status_dir.display().to_string(),
             max_shards: config.nodes.max_shards,
+            takes: None,
             digests: digests(config, shards),
         }
     }

@@ -1,10 +1,17 @@
-//! One session of the guard thread: nodes in the latches, polls, leases, and their end.
+//! One session of the guard thread: nodes in the latches, polls, proofs, leases, and their end.
+//!
+//! A poll alone proves nothing: a server of ZooKeeper's that is cut off from its leader goes on answering reads and pings from
+//! what it knew, for syncLimit x tickTime, while the leader lets our session expire. So who stands first, and only who stands
+//! first, writes one of its own nodes every sixth of the session. A write passes the quorum, is refused to a session that is
+//! over, and what the same session reads behind it is no older (ZooKeeper's guarantees: single system image, and a session's
+//! requests in their order). The lease counts from the sending of that write.
 //!
 //! A doubt about the session ends it, and with it all terms: a call without an answer in time, an error, a lease that lapsed.
 //! What a person does to our nodes is no doubt: a latch is lost and entered again.
 
 use crate::code::Code;
 use crate::coordination::CoordinationError;
+use crate::coordination::session::ANY_VERSION;
 use crate::coordination::session::NodeKind;
 use crate::coordination::session::Session;
 use crate::guard::announcement::Announcement;
@@ -15,17 +22,12 @@ use crate::guard::lease::Lease;
 use crate::guard::post::Hold;
 use crate::guard::post::Post;
 use crate::guard::sharing::Sharing;
+use crate::guard::times::Times;
 use crate::guard::trouble::Cause;
 use crate::status::now_ms;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
-
-/// How often a latch is polled at most; sessions shorter than six of these are polled six times each.
-const LONGEST_POLL: Duration = Duration::from_secs(1);
-
-/// For so many polls a latch that was handed over is left to others.
-pub const PUT_OFF_POLLS: u32 = 20;
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -57,25 +59,16 @@ pub struct Campaign<'a> {
     /// `zk_leader_latch_timeout`.
     pub tell_every: Duration,
     pub sharing: Option<Sharing<'a>>,
-    /// Between two polls of a node that leads nothing.
-    pub poll: Duration,
-    /// From the moment before a poll was sent.
-    pub lease: Duration,
+    pub times: Times,
+    /// When the last write was sent that proved that this session lives.
+    pub proven: Option<Instant>,
+    /// The last round of polls took so long.
+    pub round_took: Duration,
     pub told_waiting: Instant,
-    /// When it was told that ZooKeeper does not serve.
-    pub told_away: &'a mut Option<Instant>,
+    /// That ZooKeeper does not serve, and when it was told so.
+    pub told_away: &'a mut Option<(Code, Instant)>,
     /// A whole round of polls was answered.
     pub has_served: bool,
-}
-
-/// How often to poll under a session of that length.
-pub fn poll_interval(negotiated: Duration) -> Duration {
-    (negotiated / 6).min(LONGEST_POLL)
-}
-
-/// How long a lease lasts behind the sending of a poll that was answered.
-pub fn lease_time(negotiated: Duration) -> Duration {
-    negotiated * 2 / 3
 }
 
 impl Campaign<'_> {
@@ -106,6 +99,10 @@ impl Campaign<'_> {
         }
         let begun = Instant::now();
         if let Some(sharing) = &mut self.sharing {
+            sharing.say_what_it_takes(self.desk, posts);
+        }
+        self.prove(posts)?;
+        if let Some(sharing) = &mut self.sharing {
             sharing.look_around(&self.session, self.path, &self.guid, self.former)?;
         }
         for post in posts.iter_mut() {
@@ -120,14 +117,33 @@ impl Campaign<'_> {
             log::info!("latch={} ZooKeeper serves", self.path);
         }
         self.tell_waiting(posts);
-        Ok(begun + self.interval(posts))
+        self.round_took = begun.elapsed();
+        Ok(begun + self.times.poll)
     }
 
-    /// Who leads polls twice as often as who waits, and who stands first waits for one such poll before it leads: a leader whose
-    /// node was deleted by hand has noticed by then.
-    fn interval(&self, posts: &[Post]) -> Duration {
-        let first = posts.iter().any(|post| post.hold.first_since.is_some());
-        if first || self.sharing.is_some() { self.poll / 2 } else { self.poll }
+    /// Writes a node of ours, where we stand first and the last time is a while ago: see the module's page. Also where there is
+    /// something new to say in it.
+    fn prove(&mut self, posts: &[Post]) -> Result<(), End> {
+        let first = posts.iter().find(|post| post.hold.first_since.is_some());
+        let due = self.proven.is_none_or(|proven| proven.elapsed() >= self.times.proof);
+        let (node, data) = match (&mut self.sharing, first) {
+            (Some(sharing), first) => match sharing.to_write(first.is_some() && due) {
+                Some(data) => (Sharing::own_path(self.path, &self.guid), data),
+                None => return Ok(()),
+            },
+            (None, Some(first)) if due => match &first.hold.node {
+                Some(name) => (first.node_path(name), first.announcement.to_bytes()),
+                None => return Ok(()),
+            },
+            (None, _) => return Ok(()),
+        };
+        let sent = Instant::now();
+        match self.session.set(&node, &data, ANY_VERSION) {
+            // The quorum says so too; that the node is gone the polls find out.
+            Ok(_) | Err(CoordinationError::NoNode) => self.proven = Some(sent),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     // ------------------------------------------------------------------------------------------------- letting go
@@ -141,9 +157,7 @@ impl Campaign<'_> {
         if wishes.working || (wishes.wanted && !wishes.retiring) {
             return Ok(newly_wanted);
         }
-        if wishes.retiring {
-            post.put_off = PUT_OFF_POLLS;
-        }
+        post.put_off |= wishes.retiring;
         self.release(post, "this node has handed over")?;
         Ok(newly_wanted)
     }
@@ -177,7 +191,6 @@ impl Campaign<'_> {
         if post.hold.lease.as_ref().is_some_and(|lease| !lease.holds()) {
             return Err(late());
         }
-        let asked = Instant::now();
         let children = match self.session.children(&post.path) {
             Err(CoordinationError::NoNode) => Vec::new(),
             children => children?,
@@ -192,7 +205,7 @@ impl Campaign<'_> {
             _ => post.hold.node = name,
         }
         match ours {
-            Some(0) => self.stand_first(post, asked),
+            Some(0) => self.stand_first(post),
             _ => self.stand_behind(post),
         }
     }
@@ -225,25 +238,40 @@ impl Campaign<'_> {
         }
     }
 
-    fn stand_first(&self, post: &mut Post, asked: Instant) -> Result<(), End> {
-        let deadline = asked + self.lease;
+    /// Who stands first waits for as long as a leader needs at most to notice, with answers as quick as ours, that somebody has
+    /// deleted its node. One whose answers are late finds out later, at the end of its lease: a node that was deleted tells
+    /// nobody when. The epoch keeps the two apart.
+    fn stand_first(&self, post: &mut Post) -> Result<(), End> {
+        let proven = self.proven.map(|proven| proven + self.times.lease);
         if let Some(lease) = &post.hold.lease {
-            return if lease.extend(deadline) { Ok(()) } else { Err(late()) };
+            return if proven.is_some_and(|deadline| lease.extend(deadline)) { Ok(()) } else { Err(late()) };
         }
-        let since = *post.hold.first_since.get_or_insert(asked);
-        if asked < since + self.poll / 2 || !self.desk.wishes(post.at).wanted {
+        let now = Instant::now();
+        let since = *post.hold.first_since.get_or_insert(now);
+        let patience = self.times.patience.max(self.round_took * 2);
+        let Some(deadline) = proven.filter(|deadline| now >= since + patience && now < *deadline) else {
             self.desk.see(post.at, None, "it is about to lead");
+            return Ok(());
+        };
+        if !self.desk.wishes(post.at).wanted {
             return Ok(());
         }
         if let Some(why) = self.led_otherwise(post)? {
             self.tell_difference(post, &why, &why);
             self.desk.see(post.at, None, why);
+            // One of the two scopes has to let go, or both wait for ever.
+            if self.sharing.is_some()
+                && let Some(name) = std::mem::take(&mut post.hold).node
+            {
+                self.session.delete(&post.node_path(&name))?;
+            }
             return Ok(());
         }
         let lease = Arc::new(Lease::until(deadline));
-        post.patience.begins(asked);
+        post.patience.begins(now);
         post.hold.lease = Some(Arc::clone(&lease));
         post.stays |= std::mem::take(&mut post.moved_away);
+        post.put_off = false;
         post.leader = None;
         log::info!("{} this node leads", post.label);
         self.desk.grant(post.at, &lease, now_ms());
@@ -265,6 +293,7 @@ impl Campaign<'_> {
             self.desk.see(post.at, None, why);
             return Ok(());
         }
+        (post.put_off, post.moved_away) = (false, false);
         let leader = self.leader(post, &first)?;
         self.desk.see(post.at, Some(leader.clone()), format!("{leader} leads"));
         // Where nodes share the shards nobody queues up: who is too late looks for another one.
@@ -379,9 +408,10 @@ impl Campaign<'_> {
         let now = Instant::now();
         let trouble = self.desk.trouble(post.at, now);
         let lasts = trouble.as_ref().map(|(_, _, lasts)| *lasts);
-        if !post.patience.is_over(lasts, now) || !self.desk.do_others_wait(post.at) {
+        if !post.patience.is_over(lasts, now) || !self.desk.hand_over(post.at) {
             return;
         }
+        post.patience.handed_over(now);
         let Some((shard, cause, lasts)) = trouble else { return };
         let what = match cause {
             Cause::Source => "no server can be reached",
@@ -392,8 +422,6 @@ impl Campaign<'_> {
             self.path_label(),
             lasts.as_secs()
         );
-        post.patience.handed_over();
-        self.desk.retire(post.at);
     }
 
     fn path_label(&self) -> String {
@@ -435,21 +463,4 @@ impl Campaign<'_> {
 fn late() -> End {
     let why = "ZooKeeper has not confirmed it in time".to_owned();
     End::Doubt { code: Code::ZkTimeout, why }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lease_ends_before_the_session_can_and_outlives_several_polls() {
-        for millis in [1_000, 2_000, 4_000, 9_000, 50_000, 600_000] {
-            let session = Duration::from_millis(millis);
-            assert!(
-                poll_interval(session) <= session / 6 && poll_interval(session) <= Duration::from_secs(1)
-            );
-            assert_eq!(lease_time(session).as_millis(), u128::from(millis) * 2 / 3);
-            assert!(poll_interval(session) * 3 <= lease_time(session));
-        }
-    }
 }

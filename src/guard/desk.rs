@@ -36,6 +36,8 @@ pub struct Desk {
 struct State {
     /// In the order that the guard thread knows.
     latches: Vec<Latch>,
+    /// So many more of them the other nodes have room for.
+    room: usize,
     closing: bool,
     closed: bool,
     /// Counts what the guard thread has to look at.
@@ -98,7 +100,7 @@ impl Desk {
             why: "it has not asked ZooKeeper yet".to_owned(),
         };
         let latches = groups.into_iter().map(latch).collect();
-        let state = State { latches, closing: false, closed: false, wishes: 0 };
+        let state = State { latches, room: usize::MAX, closing: false, closed: false, wishes: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -162,7 +164,8 @@ impl Desk {
         }
     }
 
-    /// Ends the terms of one latch, or of all, in good order. `shard` none: all. Err: why that cannot be.
+    /// Ends the terms of one latch, or of all, in good order. `shard` none: all. Err: why that cannot be, or how many of them
+    /// cannot.
     pub fn step_down(&self, shard: Option<&str>) -> Result<(), String> {
         let mut state = self.lock();
         if let Some(shard) = shard {
@@ -174,19 +177,9 @@ impl Desk {
                 );
             }
         }
-        let named = |latch: &&mut Latch| shard.is_none_or(|shard| latch.shards.contains_key(shard));
-        let mut led: Vec<&mut Latch> =
-            state.latches.iter_mut().filter(named).filter(|latch| latch.leads()).collect();
-        if led.is_empty() {
-            return Err("this node does not lead: there is nothing to hand over".to_owned());
-        }
-        led.retain(|latch| latch.others_wait);
-        if led.is_empty() {
-            return Err("no other node waits to take over".to_owned());
-        }
-        led.into_iter().for_each(Latch::retire);
+        let outcome = state.step_down(shard);
         self.tell_guard(&mut state);
-        Ok(())
+        outcome
     }
 
     /// Asks the guard thread to let everything go; waits for it until then at the latest.
@@ -239,11 +232,9 @@ impl Desk {
         self.lock().latches.get_mut(latch).is_some_and(|latch| latch.end(why))
     }
 
-    /// Asks for the end of the latch's terms in good order.
-    pub fn retire(&self, latch: usize) {
-        if let Some(latch) = self.lock().latches.get_mut(latch) {
-            latch.retire();
-        }
+    /// Asks for the end of the latch's terms in good order, where another node has room for it. False: none has.
+    pub fn hand_over(&self, latch: usize) -> bool {
+        self.lock().hand_over(latch)
     }
 
     /// What keeps all the shards that work under a latch from working: the shortest of the troubles, with its shard. None: one
@@ -279,6 +270,11 @@ impl Desk {
         }
     }
 
+    /// How many more latches the other nodes have room for. Until this is told: all.
+    pub fn others_have_room(&self, room: usize) {
+        self.lock().room = room;
+    }
+
     /// Sleeps until then, or until there is something new to look at: what was new last is `seen`. Says what is new now.
     pub fn wait(&self, until: Instant, seen: u64) -> u64 {
         let mut state = self.lock();
@@ -297,10 +293,6 @@ impl Desk {
         let state = self.lock();
         let slept = self.changed.wait_timeout_while(state, time, |state| !state.closing);
         slept.unwrap_or_else(PoisonError::into_inner).0.closing
-    }
-
-    pub fn do_others_wait(&self, latch: usize) -> bool {
-        self.lock().latches.get(latch).is_some_and(|latch| latch.others_wait)
     }
 
     /// The shards of a latch.
@@ -329,6 +321,42 @@ impl State {
     fn latch_of(&mut self, shard: &str) -> Option<&mut Latch> {
         self.latches.iter_mut().find(|latch| latch.shards.contains_key(shard))
     }
+
+    fn hand_over(&mut self, at: usize) -> bool {
+        let Some(latch) = self.latches.get_mut(at).filter(|latch| latch.others_wait) else { return false };
+        let Some(room) = self.room.checked_sub(1) else { return false };
+        self.room = room;
+        latch.retire();
+        true
+    }
+
+    fn step_down(&mut self, shard: Option<&str>) -> Result<(), String> {
+        let named = |latch: &Latch| shard.is_none_or(|shard| latch.shards.contains_key(shard));
+        let led: Vec<usize> = self
+            .latches
+            .iter()
+            .enumerate()
+            .filter_map(|(at, latch)| (named(latch) && latch.leads()).then_some(at))
+            .collect();
+        if led.is_empty() {
+            return Err("this node does not lead: there is nothing to hand over".to_owned());
+        }
+        let is = |at: &usize, what: fn(&Latch) -> bool| self.latches.get(*at).is_some_and(what);
+        if !led.iter().any(|at| is(at, |latch| latch.others_wait)) {
+            return Err("no other node waits to take over".to_owned());
+        }
+        let staying: Vec<usize> = led.iter().copied().filter(|at| !is(at, Latch::retires)).collect();
+        let gone = staying.iter().filter(|at| self.hand_over(**at)).count();
+        match staying.len() - gone {
+            0 => Ok(()),
+            kept => Err(format!(
+                "leadership of {} of {} shards is handed over: the other nodes do not run more of them, or may not lead more \
+                 (ha_max_shards); this node goes on with {kept}",
+                led.len() - kept,
+                led.len()
+            )),
+        }
+    }
 }
 
 impl Latch {
@@ -349,6 +377,10 @@ impl Latch {
         self.led.as_ref().is_some_and(|led| led.lease.holds())
     }
 
+    fn retires(&self) -> bool {
+        self.led.as_ref().is_some_and(|led| led.retiring)
+    }
+
     fn standing(&self) -> Standing {
         match &self.led {
             Some(led) if led.lease.holds() => Standing::Leads { since_ms: led.since_ms },
@@ -366,7 +398,7 @@ impl Latch {
             }),
             working: places().any(|place| matches!(place, Place::Working(_))),
             led: self.led.is_some(),
-            retiring: self.led.as_ref().is_some_and(|led| led.retiring),
+            retiring: self.retires(),
         }
     }
 
@@ -465,6 +497,27 @@ mod tests {
             waiting.request();
             assert!(thread.join().unwrap().is_none());
         });
+    }
+
+    #[test]
+    fn no_more_latches_are_handed_over_than_the_others_have_room_for() {
+        let names = ["a", "b", "c"].map(|name| vec![name.to_owned()]);
+        let (desk, stop) = (Desk::new(names.to_vec()), Stop::new());
+        let terms = [0, 1, 2].map(|at| {
+            desk.grant(at, &lease(), 7);
+            desk.others_wait(at, true);
+            took(&desk, ["a", "b", "c"][at], &stop)
+        });
+        desk.others_have_room(2);
+        assert!(desk.hand_over(1) && desk.wishes(1).retiring);
+        let why = desk.step_down(None).unwrap_err();
+        assert!(why.contains("2 of 3") && why.contains("goes on with 1"), "{why}");
+        assert_eq!([0, 1, 2].map(|at| desk.wishes(at).retiring), [true, true, false]);
+        assert!(terms.iter().all(Term::holds) && !desk.hand_over(2));
+        assert!(desk.step_down(Some("c")).unwrap_err().contains("0 of 1"));
+        desk.step_down(Some("b")).expect("it is about to be");
+        desk.others_have_room(1);
+        desk.step_down(None).unwrap();
     }
 
     #[test]

@@ -13,12 +13,13 @@ pub struct Patience {
     base: Duration,
     now: Duration,
     calm_since: Option<Instant>,
+    rests_until: Option<Instant>,
 }
 
 impl Patience {
     /// `base`: `ha_release_after_ms`; zero: never.
     pub fn new(base: Duration) -> Self {
-        Self { base, now: base, calm_since: None }
+        Self { base, now: base, calm_since: None, rests_until: None }
     }
 
     /// A term begins: nothing is known of it yet.
@@ -41,8 +42,14 @@ impl Patience {
     }
 
     /// It was handed over.
-    pub fn handed_over(&mut self) {
+    pub fn handed_over(&mut self, now: Instant) {
         self.now = (self.now * 2).min(LONGEST).max(self.base);
+        self.rests_until = Some(now + self.now);
+    }
+
+    /// It was handed over so recently that this node does not try again while others do.
+    pub fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
     }
 }
 
@@ -62,7 +69,9 @@ mod tests {
         for times in [1, 2, 4, 8, 16, 32, 60, 60] {
             assert!(!patience.is_over(Some(minute * times - Duration::from_millis(1)), now), "{times}");
             assert!(patience.is_over(Some(minute * times), now), "{times}");
-            patience.handed_over();
+            patience.handed_over(now);
+            let rest = minute * (times * 2).min(60);
+            assert!(patience.rests(now + rest / 2) && !patience.rests(now + rest), "{times}");
             now += minute * times;
             patience.begins(now);
             // Until its first failure a term looks well.

@@ -14,6 +14,7 @@ mod post;
 mod sharing;
 mod spread;
 pub mod term;
+mod times;
 pub mod trouble;
 pub mod zookeeper;
 

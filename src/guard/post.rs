@@ -25,11 +25,11 @@ pub struct Post {
     pub seats: Vec<Seat>,
     /// For so many polls nobody has stood in it.
     pub vacant_polls: u32,
-    /// So many polls long it is left to others.
-    pub put_off: u32,
+    /// It was handed over, and is left to others until one of them leads it.
+    pub put_off: bool,
     /// It was handed over to spread the load and came back: nobody else wants it.
     pub stays: bool,
-    /// It was handed over to spread the load.
+    /// It was handed over to spread the load, and nobody leads it yet.
     pub moved_away: bool,
     pub was_wanted: bool,
     /// The node that leads, by the name of its node in the latch, and who that is.

@@ -9,14 +9,15 @@ use crate::coordination::session::NodeKind;
 use crate::coordination::session::Session;
 use crate::guard::announcement::Announcement;
 use crate::guard::campaign::End;
-use crate::guard::campaign::PUT_OFF_POLLS;
 use crate::guard::desk::Desk;
 use crate::guard::election;
 use crate::guard::post::Post;
 use crate::guard::spread::Member;
 use crate::guard::spread::Outlook;
+use crate::guard::spread::PUT_OFF_POLLS;
 use crate::guard::spread::SharedShard;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 const FOLDER: &str = "_nodes";
 
@@ -39,14 +40,17 @@ pub struct Memory {
 
 /// See the module's page.
 pub struct Sharing<'a> {
-    pub announcement: &'a Announcement,
+    /// With what this node takes now.
+    announcement: Announcement,
+    /// What stands of it in ZooKeeper.
+    written: Vec<u8>,
     pub rebalance: HaRebalance,
     pub memory: &'a mut Memory,
     /// As it was seen last.
     pub outlook: Outlook,
     /// A node with `ha_scope=process` stands in the latch path itself.
     pub led_as_process: bool,
-    known: BTreeMap<String, usize>,
+    known: BTreeMap<String, Announcement>,
     /// Of this session.
     polls: u32,
     pause: u32,
@@ -54,10 +58,11 @@ pub struct Sharing<'a> {
 }
 
 impl<'a> Sharing<'a> {
-    pub fn new(announcement: &'a Announcement, rebalance: HaRebalance, memory: &'a mut Memory) -> Self {
+    pub fn new(announcement: &Announcement, rebalance: HaRebalance, memory: &'a mut Memory) -> Self {
         let expected = memory.members;
         Self {
-            announcement,
+            announcement: announcement.clone(),
+            written: Vec::new(),
             rebalance,
             memory,
             outlook: Outlook::default(),
@@ -89,36 +94,53 @@ impl<'a> Sharing<'a> {
         let processes = election::seats(&or_none(session.children(path))?);
         self.led_as_process = processes.iter().any(|seat| !former.contains(&seat.guid));
         let folder = format!("{path}/{FOLDER}");
-        let mut names = or_none(session.children(&folder))?;
+        let names = or_none(session.children(&folder))?;
         if !names.iter().any(|name| name == guid) {
             self.announce(session, &folder, guid)?;
-            names.push(guid.to_owned());
         }
         let mut known = BTreeMap::new();
-        for name in names {
+        for name in names.into_iter().filter(|name| name != guid) {
             let node = Self::own_path(path, &name);
             if former.contains(&name) {
                 session.delete(&node)?;
-                continue;
+            } else if let Some(node) = session.get(&node)? {
+                known.insert(name, Announcement::parse(&node.data));
             }
-            let most = match self.known.get(&name) {
-                Some(most) => *most,
-                None => match session.get(&node)? {
-                    Some(node) => most_shards(&Announcement::parse(&node.data)),
-                    None => continue,
-                },
-            };
-            known.insert(name, most);
         }
-        if known != self.known {
+        known.insert(guid.to_owned(), self.announcement.clone());
+        if !known.keys().eq(self.known.keys()) {
             self.pause = PAUSE_POLLS;
         }
         self.known = known;
         Ok(())
     }
 
-    fn announce(&self, session: &Session, folder: &str, guid: &str) -> Result<(), CoordinationError> {
+    /// The shards that this node would lead: those whose threads wait or work, unless it has just handed them over. A node on which
+    /// nothing works takes none for a while: others do not give back to it what it could not serve.
+    pub fn say_what_it_takes(&mut self, desk: &Desk, posts: &[Post]) {
+        let now = Instant::now();
+        let works = |post: &&Post| post.is_led() && desk.trouble(post.at, now).is_none();
+        let ails = |post: &Post| post.patience.rests(now) || desk.trouble(post.at, now).is_some();
+        let fit = posts.iter().any(|post| works(&post)) || !posts.iter().any(ails);
+        let takes =
+            |post: &&Post| fit && desk.wishes(post.at).wanted && !post.put_off && !post.patience.rests(now);
+        let takes = posts.iter().filter(takes).filter_map(|post| post.shard.clone()).collect();
+        self.announcement.takes = Some(takes);
+    }
+
+    /// What to write into this node's own node: when it must be, or has something new to say.
+    pub fn to_write(&mut self, must: bool) -> Option<Vec<u8>> {
+        let data = self.announcement.to_bytes();
+        if !must && (self.written.is_empty() || data == self.written) {
+            return None;
+        }
+        self.written.clone_from(&data);
+        Some(data)
+    }
+
+    fn announce(&mut self, session: &Session, folder: &str, guid: &str) -> Result<(), CoordinationError> {
         let (path, data) = (format!("{folder}/{guid}"), self.announcement.to_bytes());
+        self.written.clone_from(&data);
         let made = match session.create(&path, &data, NodeKind::Ephemeral) {
             Err(CoordinationError::NoNode) => {
                 session.make_path(folder)?;
@@ -140,17 +162,17 @@ impl<'a> Sharing<'a> {
         if self.polls > RETURN_POLLS {
             self.memory.members = self.known.len();
         }
-        let alone = self.known.len() == 1;
-        for post in posts.iter_mut() {
-            // Nobody else could take it.
-            post.put_off = if alone { 0 } else { post.put_off.saturating_sub(1) };
-            if self.pause == PAUSE_POLLS {
-                post.stays = false;
-            }
+        if self.pause == PAUSE_POLLS {
+            posts.iter_mut().for_each(|post| post.stays = false);
         }
         self.outlook = self.see(desk, guid, posts);
-        let others = self.outlook.others_have_room();
-        posts.iter().for_each(|post| desk.others_wait(post.at, others));
+        let mut leaving = 0;
+        for post in posts.iter() {
+            let others_take = post.shard.as_ref().is_some_and(|shard| self.outlook.others_take(shard));
+            desk.others_wait(post.at, others_take);
+            leaving += usize::from(desk.wishes(post.at).retiring);
+        }
+        desk.others_have_room(self.outlook.room_of_others().saturating_sub(leaving));
         self.rebalance(desk, posts);
         if self.led_as_process || self.memory.polls <= START_POLLS {
             return Vec::new();
@@ -159,20 +181,41 @@ impl<'a> Sharing<'a> {
     }
 
     fn see(&self, desk: &Desk, guid: &str, posts: &[Post]) -> Outlook {
-        let members = self.known.iter().map(|(guid, most)| Member { guid: guid.clone(), most: *most });
+        let member = |(guid, says): (&String, &Announcement)| Member {
+            guid: guid.clone(),
+            most: says.max_shards.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+            takes: says.takes.clone(),
+        };
+        let members = self.known.iter().map(member);
+        let takes = |shard: &str| self.announcement.takes.as_ref().is_none_or(|takes| takes.contains(shard));
         let shard = |post: &Post| {
             let wishes = desk.wishes(post.at);
             let entered = post.hold.node.as_ref().map(|_| guid.to_owned());
+            let name = post.shard.clone().unwrap_or_default();
             SharedShard {
-                name: post.shard.clone().unwrap_or_default(),
                 leader: post.first().map(|seat| seat.guid.clone()).or(entered),
                 // What nobody was to take yet has not been left alone.
                 vacant_polls: post.vacant_polls.min(self.memory.polls.saturating_sub(START_POLLS)),
-                wanted: wishes.wanted && post.put_off == 0,
+                wanted: wishes.wanted && takes(&name),
                 movable: wishes.working && wishes.led && !wishes.retiring && !post.stays,
+                name,
             }
         };
-        Outlook { me: guid.to_owned(), members: members.collect(), shards: posts.iter().map(shard).collect() }
+        let mut outlook = Outlook {
+            me: guid.to_owned(),
+            members: members.collect(),
+            shards: posts.iter().map(shard).collect(),
+        };
+        // What is left to others comes back where none of them has taken it, or none can.
+        let left_alone: Vec<bool> = outlook
+            .shards
+            .iter()
+            .map(|shard| shard.vacant_polls >= PUT_OFF_POLLS || !outlook.others_take(&shard.name))
+            .collect();
+        for ((shard, post), left_alone) in outlook.shards.iter_mut().zip(posts).zip(left_alone) {
+            shard.wanted |= left_alone && desk.wishes(post.at).wanted;
+        }
+        outlook
     }
 
     /// As it will be when the nodes have come back that were there before a session of ours ended: after a restart of ZooKeeper
@@ -181,7 +224,7 @@ impl<'a> Sharing<'a> {
         let mut outlook = self.outlook.clone();
         if self.polls <= RETURN_POLLS {
             let missing = self.expected.saturating_sub(outlook.members.len());
-            let absent = |at: usize| Member { guid: format!("expected {at}"), most: usize::MAX };
+            let absent = |at: usize| Member { guid: format!("expected {at}"), most: usize::MAX, takes: None };
             outlook.members.extend((0..missing).map(absent));
         }
         outlook
@@ -196,16 +239,13 @@ impl<'a> Sharing<'a> {
             return;
         }
         let Some(post) = self.outlook.to_hand_over().and_then(|at| posts.get_mut(at)) else { return };
+        if !desk.hand_over(post.at) {
+            return;
+        }
         log::info!("{} handing over: another node leads fewer shards (ha_rebalance=auto)", post.label);
         post.moved_away = true;
-        post.put_off = PUT_OFF_POLLS;
-        desk.retire(post.at);
         self.pause = PAUSE_POLLS - 1;
     }
-}
-
-fn most_shards(announcement: &Announcement) -> usize {
-    announcement.max_shards.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -222,7 +262,7 @@ mod tests {
         };
         Outlook {
             me: me.to_owned(),
-            members: vec![Member { guid: me.to_owned(), most: usize::MAX }],
+            members: vec![Member { guid: me.to_owned(), most: usize::MAX, takes: None }],
             shards: (0..shards).map(shard).collect(),
         }
     }

@@ -1,9 +1,10 @@
 //! How nodes share the shards under `ha_scope=shard`, from what each of them sees. No clock, no network.
 //!
-//! A node announces itself, and takes shards that nobody leads as long as it has fewer than its share: all shards divided
-//! by the nodes, rounded up, as far as `ha_max_shards` of each node lets it. What nobody takes for a few polls, any node with
-//! room takes: a shard is never left alone because of shares.
+//! A node announces itself and which shards it takes, and takes shards that nobody leads as long as it has fewer than its
+//! share: all shards divided by the nodes, rounded up, as far as `ha_max_shards` and what each node takes let it. What nobody
+//! takes for a few polls, any node with room takes: a shard is never left alone because of shares.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hash;
 use std::hash::Hasher;
@@ -11,12 +12,23 @@ use std::hash::Hasher;
 /// For so many polls a shard without a leader is left to those that have less than their share.
 pub const GRACE_POLLS: u32 = 6;
 
+/// For so many polls a shard without a leader is left to others by the node that has handed it over.
+pub const PUT_OFF_POLLS: u32 = 2 * GRACE_POLLS;
+
 /// A living node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub guid: String,
     /// `ha_max_shards`.
     pub most: usize,
+    /// The shards that it would lead; none: it does not say, and takes all.
+    pub takes: Option<BTreeSet<String>>,
+}
+
+impl Member {
+    fn takes(&self, shard: &str) -> bool {
+        self.takes.as_ref().is_none_or(|takes| takes.contains(shard))
+    }
 }
 
 /// A shard, as it is seen now.
@@ -27,7 +39,7 @@ pub struct SharedShard {
     pub leader: Option<String>,
     /// For so many polls nobody has led it.
     pub vacant_polls: u32,
-    /// A thread of this node waits to lead it, and it has not just been handed over by us.
+    /// A thread of this node waits to lead it, and it is not left to others.
     pub wanted: bool,
     /// It is at work here and may be handed over to spread the load.
     pub movable: bool,
@@ -52,10 +64,9 @@ impl Outlook {
         vacant.sort_by_key(|(_, shard)| preference(&self.me, &shard.name));
         let load = self.load(&self.me);
         let (below, room) = (self.share(me).saturating_sub(load), me.most.saturating_sub(load));
-        let mut taken: Vec<usize> = vacant.iter().take(below).map(|(at, _)| *at).collect();
-        let left = vacant.iter().skip(below).find(|(_, shard)| shard.vacant_polls >= GRACE_POLLS);
-        taken.extend(left.map(|(at, _)| *at).filter(|_| room > below));
-        taken
+        let left_alone = |(_, shard): &&(usize, &SharedShard)| shard.vacant_polls >= GRACE_POLLS;
+        let taken = vacant.iter().take(below).chain(vacant.iter().skip(below).filter(left_alone));
+        taken.map(|(at, _)| *at).take(room).collect()
     }
 
     /// The shard to hand over to a node that leads fewer: only by the node that leads most, and where it makes a
@@ -66,21 +77,36 @@ impl Outlook {
             let load = self.load(&other.guid);
             load > mine || (load == mine && other.guid < self.me)
         };
-        let emptier = |other: &Member| {
+        if self.members.iter().any(fuller) {
+            return None;
+        }
+        let emptier = |other: &&Member| {
             let load = self.load(&other.guid);
             load + 1 < mine && load < self.share(other)
         };
-        if self.members.iter().any(fuller) || !self.members.iter().any(emptier) {
-            return None;
-        }
-        let led = |shard: &SharedShard| shard.movable && shard.leader.as_deref() == Some(&self.me);
-        let mine = self.shards.iter().enumerate().filter(|(_, shard)| led(shard));
+        let emptier: Vec<&Member> = self.members.iter().filter(emptier).collect();
+        let goes = |shard: &SharedShard| {
+            let led = shard.movable && shard.leader.as_deref() == Some(&self.me);
+            led && emptier.iter().any(|other| other.takes(&shard.name))
+        };
+        let mine = self.shards.iter().enumerate().filter(|(_, shard)| goes(shard));
         mine.max_by_key(|(_, shard)| preference(&self.me, &shard.name)).map(|(at, _)| at)
     }
 
-    /// Another node has room for one more.
-    pub fn others_have_room(&self) -> bool {
-        self.members.iter().any(|other| other.guid != self.me && self.load(&other.guid) < other.most)
+    /// Another node has room for that shard.
+    pub fn others_take(&self, shard: &str) -> bool {
+        self.others().any(|other| other.takes(shard) && self.room(other) > 0)
+    }
+
+    /// How many more shards the others can lead, beside those that wait for them already.
+    pub fn room_of_others(&self) -> usize {
+        let room = self.others().fold(0_usize, |room, other| room.saturating_add(self.room(other)));
+        let waits = |shard: &&SharedShard| shard.leader.is_none() && self.others_take(&shard.name);
+        room.saturating_sub(self.shards.iter().filter(waits).count())
+    }
+
+    fn others(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|other| other.guid != self.me)
     }
 
     /// How many of the shards a node leads.
@@ -96,9 +122,22 @@ impl Outlook {
     /// How many fall to a node when those that may not have an equal part leave it to the rest.
     fn share(&self, member: &Member) -> usize {
         let all = self.shards.len();
-        let held = |level: usize| self.members.iter().map(|other| level.min(other.most)).sum::<usize>();
+        let most: Vec<usize> = self.members.iter().map(|other| self.most(other)).collect();
+        let held = |level: usize| most.iter().map(|most| level.min(*most)).sum::<usize>();
         let level = (1..=all).find(|level| held(*level) >= all).unwrap_or(all);
-        level.min(member.most)
+        level.min(self.most(member))
+    }
+
+    /// How many a node leads when it gets all that it may and would.
+    fn most(&self, member: &Member) -> usize {
+        self.load(&member.guid) + self.room(member)
+    }
+
+    /// How many more a node may and would lead.
+    fn room(&self, member: &Member) -> usize {
+        let others_lead = |shard: &&SharedShard| shard.leader.as_deref() != Some(&member.guid);
+        let would = self.shards.iter().filter(others_lead).filter(|shard| member.takes(&shard.name)).count();
+        would.min(member.most.saturating_sub(self.load(&member.guid)))
     }
 
     fn member(&self, guid: &str) -> Option<&Member> {
@@ -129,7 +168,7 @@ mod tests {
             me: me.to_owned(),
             members: members
                 .iter()
-                .map(|(guid, most)| Member { guid: (*guid).to_owned(), most: *most })
+                .map(|(guid, most)| Member { guid: (*guid).to_owned(), most: *most, takes: None })
                 .collect(),
             shards: leaders.iter().enumerate().map(shard).collect(),
         }
@@ -159,8 +198,33 @@ mod tests {
         let capped = [("a", 1), ("b", 2)];
         assert_eq!(outlook("b", &capped, &[None; 8]).to_take().len(), 2);
         let full = [Some("a"), Some("b"), Some("b"), None];
-        assert!(!outlook("a", &capped, &full).others_have_room());
-        assert!(outlook("a", &members, &full).others_have_room());
+        assert!(!outlook("a", &capped, &full).others_take("shard0"));
+        assert!(outlook("a", &members, &full).others_take("shard0"));
+    }
+
+    #[test]
+    fn the_others_have_room_for_what_they_may_and_would_lead() {
+        let led = [Some("a"), Some("a"), Some("a"), Some("b"), None];
+        assert_eq!(outlook("a", &[("a", MANY)], &led).room_of_others(), 0);
+        let mut seen = outlook("a", &[("a", MANY), ("b", 3), ("c", MANY)], &led);
+        assert_eq!(seen.room_of_others(), 2 + 5 - 1, "one waits for them already");
+        seen.members[2].takes = Some(BTreeSet::from(["shard0".to_owned()]));
+        assert_eq!(seen.room_of_others(), 2 + 1 - 1);
+        seen.members[1].takes = Some(BTreeSet::new());
+        assert_eq!((seen.others_take("shard0"), seen.others_take("shard1")), (true, false));
+        assert_eq!(seen.room_of_others(), 1, "nobody else takes what waits");
+    }
+
+    #[test]
+    fn who_takes_nothing_leaves_its_share_to_the_rest_and_is_given_nothing() {
+        let mut seen = outlook("a", &[("a", MANY), ("b", MANY)], &[Some("a"), Some("a"), None, None]);
+        seen.members[1].takes = Some(BTreeSet::new());
+        assert_eq!(seen.to_take().len(), 2, "without waiting");
+        let mut seen = outlook("a", &[("a", MANY), ("b", MANY)], &[Some("a"); 4]);
+        seen.members[1].takes = Some(BTreeSet::from(["shard2".to_owned()]));
+        assert_eq!(seen.to_hand_over(), Some(2));
+        seen.members[1].takes = Some(BTreeSet::new());
+        assert_eq!(seen.to_hand_over(), None);
     }
 
     #[test]
@@ -170,7 +234,12 @@ mod tests {
         assert_eq!(seen.to_take(), NONE);
         seen.shards[2].vacant_polls = GRACE_POLLS;
         assert_eq!(seen.to_take(), [2]);
+        seen.shards[3].vacant_polls = GRACE_POLLS;
+        assert_eq!(seen.to_take().len(), 2, "all at once");
+        seen.members[0].most = 3;
+        assert_eq!(seen.to_take().len(), 1, "as far as it may");
         seen.shards[2].wanted = false;
+        seen.shards[3].wanted = false;
         assert_eq!(seen.to_take(), NONE);
         let mut capped = outlook("a", &[("a", 2), ("b", MANY)], &[Some("a"), Some("a"), None, None]);
         capped.shards[2].vacant_polls = GRACE_POLLS;

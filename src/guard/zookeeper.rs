@@ -1,8 +1,8 @@
 //! The guard of several nodes: a thread with a session of its own at ZooKeeper.
 //!
-//! A lease, not a flag: this node leads until two thirds of the session's time after the last poll *was sent* that found its
-//! node first in the latch. No watches: a poll proves at once that the server answers, that the session lives, that our node is
-//! there and that nobody stands before it. Of ZooKeeper's recipes nothing is used.
+//! A lease, not a flag: this node leads until two thirds of the session's time after it last *sent* a write that ZooKeeper has
+//! taken, behind which its node was found first in the latch. No watches: write and poll prove that the session lives, that our
+//! node is there and that nobody stands before it. Of ZooKeeper's recipes nothing is used.
 
 use crate::code::Code;
 use crate::config::Config;
@@ -17,8 +17,6 @@ use crate::guard::Standing;
 use crate::guard::announcement::Announcement;
 use crate::guard::campaign::Campaign;
 use crate::guard::campaign::End;
-use crate::guard::campaign::lease_time;
-use crate::guard::campaign::poll_interval;
 use crate::guard::desk::Desk;
 use crate::guard::election::new_guid;
 use crate::guard::hand_over::Patience;
@@ -27,6 +25,7 @@ use crate::guard::post::Post;
 use crate::guard::sharing::Memory;
 use crate::guard::sharing::Sharing;
 use crate::guard::term::Term;
+use crate::guard::times::Times;
 use crate::stop::Stop;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -106,8 +105,7 @@ struct Keeper {
     memory: Memory,
     posts: Vec<Post>,
     former: Vec<String>,
-    told_away: Option<Instant>,
-    told_given: Option<Duration>,
+    told_away: Option<(Code, Instant)>,
     told_waiting: Instant,
 }
 
@@ -127,7 +125,7 @@ impl Keeper {
                 hold: Hold::default(),
                 seats: Vec::new(),
                 vacant_polls: 0,
-                put_off: 0,
+                put_off: false,
                 stays: false,
                 moved_away: false,
                 was_wanted: false,
@@ -153,7 +151,6 @@ impl Keeper {
             posts,
             former: Vec::new(),
             told_away: None,
-            told_given: None,
             told_waiting: Instant::now(),
         }
     }
@@ -161,7 +158,7 @@ impl Keeper {
     fn run(mut self) {
         let mut back_off = SHORTEST_BACK_OFF;
         while !self.desk.closing() {
-            if self.one_session() {
+            if self.survive(Self::one_session) {
                 back_off = SHORTEST_BACK_OFF;
             }
             if self.desk.pause(back_off) {
@@ -170,6 +167,19 @@ impl Keeper {
             back_off = (back_off * 2).min(LONGEST_BACK_OFF);
         }
         self.desk.closed();
+    }
+
+    /// A panic is a defect of ours: its terms end, and the next session begins as after any other doubt.
+    fn survive(&mut self, session: impl FnOnce(&mut Self) -> bool) -> bool {
+        catch_unwind(AssertUnwindSafe(|| session(self))).unwrap_or_else(|_told_by_the_panic_itself| {
+            let why = "the guard thread panicked";
+            for post in &mut self.posts {
+                post.begins_anew();
+                self.desk.end(post.at, why);
+            }
+            self.tell_away(Code::Internal, why);
+            false
+        })
     }
 
     /// True: ZooKeeper had answered a whole round of polls.
@@ -181,12 +191,7 @@ impl Keeper {
                 return false;
             }
         };
-        self.tell_given(session.negotiated());
-        // A panic is a defect of ours: its terms end, and the next session begins as after any other doubt.
-        let (end, served) = catch_unwind(AssertUnwindSafe(|| self.campaign(session))).unwrap_or_else(|_| {
-            let why = "the guard thread panicked".to_owned();
-            (End::Doubt { code: Code::Internal, why }, false)
-        });
+        let (end, served) = self.campaign(session);
         let End::Doubt { code, why } = end else { return served };
         let mut led = false;
         for post in &mut self.posts {
@@ -217,8 +222,9 @@ impl Keeper {
             former: &self.former,
             tell_every: self.zookeeper.leader_latch_timeout,
             sharing,
-            poll: poll_interval(negotiated),
-            lease: lease_time(negotiated),
+            times: Times::of(negotiated),
+            proven: None,
+            round_took: Duration::ZERO,
             told_waiting: self.told_waiting,
             told_away: &mut self.told_away,
             has_served: false,
@@ -233,32 +239,59 @@ impl Keeper {
         (end, served)
     }
 
-    /// ZooKeeper does not serve: said once, and again when it goes on for long.
+    /// ZooKeeper does not serve: said once, again when the reason is another one, and when it goes on for long.
     fn tell_away(&mut self, code: Code, why: &str) {
         for post in &self.posts {
             self.desk.see(post.at, None, why);
         }
-        if self.told_away.is_none_or(|told| told.elapsed() >= REMINDER) {
+        let now = Instant::now();
+        if is_news(self.told_away, code, now) {
             log::error!(
                 "{code}: latch={} {why}; nobody leads here until ZooKeeper serves, trying again",
                 self.path
             );
-            self.told_away = Some(Instant::now());
+            self.told_away = Some((code, now));
         }
     }
+}
 
-    /// Sessions are cut by the server to what it allows.
-    fn tell_given(&mut self, given: Duration) {
-        let asked = self.zookeeper.session_timeout;
-        if given != asked && self.told_given != Some(given) {
-            log::warn!(
-                "{}: zk_session_timeout={} is asked for, ZooKeeper gives {} ms: a standby takes over after that, and a leader \
-                 without an answer stops after two thirds of it",
-                Code::ZkTimeout,
-                asked.as_millis(),
-                given.as_millis()
-            );
-            self.told_given = Some(given);
-        }
+/// What was told last, and when, makes it no news for a while.
+fn is_news(told: Option<(Code, Instant)>, code: Code, now: Instant) -> bool {
+    told.is_none_or(|(other, at)| other != code || now.saturating_duration_since(at) >= REMINDER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Request;
+    use crate::guard::lease::Lease;
+
+    #[test]
+    fn a_panic_of_the_guard_ends_every_term_and_not_the_guard() {
+        let pairs = [
+            ("mysql_username", "u"),
+            ("mysql_shard_0_server", "db1"),
+            ("zk_string", "127.0.0.1:1"),
+            ("zk_leader_latch_path", "/l"),
+            ("zk_save_position_root_path", "/p"),
+        ];
+        let config = Config::load(&Request::from_pairs("/home", &pairs)).unwrap();
+        let shards: Vec<&ShardConfig> = config.enabled_shards().collect();
+        let desk = Arc::new(Desk::new(vec![vec!["producer00".to_owned()]]));
+        let mut keeper = Keeper::new(&config, &shards, Arc::clone(&desk));
+        desk.grant(0, &Arc::new(Lease::for_ever()), 7);
+        let term = desk.take("producer00", &Stop::new()).unwrap();
+        assert!(!keeper.survive(|_| panic!("a defect")));
+        assert!(!term.holds() && term.stop().requested() && term.why().contains("panicked"));
+        assert!(keeper.survive(|_| true), "it goes on");
+    }
+
+    #[test]
+    fn a_trouble_is_told_when_it_changes_and_now_and_then() {
+        let now = Instant::now();
+        let told = Some((Code::ZkUnreachable, now));
+        assert!(is_news(None, Code::ZkUnreachable, now) && is_news(told, Code::ZkAccess, now));
+        assert!(!is_news(told, Code::ZkUnreachable, now + REMINDER / 2));
+        assert!(is_news(told, Code::ZkUnreachable, now + REMINDER));
     }
 }

@@ -69,7 +69,7 @@ impl OwnNode {
     /// What is there, which later writes take the place of.
     pub fn read(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         let node =
-            self.session.with(|session| session.get(&self.path)).map_err(|error| self.failed(&error))?;
+            self.session.look(|session| session.get(&self.path)).map_err(|error| self.failed(&error))?;
         self.unsure.clear();
         self.version = node.as_ref().map(|node| node.version);
         Ok(node.map(|node| node.data))

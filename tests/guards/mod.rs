@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 struct Shard {
     term: Option<Term>,
+    turns: usize,
     /// Terms that were lost, with the last one's reason.
     losses: usize,
     last_loss: String,
@@ -98,7 +99,10 @@ impl Guarded {
         let shard = shard.to_owned();
         self.threads.push(std::thread::spawn(move || {
             while let Some(term) = guard.wait_for_term(&shard, &stop) {
-                lock(&shards).get_mut(&shard).expect("the shard").term = Some(term.clone());
+                let mut all = lock(&shards);
+                let seen = all.get_mut(&shard).expect("the shard");
+                (seen.term, seen.turns) = (Some(term.clone()), seen.turns + 1);
+                drop(all);
                 while !term.stop().wait(Duration::from_millis(5)) && term.holds() {}
                 let mut all = lock(&shards);
                 let seen = all.get_mut(&shard).expect("the shard");
@@ -127,6 +131,11 @@ impl Guarded {
     pub fn load(&self) -> usize {
         let names: Vec<String> = lock(&self.shards).keys().cloned().collect();
         names.iter().filter(|shard| self.leads(shard)).count()
+    }
+
+    /// How often it has led the shard.
+    pub fn turns(&self, shard: &str) -> usize {
+        lock(&self.shards)[shard].turns
     }
 
     pub fn losses(&self, shard: &str) -> usize {

@@ -54,6 +54,7 @@ pub use zk_client::ZkClient;
 pub use zk_client::ZkNode;
 pub use zk_proxy::Link;
 pub use zk_proxy::Weather;
+pub use zookeeper::ZooKeeperEnsemble;
 pub use zookeeper::ZooKeeperServer;
 
 use std::io::Write;
