@@ -45,7 +45,7 @@ pack        code codec binlog column schema change sync_point
 sink        code stop config fail_point pack sync_point
 status      code stop config sync_point
 coordination code stop secret config
-guard       code codec stop config status coordination
+guard       code codec stop config status coordination sync_point::trace
 mysql       code codec stop secret config wire binlog schema sync_point
 pipeline    code codec stop coordination secret config wire column binlog schema change sync_point pack sink status guard mysql
 logging     code config

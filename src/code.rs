@@ -191,7 +191,8 @@ impl Code {
             }
             Self::PointLost => {
                 "Restore the point, go on from a former one (fountain points history, points set), or start anew behind a fresh copy \
-                 (points set)."
+                 (points set). Where ZooKeeper lost it: correct the path, or go on from the copy of the node that led last (points \
+                 set --from-local)."
             }
             Self::PointStore => "Check the folder producer_position: rights, disk, mount.",
             Self::NoPoint => "Give a start (mysql_binlogdump_*) or set start_without_point.",

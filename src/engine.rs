@@ -39,13 +39,17 @@
 
 pub mod handle;
 mod intruders;
+mod lookout;
 pub mod operate;
 pub mod reasons;
 mod turns;
 
+pub use crate::engine::turns::STATE_POLL;
+
 use crate::code::Code;
 use crate::config::Config;
 use crate::config::HaGuard;
+use crate::config::PointStore;
 use crate::config::Problem;
 use crate::config::Request;
 use crate::config::ShardConfig;
@@ -55,6 +59,7 @@ use crate::config::keys;
 use crate::coordination::shared::SharedSession;
 use crate::engine::handle::ShardHandle;
 use crate::engine::intruders::Intruders;
+use crate::engine::lookout::Lookout;
 use crate::engine::operate::EngineHandle;
 use crate::engine::turns::Turns;
 use crate::guard::Guard;
@@ -282,6 +287,7 @@ impl Engine {
                 until: self.until.get(&shard.name).cloned(),
                 stop: over.clone(),
                 told: None,
+                stopped_at: None,
                 returning: false,
                 locked: false,
                 intruders: Intruders::default(),
@@ -290,6 +296,15 @@ impl Engine {
                 // Those that have begun end with it.
                 self.stop.request();
                 let text = format!("shard={} no thread: {error}", shard.name);
+                return Err(EngineError::Shards(vec![Fault::stop(Code::Internal, text)]));
+            }
+        }
+        if self.config.points.store == PointStore::ZooKeeper {
+            let lookout = Lookout::new(&self.config, &shards, &over);
+            let started = std::thread::Builder::new().name("lookout".into()).spawn(move || lookout.run());
+            if let Err(error) = started {
+                self.stop.request();
+                let text = format!("no thread that looks at what is said elsewhere: {error}");
                 return Err(EngineError::Shards(vec![Fault::stop(Code::Internal, text)]));
             }
         }

@@ -66,6 +66,8 @@
 //! | `main` | 1 | starts the shards, waits for them ([`engine`]) | when no shard is left, or `stop_timeout_ms` after a stop |
 //! | `signals` | 1 | SIGTERM and SIGINT become a [`stop`] | with the process |
 //! | `producer-<shard>` | one a shard | locks folders, connects, reads, fills batches ([`pipeline::shard`], [`pipeline::producer`]) | at a stop, at `--until`, at a fault that no retry cures |
+//! | `guard` | 1 with `ha_guard` `zookeeper` | polls the latches, gives out and ends leases ([`guard::zookeeper`]) | with the process |
+//! | `lookout` | 1 with points in ZooKeeper | looks every few seconds whether a shard was suspended elsewhere, or has a point that another node made ([`engine`]) | with the engine |
 //! | `packer-<shard>` | one a shard | decodes rows, writes lines, sends packs ([`pipeline::packer`]) | when its producer is gone and all is delivered, or at a fault |
 //! | `saver-<shard>` | one a shard | makes points durable ([`pipeline::saver`]) | with its packer, the last point saved |
 //! | `consumer-<shard>` | one a consumer process | passes its stderr on to the log ([`sink::exec`]) | with that process |

@@ -2,6 +2,7 @@
 
 mod harness;
 
+use fountain::sync_point::PointRecord;
 use harness::Fountain;
 use harness::Output;
 use harness::assert_refused;
@@ -58,12 +59,13 @@ fn what_is_set_is_shown_in_all_forms() {
 
     let shown = done(&home, &["points", "show"]);
     assert!(shown.contains("producer00: no point is stored, and none ever was"), "{shown}");
-    assert!(shown.contains(&format!("point    GTIDs {further}\n")) && shown.contains(": a test"), "{shown}");
+    assert!(shown.contains(&format!("point    GTIDs {further}\n")) && shown.contains(": a test; a test"), "{shown}");
     let shown = json(&done(&home, &["points", "show", "--json"]));
     assert_eq!(shown[0]["point"], Value::Null);
     assert_eq!(shown[1]["shard"], "orders");
     assert_eq!(shown[1]["point"]["gtid_set"], further);
-    assert_eq!(shown[1]["moved"]["from"]["gtid"], gtids);
+    // Where delivery ended before the first move nobody knows, and no run has been there since.
+    assert_eq!(shown[1]["moved"]["from"], Value::Null);
 
     let history = json(&done(&home, &["points", "history", "orders", "--json"]));
     assert_eq!(history.iter().map(|kept| kept["id"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
@@ -317,4 +319,26 @@ fn a_kill_at_any_moment_of_set_leaves_the_old_point_or_the_new_one() {
     assert_eq!(kept + moved, 40);
     eprintln!("killed before the move {kept} times, behind it {moved} times");
     assert!(set(&home, &["--gtids", &place(99)]).contains("1-199"));
+}
+
+/// What the consumer has not been told of is where delivery ended, however often the point is moved meanwhile.
+#[test]
+fn a_second_move_before_a_run_tells_where_delivery_ended() {
+    let home = Fountain::new();
+    set(&home, &["--gtids", &format!("{A}:1-20")]);
+    let point = home.home().join("points/orders.point");
+    let line = fs::read(&point).unwrap();
+    let mut record = PointRecord::from_line(line.trim_ascii_end()).unwrap();
+    // A run has been there since, and has delivered three packs.
+    record.moved = None;
+    record.sequence = 3;
+    fs::write(&point, record.to_line().unwrap() + "\n").unwrap();
+    set(&home, &["--gtids", &format!("{A}:1-500")]);
+    set(&home, &["--gtids", &format!("{A}:1-30")]);
+    let shown = json(&done(&home, &["points", "show", "orders", "--json"]));
+    assert_eq!(shown[0]["moved"]["from"]["gtid"], format!("{A}:1-20"), "{}", shown[0]);
+    assert_eq!(shown[0]["moved"]["reason"], "a test; a test");
+    // The records of the moves themselves are one for each.
+    let gaps = json(&done(&home, &["gaps", "orders", "--json"]));
+    assert_eq!(gaps[2]["from"]["gtid"], format!("{A}:1-500"));
 }

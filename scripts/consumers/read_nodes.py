@@ -16,7 +16,10 @@ for folder in folders:
                 break
             pack = json.loads(line)
             name = pack["epoch"], pack["sequence"]
-            packs[name] = sidecar[: -len(".packs")], offset, pack["bytes"], pack["crc32"]
+            data = sidecar[: -len(".packs")]
+            if name in packs and packs[name][2:] != (pack["bytes"], pack["crc32"]):
+                sys.exit(f"{data}: pack {name[0]}/{name[1]} is another one in {packs[name][0]}")
+            packs[name] = data, offset, pack["bytes"], pack["crc32"]
             offset += pack["bytes"]
             if "follows" in pack:
                 follows[name] = pack["follows"]["epoch"], pack["follows"]["sequence"]

@@ -153,13 +153,14 @@ no node runs), 3 unknown (the node does not answer, a store cannot be read, bad 
         --to-history ID       a former point
         --start beginning     all that the main server, or --source, still has; --start end: only what comes from now on
         --drop-gtids SET      where it is, but these count as not delivered (MySQL)
+        --from-local          to this node's own copy, where ZooKeeper has lost the point: on the node that led last
       A server of the shard is asked whether it can go on there, as at a start; --no-server leaves that to the next start.
       XA transactions that are prepared and undecided at the new place stay pending, those on which the log decides in what
       is left out do not; it is read for them. --drop-xa drops all (also without a PLACE: the way out when the server has purged
       what they need). Rows of one that is dropped are missing when it is committed, and a gap is recorded.
-      --yes: do not ask. --from-local: not in this version.
+      --yes: do not ask.
 
-A point is not moved while a process leads the shard: stop it first. Moving forward leaves out the rows in between, moving \
+A point is not moved while a process works on the shard: stop it first, or suspend the shard. Moving forward leaves out the rows in between, moving \
 back delivers rows again; both are kept as a gap record (\"fountain gaps\") with the reason, and told by a gap line to whoever \
 reads the rows (dispatch_gap). seq goes on rising. With --json set prints the stored record.
 
@@ -232,7 +233,8 @@ Exit code: 0 done, 1 failed, 2 bad usage or configuration.",
         help: "The shard finishes the pack in work, saves its point and lets go of its server, its folders and its leadership; the \
                other shards go on. What is said is kept with the point: it holds for whoever starts or takes over later. \
                Returns when the shard rests. Meanwhile its point may be moved (\"fountain points set\"). Where no node runs \
-               here, the stored state is changed for the next one.
+               here, or another one leads, the stored state is changed: a node that leads elsewhere looks at it every few \
+               seconds, which is waited for, and the next one finds it so.
 
   --reason TEXT  one line, shown by \"fountain status\" and told in the log
   --for T        it ends by itself after that time: 45s, 90m, 2h

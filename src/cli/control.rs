@@ -6,6 +6,7 @@ use crate::cli::control_args::ControlCommand;
 use crate::cli::print;
 use crate::code::Code;
 use crate::config::Config;
+use crate::config::HaGuard;
 use crate::config::PointStore;
 use crate::config::near;
 use crate::control::address::NAME;
@@ -13,9 +14,12 @@ use crate::control::client;
 use crate::control::client::Asked;
 use crate::control::protocol::Answer;
 use crate::control::protocol::Request;
+use crate::coordination::CoordinationError;
+use crate::engine::STATE_POLL;
 use crate::engine::handle::change_in;
 use crate::engine::operate;
 use crate::engine::operate::Refusal;
+use crate::guard::neighbours;
 use crate::logging;
 use crate::pipeline::ports::open_state_store;
 use crate::status::now_ms;
@@ -25,9 +29,13 @@ use crate::sync_point::lock::FolderLock;
 use crate::sync_point::state::ShardState;
 use log::LevelFilter;
 use std::time::Duration;
+use std::time::Instant;
 
 /// For answers that take some work: a switch is waited for a minute, a suspension for `stop_timeout_ms`.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Between two looks whether a leader elsewhere has come to rest.
+const LOOK: Duration = Duration::from_millis(200);
 
 pub fn control(config: &Config, command: ControlCommand) -> Result<(), Failure> {
     logging::start(LevelFilter::Warn);
@@ -90,12 +98,41 @@ fn failure(shard: &str, error: &StoreError) -> Failure {
 fn suspend(config: &Config, shard: &str, reason: &str, time: Option<Duration>) -> Result<(), Failure> {
     let suspension = operate::suspension(reason, time);
     let until = operate::until_in_words(&suspension);
-    let former = change(config, shard, |state| state.suspended = Some(suspension.clone()))?;
+    let former = change(config, shard, |state| state.suspend(suspension.clone()))?;
     let again = match former.suspended.filter(|former| former.holds(now_ms())) {
         Some(former) => format!(" (it was already: {})", logging::one_line(former.reason)),
         None => String::new(),
     };
-    print(&format!("{shard}: suspended{until}{again}; no node runs here, the next one finds it so\n"))
+    let rest = await_rest(config, shard).map_err(|error| failure(shard, &error))?;
+    print(&format!("{shard}: suspended{until}{again}; no node runs here{rest}\n"))
+}
+
+/// Until the node that leads elsewhere has come to rest; it looks every few seconds.
+fn await_rest(config: &Config, shard: &str) -> Result<String, StoreError> {
+    const NOBODY: &str = ", the next one finds it so";
+    if config.points.store == PointStore::File {
+        return Ok(NOBODY.to_owned());
+    }
+    if config.nodes.guard == HaGuard::None {
+        let soon = STATE_POLL.as_secs();
+        return Ok(format!(", one that runs elsewhere hears of it within some {soon} s"));
+    }
+    let mut store = open_state_store(config, shard)?;
+    let deadline = Instant::now() + config.stop_timeout + STATE_POLL * 3;
+    loop {
+        let failed = |error: CoordinationError| StoreError::new(error.code(), error.to_string());
+        let seats = neighbours::seats(config, shard).map_err(failed)?;
+        let Some(leader) = seats.first() else { return Ok(NOBODY.to_owned()) };
+        if store.load()?.is_some_and(|state| state.rests) {
+            return Ok(format!("; {leader} leads, and the shard rests there"));
+        }
+        if Instant::now() >= deadline {
+            return Ok(format!(
+                "; {leader} leads, and the shard does not rest there yet: \"fountain status\" there tells how it is"
+            ));
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn resume(config: &Config, shard: Option<&str>) -> Result<(), Failure> {
@@ -104,10 +141,12 @@ fn resume(config: &Config, shard: Option<&str>) -> Result<(), Failure> {
         None => config.shards.iter().map(|shard| shard.name.as_str()).collect(),
     };
     for shard in shards {
-        let former = change(config, shard, |state| *state = ShardState::default())?;
-        print(&match former == ShardState::default() {
+        let former = change(config, shard, |state| state.resume(now_ms()))?;
+        print(&match former.is_clear() {
             true => format!("{shard}: is neither suspended nor stopped; no node runs here\n"),
-            false => format!("{shard}: resumed; no node runs here, the next one runs it\n"),
+            false => {
+                format!("{shard}: resumed; no node runs here, the one that leads, or the next one, runs it\n")
+            }
         })?;
     }
     Ok(())

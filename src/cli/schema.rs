@@ -7,18 +7,22 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::config::ShardConfig;
 use crate::config::near;
+use crate::engine::handle::change_in;
 use crate::pipeline::definitions::book;
 use crate::pipeline::definitions::book::LastStand;
 use crate::pipeline::ports::open_schema_store;
+use crate::pipeline::ports::open_state_store;
 use crate::pipeline::shard::read_schema_file;
 use crate::pipeline::start::Resume;
 use crate::points::need_points;
 use crate::points::store;
 use crate::schema::ledger::Ledger;
 use crate::schema::ledger::Version;
+use crate::status::now_ms;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::schema_store::SchemaStore;
+use crate::sync_point::state::ShardState;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -203,10 +207,22 @@ fn set(config: &Config, shard: Option<&str>, file: &std::path::Path, reason: &st
     let (mut store, mut ledger) = load(config, name).map_err(|error| failure(name, &error))?;
     let from = book::set_by_hand(&mut ledger, &definitions, &stand, from, reason);
     book::save(store.as_mut(), name, &ledger).map_err(|error| failure(name, &error))?;
+    try_again(config, name).map_err(|error| failure(name, &error))?;
     let tables: Vec<String> = definitions
         .entries()
         .map(|(definition, _)| format!("{}.{}", definition.database, definition.table))
         .collect();
     let from = from.map_or(NO_PLACE.to_owned(), |place| place.to_string());
     print(&format!("{name}: set from {from} on: {}\n", tables.join(", ")))
+}
+
+/// A shard that has stopped may pass now, wherever it is led.
+fn try_again(config: &Config, shard: &str) -> Result<(), StoreError> {
+    let mut store = open_state_store(config, shard)?;
+    let lift = |state: &mut ShardState| {
+        if state.stopped.take().is_some() {
+            state.resumed_ms = Some(now_ms());
+        }
+    };
+    change_in(&mut *store, lift).map(|_former| ())
 }

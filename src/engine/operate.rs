@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::config::HaGuard;
 use crate::engine::handle::ShardHandle;
 use crate::engine::reasons::Hindrance;
+use crate::engine::turns::STATE_POLL;
 use crate::guard::Guard;
 use crate::guard::Standing;
 use crate::pipeline::ports::peek_point;
@@ -85,10 +86,10 @@ impl EngineHandle {
     pub fn suspend(&self, shard: &str, reason: &str, time: Option<Duration>) -> Result<String, Refusal> {
         check_reason(reason)?;
         let handle = self.shard(shard)?;
-        self.need_no_other_leader(handle)?;
+        let elsewhere = self.other_leader(handle);
         let suspension = suspension(reason, time);
         let until = until_in_words(&suspension);
-        let former = handle.change_state(|state| state.suspended = Some(suspension.clone()));
+        let former = handle.change_state(|state| state.suspend(suspension.clone()));
         let former = former.map_err(|error| Refusal::of(shard, &error))?;
         log::warn!("shard={shard} is suspended{until}: {reason}");
         handle.ring();
@@ -96,6 +97,13 @@ impl EngineHandle {
             Some(former) => format!(" (it was already: {})", former.reason),
             None => String::new(),
         };
+        if let Some(leader) = elsewhere {
+            let rest = match await_rest(handle, self.config.stop_timeout + STATE_POLL * 3) {
+                true => "and the shard rests there",
+                false => "and the shard does not rest there yet: \"fountain status\" there tells how it is",
+            };
+            return Ok(format!("{shard}: suspended{until}{again}; {leader} leads, {rest}"));
+        }
         let ends = |state| matches!(state, State::Suspended | State::Stopped | State::Done);
         let rest = match await_state(handle, self.config.stop_timeout, ends) {
             Some(State::Stopped) => "; it has stopped for another reason, which stands as well",
@@ -121,9 +129,9 @@ impl EngineHandle {
         let shard = handle.name();
         let rests = |state| matches!(state, State::Suspended | State::Stopped);
         let before = handle.live.status.state();
-        let former = handle.change_state(|state| *state = ShardState::default());
+        let former = handle.change_state(|state| state.resume(now_ms()));
         let former = former.map_err(|error| Refusal::of(shard, &error))?;
-        if former == ShardState::default() && !rests(before) {
+        if former.is_clear() && !rests(before) {
             return Ok(format!("{shard}: is neither suspended nor stopped ({before})"));
         }
         if handle.is_gone() {
@@ -243,14 +251,19 @@ impl EngineHandle {
     }
 
     fn need_no_other_leader(&self, handle: &ShardHandle) -> Result<(), Refusal> {
-        match self.guard.standing(handle.name()) {
-            Standing::StandsBy { leader: Some(leader), .. }
-                if handle.live.status.state() == State::Standby =>
-            {
+        match self.other_leader(handle) {
+            Some(leader) => {
                 let text = format!("shard={} is led by {leader}: ask that node", handle.name());
                 Err(Refusal::new(Code::Control, text))
             }
-            Standing::StandsBy { .. } | Standing::Leads { .. } => Ok(()),
+            None => Ok(()),
+        }
+    }
+
+    fn other_leader(&self, handle: &ShardHandle) -> Option<String> {
+        match self.guard.standing(handle.name()) {
+            Standing::StandsBy { leader, .. } if handle.live.status.state() == State::Standby => leader,
+            Standing::StandsBy { .. } | Standing::Leads { .. } => None,
         }
     }
 }
@@ -373,6 +386,20 @@ fn point_report(record: PointRecord) -> PointReport {
         file: point.map(|point| point.file.clone()).unwrap_or_default(),
         pos: point.map_or(0, |point| point.pos),
         gtids: point.and_then(|point| point.executed.as_ref()).map(ToString::to_string),
+    }
+}
+
+/// Until the leader elsewhere has said that the shard rests.
+fn await_rest(handle: &ShardHandle, patience: Duration) -> bool {
+    let begun = Instant::now();
+    loop {
+        if handle.load_state().is_ok_and(|state| state.rests) {
+            return true;
+        }
+        // Nobody stops this wait; it has an end.
+        if begun.elapsed() >= patience || Stop::new().wait(SETTLED) {
+            return false;
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::ports::peek_stored;
 use crate::status::now_ms;
 use crate::status::time_text;
+use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
+use crate::sync_point::SyncPoint;
 use crate::sync_point::state::ShardState;
 use crate::sync_point::state::StopReason;
 use crate::sync_point::state::Suspension;
@@ -82,13 +84,19 @@ fn binds(reason: &StopReason, config: &Config, shard: &ShardConfig) -> Result<bo
     if config.nodes.guard == HaGuard::None || reason.digest != digest(config, shard) {
         return Ok(false);
     }
-    Ok(delivered(config, shard)? == (reason.epoch, reason.sequence))
+    let stored = peek_stored(config, &shard.name)?;
+    Ok(delivered(stored.as_ref()) == (reason.epoch, reason.sequence))
 }
 
-/// The reason as it is kept with the point.
-pub fn reason(fault: &Fault, config: &Config, shard: &ShardConfig) -> Result<StopReason, StoreError> {
-    let (epoch, sequence) = delivered(config, shard)?;
-    Ok(StopReason {
+/// The reason as it is kept with the point. `stored`: the point of the term in which it was met.
+pub fn reason(
+    fault: &Fault,
+    config: &Config,
+    shard: &ShardConfig,
+    stored: Option<&PointRecord>,
+) -> StopReason {
+    let (epoch, sequence) = delivered(stored);
+    StopReason {
         code: fault.code.as_str().to_owned(),
         text: fault.text.clone(),
         at_ms: now_ms(),
@@ -96,13 +104,54 @@ pub fn reason(fault: &Fault, config: &Config, shard: &ShardConfig) -> Result<Sto
         epoch,
         sequence,
         digest: digest(config, shard),
-    })
+    }
 }
 
-/// The epoch and the pack that the stored point is of. A point that is lost by one node's word is lost for all of them.
-fn delivered(config: &Config, shard: &ShardConfig) -> Result<(u64, u64), StoreError> {
-    let record = peek_stored(config, &shard.name)?;
-    Ok(record.map_or((0, 0), |record| (record.epoch, record.sequence)))
+/// The epoch and the pack that a stored point is of. A point that is lost by one node's word is lost for all of them.
+fn delivered(stored: Option<&PointRecord>) -> (u64, u64) {
+    stored.map_or((0, 0), |record| (record.epoch, record.sequence))
+}
+
+/// Where, and by which words of persons, this process has stopped for what may lie in the stream. It does not try again because
+/// another node has tried: two of different configurations would take turns for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoppedAt {
+    point: Option<SyncPoint>,
+    moved_ms: Option<u64>,
+    resumed_ms: Option<u64>,
+}
+
+impl StoppedAt {
+    /// `stored`: the point of the term; `state`: as it was when the reason was kept.
+    pub fn of(stored: Option<&PointRecord>, state: &ShardState) -> Self {
+        Self {
+            point: stored.and_then(|record| record.point.clone()),
+            moved_ms: moved_ms(stored),
+            resumed_ms: state.resumed_ms,
+        }
+    }
+
+    /// Whether a person has said something since, or the point has come further, by whoever passes what this process does not.
+    pub fn is_lifted(&self, stored: Option<&PointRecord>, state: &ShardState) -> bool {
+        let moved_ms = moved_ms(stored);
+        state.resumed_ms != self.resumed_ms
+            || moved_ms.is_some() && moved_ms != self.moved_ms
+            || !same_place(self.point.as_ref(), stored.and_then(|record| record.point.as_ref()))
+    }
+}
+
+fn moved_ms(stored: Option<&PointRecord>) -> Option<u64> {
+    stored?.moved.as_ref().map(|moved| moved.at_ms)
+}
+
+/// Where GTIDs are known they tell, whichever server the place is of.
+fn same_place(one: Option<&SyncPoint>, other: Option<&SyncPoint>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
+    let same = match (&one.executed, &other.executed) {
+        (Some(one), Some(other)) => one == other,
+        _ => (&one.file, one.pos) == (&other.file, other.pos),
+    };
+    same && one.inside == other.inside
 }
 
 /// What decides on whether a shard can pass a place in its log: its keys, but for passwords and what names files of this
@@ -216,8 +265,8 @@ mod tests {
         let shard = config.shards[0].clone();
         let fault = Fault::stop(Code::BadEvent, "shard=producer00 bad");
         std::fs::create_dir(&config.point_dir).unwrap();
-        let kept = reason(&fault, &config, &shard).unwrap();
-        let state = |kept: &StopReason| ShardState { suspended: None, stopped: Some(kept.clone()) };
+        let kept = reason(&fault, &config, &shard, None);
+        let state = |kept: &StopReason| ShardState { stopped: Some(kept.clone()), ..ShardState::default() };
         assert_eq!(Hindrance::of(state(&kept), &config, &shard).unwrap(), None);
         config.nodes.guard = HaGuard::ZooKeeper;
         let found = Hindrance::of(state(&kept), &config, &shard).unwrap().unwrap();
@@ -234,9 +283,32 @@ mod tests {
         let config = config(temp.path(), &[]);
         let suspended = |until_ms| ShardState {
             suspended: Some(Suspension { reason: "r".into(), at_ms: 1, until_ms, node: "n".into() }),
-            stopped: None,
+            ..ShardState::default()
         };
         let holds = |until| Hindrance::of(suspended(until), &config, &config.shards[0]).unwrap().is_some();
         assert!(holds(None) && holds(Some(now_ms() + 60_000)) && !holds(Some(now_ms())));
+    }
+    #[test]
+    fn a_process_that_has_stopped_tries_again_by_a_persons_word_or_behind_its_place_and_not_because_another_tried()
+     {
+        let record = crate::sync_point::record::tests::record;
+        let at = record(9, 4);
+        let resumed = |resumed_ms| ShardState { resumed_ms, ..ShardState::default() };
+        let stopped = StoppedAt::of(Some(&at), &resumed(Some(5)));
+        let lifted = |stored: &PointRecord, state: &ShardState| stopped.is_lifted(Some(stored), state);
+        assert!(!lifted(&at, &resumed(Some(5))));
+        // Another node has begun there, and has stopped: a later epoch, the same place, by whichever server.
+        let mut other = record(10, 0);
+        other.point.as_mut().unwrap().file = "another-bin.1".into();
+        assert!(!lifted(&other, &resumed(Some(5))));
+        assert!(lifted(&other, &resumed(Some(6))), "a person's word on another node");
+        let mut moved = other.clone();
+        moved.moved = Some(crate::sync_point::Moved { at_ms: 7, from: None, reason: "r".into() });
+        assert!(lifted(&moved, &resumed(Some(5))), "a person's move, if only of what is pending there");
+        let again = StoppedAt::of(Some(&moved), &resumed(Some(5)));
+        assert!(!again.is_lifted(Some(&moved), &resumed(Some(5))), "it has stopped there as well");
+        let mut further = other;
+        further.point.as_mut().unwrap().inside = None;
+        assert!(lifted(&further, &resumed(Some(5))), "another node has come further");
     }
 }

@@ -4,15 +4,19 @@
 use crate::code::Code;
 use crate::config::Config;
 use crate::config::HaGuard;
+use crate::config::PointStore;
 use crate::engine::handle::ShardHandle;
 use crate::engine::intruders::Intruders;
 use crate::engine::reasons;
 use crate::engine::reasons::Hindrance;
+use crate::engine::reasons::StoppedAt;
 use crate::guard::Guard;
 use crate::guard::Release;
+use crate::guard::Standing;
 use crate::guard::term::Term;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::ports::Ports;
+use crate::pipeline::ports::peek_stored;
 use crate::pipeline::shard;
 use crate::pipeline::shard::ShardEnded;
 use crate::pipeline::until::Until;
@@ -29,7 +33,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 /// How often a state is looked at that another node, or a command beside us, may have changed.
-const STATE_POLL: Duration = Duration::from_secs(3);
+pub const STATE_POLL: Duration = Duration::from_secs(3);
 
 /// Between two tries to read a state, or to get a folder that somebody else works on for a moment.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -43,6 +47,8 @@ pub struct Turns {
     pub stop: Stop,
     /// Why it does not run, as it was told last.
     pub told: Option<Hindrance>,
+    /// Where it has stopped last, by a reason that is kept with the point.
+    pub stopped_at: Option<StoppedAt>,
     /// A turn has ended before: what is in the way now was not when the process began.
     pub returning: bool,
     /// That somebody else works on its folder has been told.
@@ -103,11 +109,21 @@ impl Turns {
         false
     }
 
-    /// Whether somebody elsewhere has lifted the reason that we have kept with the point.
+    /// Whether somebody elsewhere has lifted the reason that we have kept with the point, or has suspended the shard, which rests
+    /// then.
     fn is_lifted(&self) -> bool {
-        let kept = self.config.nodes.guard == HaGuard::ZooKeeper
-            && self.told.as_ref().is_some_and(|told| matches!(told, Hindrance::Stopped(_)));
-        kept && matches!(self.hindrance(), Ok(None | Some(Hindrance::Suspended(_))))
+        if self.config.nodes.guard == HaGuard::None {
+            return false;
+        }
+        // What cannot be read is asked again soon.
+        let Ok(state) = self.handle.load_state() else { return false };
+        if state.suspended.as_ref().is_some_and(|suspended| suspended.holds(now_ms())) {
+            return true;
+        }
+        self.stopped_at.as_ref().is_some_and(|stopped| {
+            let stored = peek_stored(&self.config, self.handle.name());
+            stored.is_ok_and(|stored| stopped.is_lifted(stored.as_ref(), &state))
+        })
     }
 
     fn hindrance(&self) -> Result<Option<Hindrance>, StoreError> {
@@ -124,6 +140,9 @@ impl Turns {
             Hindrance::Suspended(suspended) => (State::Suspended, suspended.until_ms),
             Hindrance::Stopped(_) => (State::Stopped, None),
         };
+        if matches!(hindrance, Hindrance::Suspended(_)) {
+            self.tell_rest();
+        }
         let status = &self.handle.live.status;
         // It may be moved now.
         status.forget_point();
@@ -136,6 +155,18 @@ impl Turns {
         let left = until_ms.map(|until| Duration::from_millis(until.saturating_sub(now_ms())));
         turn.wait(left.unwrap_or(STATE_POLL).min(STATE_POLL));
         Ok(())
+    }
+
+    /// Who leads tells the others, and whoever has suspended it, that nobody works on the shard: who leads later reads the state
+    /// before it does.
+    fn tell_rest(&self) {
+        let leads = matches!(self.guard.standing(self.handle.name()), Standing::Leads { .. });
+        if self.config.points.store == PointStore::File || !leads {
+            return;
+        }
+        if let Err(error) = self.handle.change_state(|state| state.rests = state.suspended.is_some()) {
+            log::debug!("shard={} {}: {error}; trying again", self.handle.name(), error.code);
+        }
     }
 
     fn await_term(&mut self) {
@@ -180,7 +211,9 @@ impl Turns {
     fn tidy(&self) {
         let shard = self.handle.name();
         let over = self.handle.change_state(|state| {
-            state.suspended.take_if(|suspended| !suspended.holds(now_ms()));
+            if state.suspended.as_ref().is_some_and(|suspended| !suspended.holds(now_ms())) {
+                state.end_suspension();
+            }
             state.stopped = None;
         });
         let over = match over {
@@ -204,13 +237,14 @@ impl Turns {
 
     /// One turn under a term. None: there may be another one.
     fn turn(&mut self, turn: &Stop, term: Term) -> Option<Result<ShardEnded, Fault>> {
+        self.stopped_at = None;
         let outcome = self.work(&term);
         let (lost, ended_alone, why) = (!term.holds(), term.ended_alone(), term.why());
         // Asked to come to its end in good order: by the guard or by a person.
         let ended = term.stop().requested() && !self.stop.requested();
         let alone = self.config.nodes.guard == HaGuard::None;
         if let (Err(fault), false) = (&outcome, lost) {
-            self.keep(fault);
+            self.keep(fault, &term);
         }
         self.guard.give_back(self.handle.name(), term, release(&outcome, lost));
         self.refuse_wish();
@@ -287,16 +321,25 @@ impl Turns {
     }
 
     /// Keeps with the point what no other node passes either.
-    fn keep(&mut self, fault: &Fault) {
+    fn keep(&mut self, fault: &Fault, term: &Term) {
         if !reasons::lies_in_the_stream(fault.code) {
             return;
         }
-        let reason = reasons::reason(fault, &self.config, &self.handle.shard).and_then(|reason| {
-            self.handle.change_state(|state| state.stopped = Some(reason.clone()))?;
-            Ok(reason)
+        let kept = peek_stored(&self.config, self.handle.name()).and_then(|stored| {
+            // Else it may be the next leader's point, which the reason must not bind.
+            if !term.holds() {
+                return Ok(None);
+            }
+            let reason = reasons::reason(fault, &self.config, &self.handle.shard, stored.as_ref());
+            let state = self.handle.change_state(|state| state.stopped = Some(reason.clone()))?;
+            Ok(Some((reason, StoppedAt::of(stored.as_ref(), &state))))
         });
-        match reason {
-            Ok(reason) => self.told = Some(Hindrance::Stopped(reason)),
+        match kept {
+            Ok(None) => {}
+            Ok(Some((reason, stopped_at))) => {
+                self.told = Some(Hindrance::Stopped(reason));
+                self.stopped_at = Some(stopped_at);
+            }
             Err(error) => log::warn!(
                 "shard={} {}: {error}; why it stops is not kept with the point",
                 self.handle.name(),
@@ -345,4 +388,46 @@ fn release(outcome: &Result<ShardEnded, Fault>, lost: bool) -> Release {
 /// A store of points that cannot be reached comes back; one that somebody else has written is read again.
 fn passes_by_itself(fault: &Fault) -> bool {
     matches!(fault.code, Code::ZkUnreachable | Code::ZkTimeout | Code::LeadershipLost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Request;
+    use crate::guard::NoGuard;
+
+    fn turns(home: &std::path::Path) -> Turns {
+        let pairs = [("mysql_username", "u"), ("mysql_shard_0_server", "db1")];
+        let mut config = Config::load(&Request::from_pairs(home, &pairs)).unwrap();
+        config.nodes.guard = HaGuard::ZooKeeper;
+        std::fs::create_dir_all(&config.point_dir).unwrap();
+        let config = Arc::new(config);
+        Turns {
+            handle: Arc::new(ShardHandle::new(&config, &config.shards[0])),
+            config,
+            ports: Arc::default(),
+            guard: Arc::new(NoGuard::new(0)),
+            until: None,
+            stop: Stop::new(),
+            told: None,
+            stopped_at: None,
+            returning: false,
+            locked: false,
+        }
+    }
+
+    /// Nodes of two configurations that stop at one place would else take turns for ever.
+    #[test]
+    fn what_another_configuration_stopped_at_in_the_same_place_is_no_reason_to_try_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut turns = turns(temp.path());
+        let fault = Fault::stop(Code::BadEvent, "shard=producer00 bad");
+        turns.keep(&fault, &Term::always(&Stop::new()));
+        assert!(!turns.is_lifted());
+        let other = |state: &mut crate::sync_point::state::ShardState| {
+            state.stopped.as_mut().unwrap().digest = "another".into();
+        };
+        turns.handle.change_state(other).unwrap();
+        assert!(!turns.is_lifted());
+    }
 }

@@ -18,6 +18,8 @@ use std::fmt;
 
 /// The shards themselves.
 const NAMES: &str = "mysql_shard_N_name";
+/// Where points are kept.
+const ROOT: &str = "zk_save_position_root_path";
 
 /// JSON in the node. What a reader does not know it passes over.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ pub struct Announcement {
     /// Where nodes share the shards: which ones this one would lead. Absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub takes: Option<BTreeSet<String>>,
+    /// Shards of which this node knows, on its own disk, that they have a point.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<String>,
     /// Of each key that all nodes must agree on, a digest of its values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, String>,
@@ -53,6 +58,7 @@ impl Announcement {
             status_dir: config.status_dir.display().to_string(),
             max_shards: config.nodes.max_shards,
             takes: None,
+            points: Vec::new(),
             digests: digests(config, shards),
         }
     }
@@ -68,6 +74,18 @@ impl Announcement {
     pub fn to_bytes(&self) -> Vec<u8> {
         // A map of strings always has a JSON form.
         serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+
+    /// Whether that node's points are not where this one's are. One that does not tell has none of our kind, and a former
+    /// process of this node's, whose path a person has changed since, is no other node.
+    pub fn keeps_points_elsewhere(&self, other: &Self) -> bool {
+        if (&self.node, &self.status_dir) == (&other.node, &other.status_dir) {
+            return false;
+        }
+        match (self.digests.get(ROOT), other.digests.get(ROOT)) {
+            (Some(ours), Some(theirs)) => ours != theirs,
+            _ => false,
+        }
     }
 
     /// The keys whose values differ, of those that both tell. Where the shards are others, nothing else can be compared.
@@ -105,8 +123,7 @@ pub fn host_name() -> String {
 fn digests(config: &Config, shards: &[&ShardConfig]) -> BTreeMap<String, String> {
     let mut digests = BTreeMap::new();
     let root = config.zookeeper.save_position_root_path.as_deref();
-    let of_the_process =
-        [("ha_scope", config.nodes.scope.word()), ("zk_save_position_root_path", root.unwrap_or("-"))];
+    let of_the_process = [("ha_scope", config.nodes.scope.word()), (ROOT, root.unwrap_or("-"))];
     for (key, value) in of_the_process {
         digests.insert(key.to_owned(), digest([value]));
     }
@@ -207,6 +224,10 @@ mod tests {
         let expected =
             ["filter_shard_table_white", "mysql_shard_N_server", "sink", "zk_save_position_root_path"];
         assert_eq!(one.differs_in(&other), expected);
+        assert!(!one.keeps_points_elsewhere(&other), "it is this very node, before its path was changed");
+        let other = Announcement { status_dir: "/other".into(), ..other };
+        assert!(one.keeps_points_elsewhere(&other) && !one.keeps_points_elsewhere(&same));
+        assert!(!one.keeps_points_elsewhere(&Announcement::default()));
         assert_eq!(announced(&[("mysql_shard_0_name", "b")]).differs_in(&one), ["mysql_shard_N_name"]);
     }
 

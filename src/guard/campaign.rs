@@ -29,6 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+/// Why a node does not queue up.
+const LED_ELSEWHERE: &str = "the node that leads, or led last, keeps points elsewhere (zk_save_position_root_path): this node does not \
+                             know what was delivered and does not take over; give both the same path, and restart the node whose \
+                             path is changed";
+
 /// Why a session is over.
 #[derive(Debug)]
 pub enum End {
@@ -284,7 +289,10 @@ impl Campaign<'_> {
             self.desk.end(post.at, "another node stands before this one in the latch");
         }
         let Some(first) = post.first().cloned() else {
-            let why = "nobody leads, and nobody has taken it yet";
+            let why = match post.led_elsewhere {
+                true => LED_ELSEWHERE,
+                false => "nobody leads, and nobody has taken it yet",
+            };
             self.desk.see(post.at, None, why);
             return Ok(());
         };
@@ -297,9 +305,10 @@ impl Campaign<'_> {
         let leader = self.leader(post, &first)?;
         self.desk.see(post.at, Some(leader.clone()), format!("{leader} leads"));
         // Where nodes share the shards nobody queues up: who is too late looks for another one.
-        match (&self.sharing, post.hold.node.take()) {
-            (Some(_), Some(name)) => Ok(self.session.delete(&post.node_path(&name))?),
-            (_, node) => {
+        let leaves = self.sharing.is_some() || post.led_elsewhere;
+        match post.hold.node.take() {
+            Some(name) if leaves => Ok(self.session.delete(&post.node_path(&name))?),
+            node => {
                 post.hold.node = node;
                 Ok(())
             }
@@ -316,8 +325,15 @@ impl Campaign<'_> {
             return Ok("another node".to_owned());
         };
         let leader = Announcement::parse(&node.data);
+        post.led_elsewhere = post.announcement.keeps_points_elsewhere(&leader);
         let keys = post.announcement.differs_in(&leader).join(", ");
-        if !keys.is_empty() {
+        if post.led_elsewhere {
+            self.tell_difference(
+                post,
+                &format!("{} {keys}", leader.node),
+                &format!("{leader}: {LED_ELSEWHERE}"),
+            );
+        } else if !keys.is_empty() {
             let text = format!(
                 "{leader} leads with another configuration than this node's: {keys}; what this node would deliver after a take-over \
                  is not what is delivered now"
@@ -365,7 +381,7 @@ impl Campaign<'_> {
 
     fn enter_latches(&mut self, posts: &mut [Post]) -> Result<(), End> {
         let Some(sharing) = &mut self.sharing else {
-            for post in posts.iter_mut().filter(|post| post.hold.node.is_none()) {
+            for post in posts.iter_mut().filter(|post| post.hold.node.is_none() && !post.led_elsewhere) {
                 if self.desk.wishes(post.at).wanted {
                     self.enter(post)?;
                 }
@@ -377,7 +393,7 @@ impl Campaign<'_> {
             return Ok(());
         };
         for at in sharing.choose(self.desk, &self.guid, posts) {
-            if let Some(post) = posts.get_mut(at) {
+            if let Some(post) = posts.get_mut(at).filter(|post| !post.led_elsewhere) {
                 self.enter(post)?;
             }
         }

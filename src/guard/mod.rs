@@ -10,6 +10,7 @@ mod desk;
 mod election;
 mod hand_over;
 pub mod lease;
+pub mod neighbours;
 mod post;
 mod sharing;
 mod spread;

@@ -34,6 +34,9 @@ pub struct Post {
     pub was_wanted: bool,
     /// The node that leads, by the name of its node in the latch, and who that is.
     pub leader: Option<(String, Announcement)>,
+    /// The node that led last keeps points elsewhere: what this one would go on from is not what was delivered. Until a leader
+    /// comes that agrees this node does not lead.
+    pub led_elsewhere: bool,
     /// Of whose configuration what was told last.
     pub told_of: Option<String>,
 }

@@ -74,9 +74,14 @@ impl<'a> Sharing<'a> {
         }
     }
 
+    /// Where all nodes announce themselves.
+    pub fn folder(path: &str) -> String {
+        format!("{path}/{FOLDER}")
+    }
+
     /// Where a node announces itself.
     pub fn own_path(path: &str, guid: &str) -> String {
-        format!("{path}/{FOLDER}/{guid}")
+        format!("{}/{guid}", Self::folder(path))
     }
 
     /// Reads who lives, and announces this node where it is not.
@@ -93,7 +98,7 @@ impl<'a> Sharing<'a> {
         };
         let processes = election::seats(&or_none(session.children(path))?);
         self.led_as_process = processes.iter().any(|seat| !former.contains(&seat.guid));
-        let folder = format!("{path}/{FOLDER}");
+        let folder = Self::folder(path);
         let names = or_none(session.children(&folder))?;
         if !names.iter().any(|name| name == guid) {
             self.announce(session, &folder, guid)?;

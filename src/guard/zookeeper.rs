@@ -27,8 +27,10 @@ use crate::guard::sharing::Sharing;
 use crate::guard::term::Term;
 use crate::guard::times::Times;
 use crate::stop::Stop;
+use crate::sync_point::trace::PointTrace;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -98,6 +100,8 @@ impl Drop for ZooKeeperGuard {
 struct Keeper {
     desk: Arc<Desk>,
     zookeeper: ZooKeeperConfig,
+    /// `producer_position`
+    point_dir: PathBuf,
     path: String,
     scope: HaScope,
     rebalance: HaRebalance,
@@ -130,6 +134,7 @@ impl Keeper {
                 moved_away: false,
                 was_wanted: false,
                 leader: None,
+                led_elsewhere: false,
                 told_of: None,
             }
         };
@@ -143,6 +148,7 @@ impl Keeper {
         Self {
             desk,
             zookeeper: config.zookeeper.clone(),
+            point_dir: config.point_dir.clone(),
             scope: config.nodes.scope,
             rebalance: config.nodes.rebalance,
             member: Announcement::new(config, &[]),
@@ -184,6 +190,7 @@ impl Keeper {
 
     /// True: ZooKeeper had answered a whole round of polls.
     fn one_session(&mut self) -> bool {
+        self.note_points();
         let session = match Session::open(&self.zookeeper) {
             Ok(session) => session,
             Err(error) => {
@@ -205,6 +212,19 @@ impl Keeper {
             false => self.tell_away(code, &why),
         }
         served
+    }
+
+    /// While nothing is led, since a disk may be slow.
+    fn note_points(&mut self) {
+        // What cannot be told is not said.
+        let has = |shard: &String| PointTrace::new(&self.point_dir, shard).exists().unwrap_or(false);
+        let mut all = Vec::new();
+        for post in &mut self.posts {
+            let known: Vec<String> = self.desk.shards(post.at).into_iter().filter(has).collect();
+            all.extend(known.iter().cloned());
+            post.announcement.points = known;
+        }
+        self.member.points = all;
     }
 
     fn campaign(&mut self, session: Session) -> (End, bool) {

@@ -6,6 +6,7 @@ pub mod definitions;
 pub mod delivery;
 mod fail_back;
 pub mod fault;
+mod first_load;
 mod first_words;
 mod going_over;
 pub mod led_store;

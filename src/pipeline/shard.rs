@@ -25,6 +25,7 @@ use crate::pipeline::delivery::Delivery;
 use crate::pipeline::delivery::SEQ_RESERVE;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::first_load;
 use crate::pipeline::going_over::Switches;
 use crate::pipeline::led_store::LedSchemaStore;
 use crate::pipeline::led_store::LedStore;
@@ -248,7 +249,8 @@ impl Opened {
         let store = Box::new(LedStore { store, term: term.clone(), status: live.status.clone() });
         let mut store = OpenStore { store, lock };
         let patiently = Patiently { shard: &shard.name, give_up, stop };
-        let Some(record) = patiently.ask(|| store.store.load())? else { return Ok(None) };
+        let load = || first_load::load(&mut *store.store, config, &shard.name, ports);
+        let Some(record) = patiently.ask(load)? else { return Ok(None) };
         let (mut old_point, mut former) = (None, None);
         if record.is_none() {
             old_point = store.store.load_old().map_err(|e| store_fault(&shard.name, &e))?;
@@ -258,7 +260,8 @@ impl Opened {
         }
         let mut sink = open_sink(config, shard, ports, stop)?;
         // What the shared store says of ended epochs comes before the question which pack the sink holds.
-        let shared = store.store.is_shared() && may_keep_packs(shard, ports);
+        let others_save = store.store.is_shared();
+        let shared = others_save && may_keep_packs(shard, ports);
         let ended = record.as_ref().filter(|_| shared);
         let asked = ask_standing(&mut *sink, ended, &shard.name, give_up, term)?;
         let Some(pack) = asked else { return Ok(None) };
@@ -277,6 +280,7 @@ impl Opened {
                 pack,
                 packs_cut_off,
                 shared,
+                others_save,
             },
         }))
     }

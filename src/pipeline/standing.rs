@@ -20,6 +20,10 @@ use crate::sync_point::old_files::FoundPoint;
 /// have come since its last line.
 const LOST_SEQ: u64 = 1 << 32;
 
+/// Epochs that are left out where a store that nodes share has lost its record: more than other nodes can have begun since the
+/// one that is known here.
+const LOST_EPOCHS: u64 = 1000;
+
 /// Everything on this machine that tells of a shard's place.
 #[derive(Debug, Default)]
 pub struct Standing {
@@ -36,6 +40,8 @@ pub struct Standing {
     pub packs_cut_off: u64,
     /// Other nodes save to the same store, and each has a sink of its own that keeps packs.
     pub shared: bool,
+    /// Other nodes save to the same store, whatever their sinks keep.
+    pub others_save: bool,
 }
 
 impl Standing {
@@ -45,14 +51,13 @@ impl Standing {
         let stored = self.record.as_ref().and_then(|record| record.point.as_ref());
         let point = match &self.pack {
             Some(pack) if self.pack_is_newer(pack) => Some(&pack.point),
-            None if self.packs_cut_off > 0
-                && self.record.as_ref().is_some_and(|record| record.sequence > 0) =>
-            {
+            None if self.packs_cut_off > 0 && self.record.as_ref().is_some_and(is_behind_packs) => {
                 return Err(Fault::stop(
                     Code::SinkBroken,
                     format!(
-                        "shard={shard} the disk lost all packs of this epoch, which it had acknowledged, and nothing tells where \
-                         they began; restore the sink's folder, or remove its files and the stored point to start anew"
+                        "shard={shard} the disk lost all packs of this node, which it had acknowledged, and nothing tells where they \
+                         began; restore the sink's folder, or go back to a point before them (fountain points history and points \
+                         set), or copy the tables anew and start behind them (points set)"
                     ),
                 ));
             }
@@ -117,15 +122,26 @@ impl Standing {
         }
     }
 
+    /// The last epoch that may have been begun, here or by another node.
     pub fn last_epoch(&self) -> u64 {
         let stored = self.record.as_ref().or(self.former.as_ref()).map_or(0, |record| record.epoch);
-        stored.max(self.pack.as_ref().map_or(0, |pack| pack.epoch))
+        let known = stored.max(self.pack.as_ref().map_or(0, |pack| pack.epoch));
+        if self.lost_what_others_saved() { known + LOST_EPOCHS } else { known }
+    }
+
+    /// The shared store had a record, and what this node knows of it may be old: others may have led since.
+    pub fn lost_what_others_saved(&self) -> bool {
+        self.others_save && self.record.is_none() && (self.former.is_some() || self.pack.is_some())
     }
 
     /// A sink whose exact place is known goes on without a jump; else numbering goes on behind what was reserved.
     pub fn next_seq(&self) -> u64 {
         const FIRST: u64 = 1;
         match (&self.record, &self.pack) {
+            (None, pack) if self.lost_what_others_saved() => {
+                let former = self.former.as_ref().map_or(FIRST, |former| former.seq_reserved);
+                former.max(pack.as_ref().map_or(FIRST, |pack| pack.next_seq)) + LOST_SEQ
+            }
             (_, Some(pack)) if self.pack_is_newer(pack) => pack.next_seq,
             (Some(record), Some(pack))
                 if pack.next_seq == record.next_seq
@@ -143,7 +159,12 @@ impl Standing {
     /// Where everything is delivered up to, as far as is known: of a pack or of the store; of the history where both have
     /// nothing.
     pub fn last_point(&self) -> Option<&SyncPoint> {
-        let pack = self.pack.as_ref().filter(|pack| self.pack_is_newer(pack)).map(|pack| &pack.point);
+        // Where the record is gone, the history or a copy may tell of more than this node's sink.
+        let is_last = |pack: &&PackHeader| match (&self.record, &self.former) {
+            (None, Some(former)) => (pack.epoch, pack.sequence) >= (former.epoch, former.sequence),
+            _ => self.pack_is_newer(pack),
+        };
+        let pack = self.pack.as_ref().filter(is_last).map(|pack| &pack.point);
         let stored =
             || self.record.as_ref().or(self.former.as_ref()).and_then(|record| record.point.as_ref());
         pack.or_else(stored)
@@ -162,6 +183,13 @@ impl Standing {
                 (from != Some(GapEdge::of_point(start))).then_some(Moved { at_ms: now_ms, from, reason })
             }
         }
+    }
+
+    /// A move of the point that no pack has told of yet; of what is known where the record is gone.
+    pub fn untold(&self) -> Option<&Moved> {
+        let record = self.record.as_ref().or(self.former.as_ref())?;
+        let told = |pack: &PackHeader| (pack.epoch, pack.sequence) > (record.epoch, record.sequence);
+        record.moved.as_ref().filter(|_| !self.pack.as_ref().is_some_and(told))
     }
 
     /// The gap that a start at `start` makes. A move by a person was recorded when it was made.
@@ -189,6 +217,11 @@ impl Standing {
         (GapEdge::of_point(stored) != GapEdge::of_point(start))
             .then(|| record(GapKind::Jump, GapEdge::of_point(stored), reason))
     }
+}
+
+/// Whether rows have been delivered before the stored point, and no person has said where to go on since.
+fn is_behind_packs(record: &PointRecord) -> bool {
+    record.sequence > 0 || record.moved.is_none() && record.last_pack.is_some_and(|last| last.epoch > 0)
 }
 
 #[cfg(test)]
@@ -261,6 +294,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn where_a_shared_record_is_gone_no_epoch_and_no_number_of_another_node_comes_again() {
+        let former = Some(PointRecord { seq_reserved: 100_001, ..record(5, 10) });
+        for pack in [None, Some(pack(5, 10))] {
+            let lost = Standing { former: former.clone(), pack, others_save: true, ..Standing::default() };
+            assert_eq!((lost.last_epoch(), lost.next_seq()), (5 + LOST_EPOCHS, 100_001 + LOST_SEQ));
+        }
+        let older = Standing { former: former.clone(), pack: Some(pack(4, 90)), ..Standing::default() };
+        assert_eq!(older.last_point().map(|point| point.pos), Some(1234), "the copy tells of more");
+        let first = Standing { others_save: true, ..Standing::default() };
+        assert_eq!((first.last_epoch(), first.next_seq()), (0, 1), "nothing has ever been");
+        let kept = Standing { record: former, others_save: true, ..Standing::default() };
+        assert_eq!((kept.last_epoch(), kept.next_seq()), (5, 100_001));
+    }
+
+    #[test]
     fn packs_are_missed_also_behind_an_epoch_without_any() {
         let stored = |sequence, next_seq, moved| PointRecord { next_seq, moved, ..record(4, sequence) };
         let missing = |record: PointRecord, pack: Option<PackHeader>| {
@@ -294,6 +342,30 @@ pub(crate) mod tests {
         assert_eq!(standing.next_seq(), 100_001);
         let standing = Standing { record: first(), keeps_packs: true, ..Standing::default() };
         assert_eq!(standing.next_seq(), 1);
+    }
+
+    /// All packs of this node are gone: where the lost ones began is not told by the point behind them.
+    #[test]
+    fn a_disk_that_lost_all_packs_stops_the_shard_also_behind_an_epoch_without_any() {
+        let last = |epoch| Some(LastPack { epoch, sequence: epoch.min(17), crc32: 7 });
+        let lost = |sequence, last_pack, shared| Standing {
+            record: Some(PointRecord { last_pack, ..record(4, sequence) }),
+            packs_cut_off: 2,
+            keeps_packs: true,
+            shared,
+            ..Standing::default()
+        };
+        for shared in [false, true] {
+            for standing in [lost(5, last(4), shared), lost(0, last(3), shared)] {
+                assert_eq!(standing.resume("producer00").unwrap_err().code, Code::SinkBroken);
+            }
+            // Nothing has ever been saved behind a pack: all comes again.
+            assert!(lost(0, last(0), shared).resume("producer00").is_ok());
+            // A person has said where to go on.
+            let mut moved = lost(0, last(3), shared);
+            moved.record.as_mut().unwrap().moved = Some(Moved { at_ms: 1, from: None, reason: "why".into() });
+            assert!(moved.resume("producer00").is_ok());
+        }
     }
 
     #[test]

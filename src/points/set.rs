@@ -5,22 +5,20 @@
 //! jump is recorded before the point is moved, so a crash in between tells of a jump that was not made and never hides
 //! one that was.
 
+mod held;
 mod prepared;
 
 use crate::binlog::ExecutedGtids;
 use crate::change::batch::Place;
 use crate::code::Code;
 use crate::config::Config;
-use crate::config::ExecSinkConfig;
 use crate::config::PointStore;
 use crate::config::ShardConfig;
 use crate::config::SinkConfig;
 use crate::config::SourceOptions;
 use crate::config::StartWithoutPoint;
-use crate::guard::term::Term;
 use crate::mysql::event_at;
 use crate::pack::builder::Frontier;
-use crate::pack::header::PackHeader;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::ports::Ports;
@@ -29,16 +27,12 @@ use crate::pipeline::replica::replica_uuid;
 use crate::pipeline::session::Session;
 use crate::pipeline::session::source_config;
 use crate::pipeline::session::source_fault;
-use crate::pipeline::sinks::ask_standing;
-use crate::pipeline::sinks::file_sink_config;
 use crate::pipeline::sinks::may_keep_packs;
 use crate::pipeline::standing::Standing;
 use crate::pipeline::start;
 use crate::pipeline::start::Resume;
 use crate::points::store;
 use crate::points::store::MovableStore;
-use crate::sink::Sink;
-use crate::sink::exec::ExecSink;
 use crate::sink::file::FileSink;
 use crate::stop::Stop;
 use crate::sync_point::Moved;
@@ -46,6 +40,8 @@ use crate::sync_point::PointRecord;
 use crate::sync_point::ServerIdentity;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPoint;
+use crate::sync_point::epochs::LastPack;
+use crate::sync_point::epochs::TakenOver;
 use crate::sync_point::gap::GapEdge;
 use crate::sync_point::gap::GapKind;
 use crate::sync_point::gap::GapLog;
@@ -54,6 +50,9 @@ use crate::sync_point::gap_log::FileGapLog;
 use crate::sync_point::history::FileHistory;
 use crate::sync_point::history::Kept;
 use crate::sync_point::history::PointHistory;
+use held::ask_consumer;
+use held::behind_packs;
+use held::open_sink;
 
 /// Where a point is to be moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +67,7 @@ pub enum Target {
     Start(StartWithoutPoint),
     /// To where it is, less these: they count as not delivered. MySQL only.
     Without(crate::binlog::GtidSet),
-    /// To what this node saved last, while ZooKeeper keeps the point.
+    /// To what this node saved last, or delivered behind that, where ZooKeeper keeps the point, or kept it.
     Local,
     /// Where it is: only what is pending there is to be changed.
     Here,
@@ -111,6 +110,9 @@ pub struct Move {
     left_xa: Vec<String>,
     /// GTIDs that count as delivered no more.
     dropped: Option<String>,
+    /// Where the shared record is gone, this node's own, if the point is moved to where that stands: all that others have
+    /// delivered behind it comes again.
+    copy: Option<PointRecord>,
 }
 
 /// A point as it will be stored.
@@ -159,9 +161,9 @@ impl Move {
             notes.push(format!("this node's own copy of the point cannot be used ({})", error.code));
             None
         });
-        let newest = |record: &PointRecord| (record.epoch, record.sequence);
         let former = points.last().map(|kept| kept.record.clone()).into_iter().chain(local.clone());
-        let former = former.filter(|_| record.is_none()).max_by_key(newest);
+        let former = former.filter(|_| record.is_none()).max_by_key(|record| (record.epoch, record.sequence));
+        let others_save = store.is_shared() || local.is_some();
         let (sink, mut pack, packs_cut_off) = open_sink(shard)?;
         let keeps_packs = sink.is_some();
         if let (SinkConfig::Exec(exec), None) = (&shard.sink, &record) {
@@ -170,8 +172,12 @@ impl Move {
                 format!("its consumer was asked and holds pack {}/{}", pack.epoch, pack.sequence)
             }));
         }
+        let local = local.map(|local| behind_packs(local, pack.as_ref()));
         let shared = store.is_shared() && may_keep_packs(shard, &Ports::default());
-        let standing = Standing { record, former, old_point: None, pack, keeps_packs, packs_cut_off, shared };
+        let old_point = None;
+        let standing =
+            Standing { record, former, old_point, pack, keeps_packs, packs_cut_off, shared, others_save };
+        let copy = local.clone().filter(|_| target == Target::Local && standing.lost_what_others_saved());
         let from = standing.last_point().cloned();
         let wanted = Wanted { config, shard, from: from.as_ref(), points: &points, local, prepared };
         let dropped = wanted.dropped(&target);
@@ -189,6 +195,7 @@ impl Move {
             notes,
             left_xa: proven.left_xa,
             dropped,
+            copy,
         })
     }
 
@@ -202,6 +209,29 @@ impl Move {
             reason.push_str(&format!(" (prepared XA transactions left out: {})", self.left_xa.join("; ")));
         }
         reason
+    }
+
+    /// What counts of the past, as the next epoch is to say: of what others have delivered behind this node's copy nothing.
+    fn past(&self, epoch: u64) -> (Option<LastPack>, TakenOver) {
+        match &self.copy {
+            None => (self.standing.last_pack(), self.standing.taken_over()),
+            Some(copy) => {
+                let ended = copy.taken_over.with(copy.epoch, copy.sequence);
+                (copy.last_pack, ended.without(copy.epoch + 1, epoch.saturating_sub(1)))
+            }
+        }
+    }
+
+    /// Delivery ended where it did, however often the point has been moved since.
+    fn told_of(&self, moved: Moved) -> Moved {
+        match self.standing.untold() {
+            None => moved,
+            Some(untold) => Moved {
+                from: untold.from.clone(),
+                reason: format!("{}; {}", untold.reason, moved.reason),
+                ..moved
+            },
+        }
     }
 
     /// Records the jump and moves the point. Answers with the record as stored.
@@ -220,18 +250,21 @@ impl Move {
             reason: reason.clone(),
         };
         let next_seq = self.standing.next_seq();
+        let epoch = self.standing.last_epoch() + 1;
+        let (last_pack, taken_over) = self.past(epoch);
+        let moved = self.told_of(Moved { at_ms, from, reason });
         let record = PointRecord {
             shard: self.shard.clone(),
-            epoch: self.standing.last_epoch() + 1,
+            epoch,
             sequence: 0,
             next_seq,
             // Nothing is handed out before the next start, which reserves for itself.
             seq_reserved: self.standing.seq_reserved().max(next_seq),
             saved_ms: at_ms,
             point: Some(self.to),
-            moved: Some(Moved { at_ms, from, reason }),
-            last_pack: self.standing.last_pack(),
-            taken_over: self.standing.taken_over(),
+            moved: Some(moved),
+            last_pack,
+            taken_over,
         };
         self.gaps.append(&gap).map_err(|error| fault(&self.shard, &error))?;
         self.store.replace(&record).map_err(|error| fault(&self.shard, &error))?;
@@ -255,45 +288,13 @@ fn original_left(store: &mut dyn MovableStore) -> Option<String> {
     Some(format!("the original Fountain's {left} is not gone on with any more"))
 }
 
-type OpenedSink = (Option<FileSink>, Option<PackHeader>, u64);
-
-/// A sink that keeps packs tells where it stands. Its folder is not made here.
-fn open_sink(shard: &ShardConfig) -> Result<OpenedSink, Fault> {
-    let SinkConfig::File(file) = &shard.sink else { return Ok((None, None, 0)) };
-    let failed = |error: crate::sink::SinkError| {
-        Fault::stop(error.code, format!("shard={} {}", shard.name, error.text))
-    };
-    match file.dir.try_exists() {
-        Ok(false) => return Ok((None, None, 0)),
-        Ok(true) => {}
-        Err(error) => {
-            let text = format!("shard={} {}: cannot be looked for: {error}", shard.name, file.dir.display());
-            return Err(Fault::stop(Code::FileError, text));
-        }
-    }
-    let sink = FileSink::open(file_sink_config(file), &shard.name).map_err(failed)?;
-    // What a crash left is for the next run to mend, which records what was lost by it.
-    let (pack, packs_cut_off) = sink.look().map_err(failed)?;
-    Ok((Some(sink), pack, packs_cut_off))
-}
-
-/// Where no record tells the epoch and the line numbers, a consumer that keeps packs does: without it the next start would
-/// take its last pack for newer than the new point. One that fails must work before any start.
-fn ask_consumer(config: &Config, exec: &ExecSinkConfig, shard: &str) -> Result<Option<PackHeader>, Fault> {
-    let stop = Stop::new();
-    let mut sink = ExecSink::new(exec.clone(), shard, stop.clone(), config.stop_timeout);
-    let held = ask_standing(&mut sink, None, shard, true, &Term::always(&stop))?;
-    sink.close().map_err(|error| Fault::stop(error.code, format!("shard={shard} {}", error.text)))?;
-    Ok(held.flatten())
-}
-
 /// What the new point is made of.
 struct Wanted<'a> {
     config: &'a Config,
     shard: &'a ShardConfig,
     from: Option<&'a SyncPoint>,
     points: &'a [Kept],
-    /// Where ZooKeeper keeps the point: what this node saved last.
+    /// Where ZooKeeper keeps the point, or kept it: what this node saved last, or delivered behind that.
     local: Option<PointRecord>,
     prepared: PreparedXa,
 }

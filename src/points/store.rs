@@ -6,7 +6,7 @@ use crate::config::HaGuard;
 use crate::config::HaScope;
 use crate::config::PointStore;
 use crate::coordination::CoordinationError;
-use crate::coordination::shared::SharedSession;
+use crate::guard::neighbours;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::ports::open_state_store;
 use crate::sync_point::PointRecord;
@@ -14,9 +14,6 @@ use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::file_store::FileStore;
 use crate::sync_point::zk_store::ZkStore;
-
-/// How many bytes of what a node says of itself are shown.
-const SHOWN: usize = 200;
 
 /// A store whose point a person may move.
 pub trait MovableStore: SyncPointStore {
@@ -50,54 +47,44 @@ pub fn open(config: &Config, shard: &str) -> Result<Box<dyn MovableStore>, Store
     }
 }
 
-/// What this node has saved last itself, where ZooKeeper has the word.
+/// What this node has saved last itself, where ZooKeeper has the word, or had it until points were to be kept in files.
 pub fn local_copy(config: &Config, shard: &str) -> Result<Option<PointRecord>, StoreError> {
+    let copy = || match ZkStore::peek_shadow(&config.point_dir, shard) {
+        Err(error) if error.code == Code::PointLost => Ok(None),
+        copy => copy,
+    };
     match config.points.store {
-        PointStore::File => Ok(None),
-        PointStore::ZooKeeper => ZkStore::peek_shadow(&config.point_dir, shard),
+        PointStore::ZooKeeper => copy(),
+        PointStore::File => match FileStore::peek(&config.point_dir, shard) {
+            Err(error) if error.code == Code::PointLost => copy(),
+            Ok(_) | Err(_) => Ok(None),
+        },
     }
 }
 
-/// Refuses where a node leads the shard, or is about to, unless a person has suspended it.
+/// Refuses where a node works on the shard, or is about to: unless a person has suspended it and the leader has heard that, or it
+/// has stopped for what no node passes.
 fn need_no_leader(config: &Config, shard: &str) -> Result<(), StoreError> {
+    let failed = |error: CoordinationError| StoreError::new(error.code(), format!("shard={shard} {error}"));
+    let seats = neighbours::seats(config, shard).map_err(failed)?;
+    let Some(leader) = seats.first() else { return Ok(()) };
+    // Behind the look at the latch: who has come since reads the state before it works.
     let state = open_state_store(config, shard)?.load()?.unwrap_or_default();
-    let ended = |until: u64| until <= now_ms();
-    if state.suspended.is_some_and(|suspended| !suspended.until_ms.is_some_and(ended)) {
-        return Ok(());
-    }
-    let latch = config.zookeeper.leader_latch_path.as_deref().unwrap_or_default();
-    let latch = match config.nodes.scope {
-        HaScope::Process => latch.to_owned(),
-        HaScope::Shard => format!("{latch}/{shard}"),
-    };
-    let failed = |error: CoordinationError| StoreError::new(error.code(), format!("{latch}: {error}"));
-    let Some((name, data)) = first_in(&SharedSession::of(&config.zookeeper), &latch).map_err(failed)? else {
-        return Ok(());
-    };
-    let says = String::from_utf8_lossy(data.get(..SHOWN).unwrap_or(&data)).into_owned();
-    Err(StoreError::new(
-        Code::Locked,
-        format!(
-            "{latch}/{name}: a node leads the shard ({says}): suspend it (fountain suspend {shard} --reason TEXT), or stop all \
-             nodes"
+    let suspended = state.suspended.is_some_and(|suspended| suspended.holds(now_ms()));
+    let what = match (suspended, state.rests, state.stopped) {
+        (true, true, _) | (_, _, Some(_)) => return Ok(()),
+        (true, false, None) => format!(
+            "{leader} leads, and has not come to rest yet since the shard was suspended: try again in some seconds"
         ),
-    ))
-}
-
-/// The latch that stands first in the queue, and what it says.
-fn first_in(session: &SharedSession, latch: &str) -> Result<Option<(String, Vec<u8>)>, CoordinationError> {
-    let names = match session.with(|session| session.children(latch)) {
-        Err(CoordinationError::NoNode) => return Ok(None),
-        names => names?,
+        (false, ..) => {
+            let of = match config.nodes.scope {
+                HaScope::Process => "all shards of this zk_leader_latch_path",
+                HaScope::Shard => "it",
+            };
+            format!(
+                "{leader} leads {of}: suspend the shard (fountain suspend {shard} --reason TEXT), or stop all nodes"
+            )
+        }
     };
-    // The server numbers them with ten digits; other children are no latches.
-    let number = |name: &String| {
-        let digits = name.get(name.len().checked_sub(10)?..)?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.to_owned())
-    };
-    let Some(name) = names.into_iter().filter(|name| number(name).is_some()).min_by_key(number) else {
-        return Ok(None);
-    };
-    let node = session.with(|session| session.get(&format!("{latch}/{name}")))?;
-    Ok(Some((name, node.map(|node| node.data).unwrap_or_default())))
+    Err(StoreError::new(Code::Locked, what))
 }

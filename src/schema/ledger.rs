@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 /// Closed versions kept of a table: for points that lag behind, and for moving back.
 const CLOSED_KEPT: usize = 4;
-/// The stored text stays below this many bytes, so that any store can hold it (ZooKeeper takes a megabyte).
-const MAX_STORED: usize = 1_000_000;
+/// The stored text stays below this many bytes, so that any store can hold it, sealed: a node in ZooKeeper takes a million.
+pub const MAX_STORED: usize = 990_000;
 /// Entries of schema files that are remembered as used up.
 const SPENT_KEPT: usize = 1000;
 

@@ -83,6 +83,23 @@ impl TakenOver {
     }
 }
 
+impl TakenOver {
+    /// Notes that nothing of these epochs counts, which are later than all that are known.
+    #[must_use]
+    pub fn without(&self, first: u64, last: u64) -> Self {
+        let known = self.0.last().map_or(0, |ended| ended.last);
+        if last < first || first <= known {
+            return self.clone();
+        }
+        let begun = self.with(first, 0);
+        let mut ends = Vec::clone(&begun.0);
+        if let Some(run) = ends.last_mut() {
+            run.last = last;
+        }
+        Self(Arc::new(ends))
+    }
+}
+
 impl fmt::Display for TakenOver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, Ended { first, last, sequence }) in self.0.iter().enumerate() {
@@ -149,6 +166,10 @@ mod tests {
         assert_eq!(ends.with(8, 9), ends);
         assert_eq!(ends.with(6, 9), ends);
         assert_eq!("".parse(), Ok(TakenOver::default()));
+        assert_eq!(ends.without(13, 20).to_string(), "3:17,5-7:0,8:2,10:0,12-20:0");
+        assert_eq!(TakenOver::default().with(5, 9).without(6, 8).to_string(), "5:9,6-8:0");
+        assert_eq!(ends.without(12, 20), ends, "what is known stands");
+        assert_eq!(ends.without(13, 12), ends);
     }
 
     #[test]

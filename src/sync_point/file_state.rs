@@ -117,7 +117,7 @@ mod tests {
             until_ms: None,
             node: "db1".to_owned(),
         };
-        ShardState { suspended: Some(suspended), stopped: None }
+        ShardState { suspended: Some(suspended), ..ShardState::default() }
     }
 
     #[test]

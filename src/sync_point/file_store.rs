@@ -16,6 +16,7 @@ use crate::sync_point::held::Held;
 use crate::sync_point::lock::FolderLock;
 use crate::sync_point::old_files;
 use crate::sync_point::old_files::FoundPoint;
+use crate::sync_point::record;
 use crate::sync_point::trace::PointTrace;
 use std::fs;
 use std::fs::File;
@@ -28,7 +29,8 @@ use std::path::PathBuf;
 /// Far above any point (the largest part is a GTID set); a bound so that no file is read into memory whatever its size.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// The points of one shard in a folder, locked for this process.
+/// The points of one shard in a folder, locked for this process: the points themselves, or the copy that a node keeps of
+/// what it saves elsewhere. Neither is taken for the other.
 #[derive(Debug)]
 pub struct FileStore {
     place: Place,
@@ -47,6 +49,21 @@ impl FileStore {
         }
         let lock = FolderLock::acquire(folder, shard)?;
         Ok(Self { place: Place::new(folder, shard), held: None, looked: false, _lock: lock })
+    }
+
+    /// As `open`, for a copy of what is saved in that place.
+    pub fn open_copy(folder: &Path, shard: &str, of: &str) -> Result<Self, StoreError> {
+        let mut store = Self::open(folder, shard)?;
+        store.place.copy_of = Some(of.to_owned());
+        Ok(store)
+    }
+
+    /// The newest that this node knows of what is, or was, saved elsewhere, whether as a copy or in files before: read as `peek`.
+    pub fn peek_copy(folder: &Path, shard: &str) -> Result<Option<PointRecord>, StoreError> {
+        check_shard_name(shard)?;
+        let mut place = Place::new(folder, shard);
+        place.copy_of = Some(String::new());
+        place.read()
     }
 
     /// Reads without lock and without making anything: for looking while a run goes on.
@@ -104,12 +121,14 @@ struct Place {
     folder: PathBuf,
     shard: String,
     trace: PointTrace,
+    /// It is the copy of what is saved there.
+    copy_of: Option<String>,
 }
 
 impl Place {
     fn new(folder: &Path, shard: &str) -> Self {
         let trace = PointTrace::new(folder, shard);
-        Self { folder: folder.to_path_buf(), shard: shard.to_owned(), trace }
+        Self { folder: folder.to_path_buf(), shard: shard.to_owned(), trace, copy_of: None }
     }
 
     fn point(&self) -> PathBuf {
@@ -150,6 +169,9 @@ impl Place {
         }
         let line = bytes.strip_suffix(b"\n").ok_or_else(|| self.broken("it is torn: its line has no end"))?;
         let record = PointRecord::from_line(line).map_err(|what| self.broken(&what))?;
+        if let (None, Some(place)) = (&self.copy_of, record::copy_of(line)) {
+            return Err(self.only_a_copy(&place));
+        }
         if record.shard != self.shard {
             return Err(self.broken(&format!("it is the point of shard {}", record.shard)));
         }
@@ -165,13 +187,26 @@ impl Place {
         StoreError::new(Code::PointBroken, text)
     }
 
+    /// The shard has been led elsewhere since that copy was made, as far as anybody can tell here.
+    fn only_a_copy(&self, place: &str) -> StoreError {
+        let shard = &self.shard;
+        let text = format!(
+            "{}: it is this node's copy of the point of shard {shard} that is kept at {place}, and no point in files: other nodes may \
+             have led since; set zk_save_position_root_path again, or, on the node that led last and with all others stopped, go on \
+             from the copy: fountain points set {shard} --from-local --reason TEXT",
+            self.point().display()
+        );
+        StoreError::new(Code::PointLost, text)
+    }
+
     fn write(&self, record: &PointRecord) -> Result<(), StoreError> {
         let path = self.point();
         if record.shard != self.shard {
             let text = format!("{}: asked to save the point of shard {} here", path.display(), record.shard);
             return Err(StoreError::new(Code::Internal, text));
         }
-        let line = record.to_line().map_err(|what| {
+        let line = self.copy_of.as_ref().map_or_else(|| record.to_line(), |place| record.to_copy_of(place));
+        let line = line.map_err(|what| {
             StoreError::new(Code::Internal, format!("{}: the point {what}", path.display()))
         })?;
         let temporary = self.folder.join(format!(".{}.point.tmp", self.shard));

@@ -30,6 +30,7 @@
 //! | `ts_ms` | commit time of the last delivered transaction, in milliseconds since 1970 |
 //! | `moved` | the point was moved by `points set` `at_ms`, `from` that place, for that `reason`; gone once the sink has been told |
 //! | `saved_by` | in ZooKeeper: the host and process that saved this |
+//! | `copy_of` | in a file: it is the copy that a node keeps of what it saved in ZooKeeper, there, and no point to go on from |
 //! | `last_pack` | the last pack that counts, of this epoch or of an earlier one, and its rows' CRC-32 (zeros before the first): the next epoch follows it |
 //! | `taken_over` | where several nodes share the point: how much counts of epochs that another node went on from, e.g. `5-9:0,12:17` ([`crate::sync_point::epochs`]) |
 //! | `crc32` | seals the line ([`crate::sync_point::sealed`]) |
@@ -55,11 +56,18 @@ struct Written<'a> {
     record: &'a PointRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copy_of: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
 struct SavedBy {
     saved_by: String,
+}
+
+#[derive(Deserialize)]
+struct CopyOf {
+    copy_of: String,
 }
 
 #[derive(Deserialize)]
@@ -70,16 +78,21 @@ struct Format {
 impl PointRecord {
     /// The record as one sealed line, without the line end.
     pub fn to_line(&self) -> Result<String, String> {
-        self.written(None)
+        self.written(None, None)
     }
 
     /// The same, with the word of who saves it: another process's line is never the same as ours.
     pub fn to_line_of(&self, saved_by: &str) -> Result<String, String> {
-        self.written(Some(saved_by))
+        self.written(Some(saved_by), None)
     }
 
-    fn written(&self, saved_by: Option<&str>) -> Result<String, String> {
-        let object = serde_json::to_string(&Written { format: FORMAT, record: self, saved_by });
+    /// The same, as the copy that a node keeps of what it saved in that place.
+    pub fn to_copy_of(&self, place: &str) -> Result<String, String> {
+        self.written(None, Some(place))
+    }
+
+    fn written(&self, saved_by: Option<&str>, copy_of: Option<&str>) -> Result<String, String> {
+        let object = serde_json::to_string(&Written { format: FORMAT, record: self, saved_by, copy_of });
         object.map(|object| seal(&object, "crc32")).map_err(|e| format!("cannot be put into words: {e}"))
     }
 
@@ -98,6 +111,11 @@ impl PointRecord {
 /// Who saved a line, where it says so.
 pub fn saved_by(line: &[u8]) -> Option<String> {
     serde_json::from_slice::<SavedBy>(line).ok().map(|SavedBy { saved_by }| saved_by)
+}
+
+/// Of which place a line is a copy, where it says so.
+pub fn copy_of(line: &[u8]) -> Option<String> {
+    serde_json::from_slice::<CopyOf>(line).ok().map(|CopyOf { copy_of }| copy_of)
 }
 
 #[cfg(test)]

@@ -2,16 +2,46 @@
 //! takes over.
 
 use crate::sync_point::StoreError;
+use crate::sync_point::is_false;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// Nothing in it: the shard is to run.
+/// Neither a suspension nor a reason in it: the shard is to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<Suspension>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<StopReason>,
+    /// Whoever led the shard has heard that it is suspended: no node works on it, nor begins to.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rests: bool,
+    /// When a person last said that it is to be tried again, in milliseconds since 1970: a process that has stopped by itself
+    /// tells by a change of this that it is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_ms: Option<u64>,
+}
+
+impl ShardState {
+    /// Neither a person nor a fault keeps it from running.
+    pub fn is_clear(&self) -> bool {
+        self.suspended.is_none() && self.stopped.is_none()
+    }
+
+    /// A person's word: nobody has heard it yet.
+    pub fn suspend(&mut self, suspension: Suspension) {
+        (self.suspended, self.rests) = (Some(suspension), false);
+    }
+
+    /// A person's word: it is to run, and to be tried again where it has stopped. `now_ms`: milliseconds since 1970.
+    pub fn resume(&mut self, now_ms: u64) {
+        *self = Self { resumed_ms: Some(now_ms), ..Self::default() };
+    }
+
+    /// A suspension has ended by itself.
+    pub fn end_suspension(&mut self) {
+        (self.suspended, self.rests) = (None, false);
+    }
 }
 
 /// A person's word that a shard is not to run.

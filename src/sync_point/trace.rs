@@ -1,11 +1,13 @@
 //! The trace that a point once existed: what tells "never started" from "the point is gone".
 //!
-//! `<shard>.trace` is written once, beside the first point that a node saves, and never removed by fountain. Whoever
-//! finds a trace and no point must stop, for starting anew would lose the rows in between.
+//! `<shard>.trace` is written once, beside the first point that a node saves, or when a node that stands by learns that
+//! another one has saved one, and never removed by fountain. Whoever finds a trace and no point must stop, for starting anew
+//! would lose the rows in between.
 
 use crate::code::Code;
 use crate::fail_point;
 use crate::sync_point::StoreError;
+use crate::sync_point::folder::make_folder;
 use crate::sync_point::folder::sync_folder;
 use std::fs::File;
 use std::io;
@@ -29,18 +31,18 @@ impl PointTrace {
         self.folder.join(format!("{}.trace", self.shard))
     }
 
-    /// Whether a point of this shard was ever saved from here. That it cannot be told is an error, not a no.
+    /// Whether it is known here that a point of this shard was ever saved. That it cannot be told is an error, not a no.
     pub fn exists(&self) -> Result<bool, StoreError> {
         self.path().try_exists().map_err(|e| self.failed("cannot be looked for", e))
     }
 
-    /// Leaves the trace, durably, if there is none yet.
+    /// Leaves the trace, durably, if there is none yet. `saved_ms`: milliseconds since 1970.
     pub fn leave(&self, saved_ms: u64) -> Result<(), StoreError> {
         if self.exists()? {
             return Ok(());
         }
         let text = format!(
-            "Points of shard {} were saved from {saved_ms} (milliseconds since 1970) on.\n\
+            "Points of shard {} are known since {saved_ms} (milliseconds since 1970).\n\
              As long as this file is here, fountain does not start this shard without its point.\n",
             self.shard
         );
@@ -53,6 +55,12 @@ impl PointTrace {
             sync_folder(&self.folder)
         };
         write().map_err(|e| self.failed("cannot be written", e))
+    }
+
+    /// The same on a node that has never saved a point: its folder may be missing.
+    pub fn learn(&self, seen_ms: u64) -> Result<(), StoreError> {
+        make_folder(&self.folder, 0o700)?;
+        self.leave(seen_ms)
     }
 
     fn failed(&self, what: &str, error: io::Error) -> StoreError {

@@ -24,8 +24,9 @@ pub struct OwnNode {
     path: String,
     /// With the servers, for messages.
     place: String,
-    /// As last read or written; none: it was not there.
+    /// As last read or written, and what was there then; none: it was not there.
     version: Option<i32>,
+    known: Option<Fingerprint>,
     /// What was sent since and has not been answered.
     unsure: Vec<Fingerprint>,
 }
@@ -57,6 +58,7 @@ impl OwnNode {
             place: format!("{}{path}", config.servers.as_deref().unwrap_or_default()),
             path,
             version: None,
+            known: None,
             unsure: Vec::new(),
         })
     }
@@ -72,6 +74,7 @@ impl OwnNode {
             self.session.look(|session| session.get(&self.path)).map_err(|error| self.failed(&error))?;
         self.unsure.clear();
         self.version = node.as_ref().map(|node| node.version);
+        self.known = node.as_ref().map(|node| fingerprint(&node.data));
         Ok(node.map(|node| node.data))
     }
 
@@ -100,6 +103,7 @@ impl OwnNode {
         match outcome {
             Ok(version) => {
                 self.version = Some(version);
+                self.known = Some(fingerprint(data));
                 self.unsure.clear();
                 Ok(Write::Done)
             }
@@ -116,13 +120,16 @@ impl OwnNode {
     fn settle(&mut self) -> Result<Option<Write>, StoreError> {
         let node =
             self.session.with(|session| session.get(&self.path)).map_err(|error| self.failed(&error))?;
+        let there = node.as_ref().map(|node| fingerprint(&node.data));
         match (node, self.version) {
             (None, None) => {}
             (None, Some(_)) => return Ok(Some(Write::Foreign(None))),
-            // What was sent has not come, and may come yet: then its version is the wrong one.
-            (Some(node), Some(version)) if node.version == version => {}
-            (Some(node), _) if self.unsure.contains(&fingerprint(&node.data)) => {
+            // What was sent has not come, and may come yet: then its version is the wrong one. A node that was deleted and made
+            // anew may have the same count, but not the same content.
+            (Some(node), Some(version)) if node.version == version && there == self.known => {}
+            (Some(node), _) if there.is_some_and(|there| self.unsure.contains(&there)) => {
                 self.version = Some(node.version);
+                self.known = there;
                 self.unsure.clear();
             }
             (Some(node), _) => return Ok(Some(Write::Foreign(Some(node.data)))),
@@ -160,7 +167,8 @@ impl OwnNode {
     fn failed(&self, error: &CoordinationError) -> StoreError {
         let more = match error {
             CoordinationError::TooLarge(_) => {
-                "; nothing of it was sent: keep it smaller, or keep points in files (sync_point_store=file)"
+                "; nothing of it was sent: keep it smaller, or keep points in files (sync_point_store=file, and on the node that led \
+                 last: fountain points set SHARD --from-local --reason TEXT)"
             }
             _ => "",
         };

@@ -76,3 +76,16 @@ impl ZkSchemaStore {
         StoreError::new(Code::LeadershipLost, text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordination::session::LARGEST_DATA;
+
+    #[test]
+    fn the_largest_ledger_fits_a_node_with_its_seal() {
+        let object = format!("{{\"a\":\"{}\"}}", "x".repeat(crate::schema::ledger::MAX_STORED - 9));
+        assert_eq!(object.len(), crate::schema::ledger::MAX_STORED - 1, "the ledger stays below");
+        assert!(seal(&object, SEAL).len() <= LARGEST_DATA);
+    }
+}

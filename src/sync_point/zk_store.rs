@@ -3,7 +3,10 @@
 //!
 //! Every save is version-checked: what somebody else has written in between ends this process's lead. After each save the
 //! same record goes to the file store of this node, as its shadow: with it a node tells a ZooKeeper that was rebuilt, or a
-//! mistyped path, from a shard that never had a point, and a person can go on from there.
+//! mistyped path, from a shard that never had a point, and a person can go on from there. A node that has never saved knows
+//! by its trace alone ([`crate::sync_point::trace`]).
+//!
+//! The original Fountain's point stands in the same node: before it is written over, its text is kept in the child `original`.
 
 use crate::code::Code;
 use crate::config::ZooKeeperConfig;
@@ -35,6 +38,9 @@ pub struct ZkStore {
     looked: bool,
     /// The original Fountain's, as loaded.
     old: Option<FoundPoint>,
+    /// Its text, and where that is kept once the point is written over.
+    old_text: Option<Vec<u8>>,
+    original: OwnNode,
     /// The shadow has been written once: from then on it may fail.
     has_shadow: bool,
     shadow_fails: bool,
@@ -62,7 +68,7 @@ impl ZkStore {
     /// Locks the shard in the folder, which is made when it is missing. ZooKeeper is not asked yet.
     pub fn open(config: &ZooKeeperConfig, folder: &Path, shard: &str) -> Result<Self, StoreError> {
         let node = OwnNode::new(config, shard, None)?;
-        let shadow = FileStore::open(folder, shard)?;
+        let shadow = FileStore::open_copy(folder, shard, node.place())?;
         Ok(Self {
             names: Names::new(&node, folder, shard),
             node,
@@ -70,6 +76,8 @@ impl ZkStore {
             held: None,
             looked: false,
             old: None,
+            old_text: None,
+            original: OwnNode::new(config, shard, Some("original"))?,
             has_shadow: false,
             shadow_fails: false,
             lost: None,
@@ -117,11 +125,11 @@ impl ZkStore {
         }
     }
 
-    /// The record that this node saved last itself.
+    /// The record that this node saved last itself. One that has saved none and knows of a point is `PointLost`.
     pub fn peek_shadow(folder: &Path, shard: &str) -> Result<Option<PointRecord>, StoreError> {
         match folder.try_exists() {
             Ok(false) => Ok(None),
-            _ => FileStore::peek(folder, shard),
+            _ => FileStore::peek_copy(folder, shard),
         }
     }
 
@@ -131,6 +139,7 @@ impl ZkStore {
         let line = record.to_line_of(&self.saved_by).map_err(|what| {
             StoreError::new(Code::Internal, format!("{}: the point {what}", self.names.place))
         })?;
+        self.keep_original()?;
         match self.node.write(line.as_bytes())? {
             Write::Done => {}
             Write::Foreign(data) => {
@@ -142,6 +151,20 @@ impl ZkStore {
         self.held = Some(Held::of(record));
         self.looked = true;
         self.save_shadow(record)
+    }
+
+    /// Before it is written over: whoever goes back to the original Fountain needs it.
+    fn keep_original(&mut self) -> Result<(), StoreError> {
+        let Some(text) = &self.old_text else { return Ok(()) };
+        if self.original.read()?.is_none() && self.original.write(text)? == Write::Done {
+            log::info!(
+                "shard={} the original Fountain's point is kept in {}",
+                self.names.shard,
+                self.original.place()
+            );
+        }
+        self.old_text = None;
+        Ok(())
     }
 
     /// Without any shadow a node could not tell a rebuilt ZooKeeper; with an old one it can.
@@ -173,6 +196,7 @@ impl SyncPointStore for ZkStore {
         let record = match self.names.understand(data.as_deref())? {
             Found::Record(record) => Some(self.names.not_older(*record, &shadow)?),
             Found::Old(old) => {
+                self.old_text = data;
                 self.names.positively_none(shadow)?;
                 self.old = Some(old);
                 None
@@ -242,9 +266,9 @@ impl Names {
     fn broken(&self, what: &str) -> StoreError {
         let Self { shard, place, shadow } = self;
         let text = format!(
-            "{place}: not the point of shard {shard} as it was saved: {what}; go on from what this node saved last \
-             ({}): fountain points set {shard} --from-local --reason TEXT; or from another point (fountain points history \
-             and points set)",
+            "{place}: not the point of shard {shard} as it was saved: {what}; go on from the copy of the node that led \
+             last, on that node (here {}): fountain points set {shard} --from-local --reason TEXT; or from another point (fountain \
+             points history and points set)",
             shadow.display()
         );
         StoreError::new(Code::PointBroken, text)
@@ -254,18 +278,18 @@ impl Names {
     fn positively_none(&self, shadow: Result<Option<PointRecord>, StoreError>) -> Result<(), StoreError> {
         let ours = match shadow {
             Ok(None) => return Ok(()),
-            Ok(Some(record)) => format!("{} holds {}", self.shadow.display(), stand(&record)),
-            Err(error) if matches!(error.code, Code::PointLost | Code::PointBroken) => error.text,
+            Ok(Some(record)) => {
+                format!("this node has saved one ({} holds {})", self.shadow.display(), stand(&record))
+            }
+            Err(error) if matches!(error.code, Code::PointLost | Code::PointBroken) => {
+                format!(
+                    "this node knows that there was one ({} is there)",
+                    self.shadow.with_extension("trace").display()
+                )
+            }
             Err(error) => return Err(error),
         };
-        let Self { shard, place, .. } = self;
-        let text = format!(
-            "{place}: ZooKeeper holds no point of shard {shard}, and this node has saved one ({ours}): zk_string or \
-             zk_save_position_root_path names another place than before, or ZooKeeper was rebuilt, or points were kept in \
-             files until now; correct the path, or go on from the local copy: fountain points set {shard} --from-local \
-             --reason TEXT"
-        );
-        Err(StoreError::new(Code::PointLost, text))
+        Err(lost(&self.shard, &self.place, &ours))
     }
 
     /// What this node has saved itself, ZooKeeper has had.
@@ -278,6 +302,8 @@ impl Names {
         let ours = match shadow {
             Ok(Some(ours)) => ours,
             Ok(None) => return Ok(record),
+            // It knows of the shard, and has saved nothing of it.
+            Err(error) if error.code == Code::PointLost => return Ok(record),
             Err(error) => {
                 log::warn!("shard={shard} {}: {error}; the point in ZooKeeper is gone on with", error.code);
                 return Ok(record);
@@ -288,7 +314,7 @@ impl Names {
         }
         let text = format!(
             "{place}: holds {} of shard {shard}, and this node has saved {} ({}): ZooKeeper was restored from an older copy; \
-             go on from the local copy: fountain points set {shard} --from-local --reason TEXT",
+             go on from the copy of the node that led last, on that node: fountain points set {shard} --from-local --reason TEXT",
             stand(&record),
             stand(ours),
             path.display()
@@ -310,6 +336,16 @@ impl Names {
         let text = format!("{}: {what}; nothing of ours was saved over it", self.place);
         StoreError::new(Code::LeadershipLost, text)
     }
+}
+
+/// There is no point in ZooKeeper, and there was one. `why`: how that is known.
+pub fn lost(shard: &str, place: &str, why: &str) -> StoreError {
+    let text = format!(
+        "{place}: ZooKeeper holds no point of shard {shard}, and {why}: zk_string or zk_save_position_root_path names another place \
+         than before, or ZooKeeper was rebuilt, or points were kept in files until now; correct the path, or go on from the copy of \
+         the node that led last, on that node: fountain points set {shard} --from-local --reason TEXT"
+    );
+    StoreError::new(Code::PointLost, text)
 }
 
 fn stand(record: &PointRecord) -> String {

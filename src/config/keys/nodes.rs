@@ -53,7 +53,7 @@ group! { NODES "Several nodes: of all that share a latch, one works and the rest
         .default("60000");
 }
 
-group! { ZOOKEEPER "ZooKeeper (not in this version: a run refuses zk_leader_latch_path)"
+group! { ZOOKEEPER "ZooKeeper"
     ZK_STRING = Key::new("zk_string", Process, Kind::ZkServers,
         "ZooKeeper's servers as host:port,host:port, with a folder for all nodes of ours behind them if wanted \
          (host:port/folder). Each session takes one of them at random.");
