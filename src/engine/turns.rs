@@ -411,6 +411,7 @@ mod tests {
             stop: Stop::new(),
             told: None,
             stopped_at: None,
+            intruders: Intruders::default(),
             returning: false,
             locked: false,
         }
