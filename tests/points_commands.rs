@@ -59,7 +59,10 @@ fn what_is_set_is_shown_in_all_forms() {
 
     let shown = done(&home, &["points", "show"]);
     assert!(shown.contains("producer00: no point is stored, and none ever was"), "{shown}");
-    assert!(shown.contains(&format!("point    GTIDs {further}\n")) && shown.contains(": a test; a test"), "{shown}");
+    assert!(
+        shown.contains(&format!("point    GTIDs {further}\n")) && shown.contains(": a test; a test"),
+        "{shown}"
+    );
     let shown = json(&done(&home, &["points", "show", "--json"]));
     assert_eq!(shown[0]["point"], Value::Null);
     assert_eq!(shown[1]["shard"], "orders");
