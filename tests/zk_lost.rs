@@ -192,7 +192,7 @@ fn an_older_copy_uses_no_epoch_and_no_number_again() {
     let union = check(&[1, 2, 3]);
     let (epoch, _) = union.packs.keys().last().expect("a pack");
     assert!(*epoch > 100, "epoch {epoch} is far behind those of the other node");
-    let again = one.lines().into_iter().filter(|line| line["after"]["id"] == 2).next_back().expect("row 2");
+    let again = one.lines().into_iter().rfind(|line| line["after"]["id"] == 2).expect("row 2");
     assert!(again["seq"].as_u64() > Some(used), "{again} behind {used}");
 
     // The other node's packs that came again do not count, and it goes on behind them.

@@ -11,6 +11,7 @@ use crate::status::State;
 use crate::status::now_ms;
 use crate::stop::Stop;
 use crate::sync_point::StoreError;
+use crate::sync_point::state::ShardState;
 use crate::sync_point::trace::PointTrace;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -94,9 +95,8 @@ impl Lookout {
 
 /// What is asked in vain is asked again; who cannot reach ZooKeeper loses its lead anyway.
 fn heed_suspension(shard: &ShardHandle) {
-    let suspended =
-        |state: crate::sync_point::state::ShardState| state.suspended.is_some_and(|it| it.holds(now_ms()));
-    if shard.load_state().is_ok_and(suspended) {
+    let is_suspended = |state: ShardState| state.suspended.is_some_and(|suspended| suspended.holds(now_ms()));
+    if shard.load_state().is_ok_and(is_suspended) {
         shard.ring();
     }
 }

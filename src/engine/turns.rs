@@ -395,6 +395,7 @@ mod tests {
     use super::*;
     use crate::config::Request;
     use crate::guard::NoGuard;
+    use crate::sync_point::state::ShardState;
 
     fn turns(home: &std::path::Path) -> Turns {
         let pairs = [("mysql_username", "u"), ("mysql_shard_0_server", "db1")];
@@ -425,10 +426,21 @@ mod tests {
         let fault = Fault::stop(Code::BadEvent, "shard=producer00 bad");
         turns.keep(&fault, &Term::always(&Stop::new()));
         assert!(!turns.is_lifted());
-        let other = |state: &mut crate::sync_point::state::ShardState| {
+        let other = |state: &mut ShardState| {
             state.stopped.as_mut().unwrap().digest = "another".into();
         };
         turns.handle.change_state(other).unwrap();
         assert!(!turns.is_lifted());
+    }
+
+    /// The point is the next leader's then, which a reason of ours must not bind.
+    #[test]
+    fn who_leads_no_more_keeps_no_reason() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut turns = turns(temp.path());
+        let term = Term::always(&Stop::new());
+        term.end("another node leads");
+        turns.keep(&Fault::stop(Code::BadEvent, "shard=producer00 bad"), &term);
+        assert!(turns.handle.load_state().unwrap().is_clear() && !turns.is_lifted());
     }
 }
