@@ -154,6 +154,7 @@ impl Producer {
 
     /// The first event has come.
     pub(super) fn note_arrival(&mut self, server: &str) {
+        self.target_stays = true;
         if let Some((level, text, read)) = self.switches.coming.take() {
             log::log!(level, "{text}");
             self.switches.read = Some(read);
