@@ -37,6 +37,7 @@ use fountain::wire::capability::CLIENT_PLUGIN_AUTH;
 use fountain::wire::capability::CLIENT_SSL;
 use fountain::wire::response::ErrPacket;
 use std::time::Duration;
+use std::time::Instant;
 
 #[test]
 fn a_session_goes_its_way() {
@@ -145,6 +146,43 @@ fn each_stage_that_stalls_ends_in_time() {
         assert_eq!((error.code(), error.kind()), (code, ErrorKind::Retry), "{error}");
         assert!(error.to_string().contains(words), "{error}");
     }
+}
+
+/// Bytes that come one by one keep nothing alive: an event must come to its end.
+#[test]
+fn what_comes_in_drops_ends_in_time() {
+    let drop = |act: Act| [act, Act::Sleep(Duration::from_millis(200))];
+    let half = [Act::Event(event(27, 40)), Act::Raw([&[200, 0, 0, 2, 0], &event(30, 199)[..100]].concat())];
+    let event_in_drops = (0..40).flat_map(|_| drop(Act::Raw(vec![0])));
+    let progress = (0..40).flat_map(|_| drop(Act::Packet(b"\xff\xff\xff\x01\x01\0\0\0\0".to_vec())));
+    for (words, acts) in [
+        ("in the middle of an event", half.into_iter().chain(event_in_drops).collect::<Vec<_>>()),
+        ("no event", std::iter::once(Act::Event(event(27, 40))).chain(progress).collect()),
+    ] {
+        let server = FakeServer::start(Script::default().dump(acts));
+        let error = within(4 * SECOND, || whole_session(&hurried(&server), &Stop::new()));
+        assert_eq!((error.code(), error.kind()), (Code::Stalled, ErrorKind::Retry), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+/// Before its first event a server may search for long. One that takes no login meanwhile does not.
+#[test]
+fn a_server_that_is_frozen_before_the_first_event_is_told_from_one_that_searches() {
+    let asked = |second: Script| {
+        let server = FakeServer::start_many(vec![Script::default(), second]);
+        let mut config = hurried(&server);
+        config.first_event_timeout = 4 * SECOND;
+        let began = Instant::now();
+        let error = whole_session(&config, &Stop::new());
+        assert_eq!((error.code(), error.kind()), (Code::Stalled, ErrorKind::Retry), "{error}");
+        (began.elapsed(), error.to_string())
+    };
+    let (waited, text) = asked(Script { end: Some((0, End::Stall)), ..Script::default() });
+    assert!(waited < 4 * SECOND && text.contains("nor takes a login"), "{waited:?} {text}");
+    let too_many = Some(ErrPacket::new(1040, "08004", "Too many connections"));
+    let (waited, text) = asked(Script { instead_of_greeting: too_many, ..Script::default() });
+    assert!(waited >= 4 * SECOND && text.contains("silent for 4s"), "{waited:?} {text}");
 }
 
 /// Only a stream by GTID begins with a search of the server's files.

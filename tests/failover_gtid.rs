@@ -3,6 +3,7 @@
 
 mod harness;
 
+use harness::Fault;
 use harness::Fountain;
 use harness::Kind;
 use harness::Output;
@@ -15,6 +16,7 @@ use harness::delivered::keys;
 use harness::delivered::run_arguments;
 use harness::delivered::run_arguments_through;
 use harness::delivered::run_until;
+use harness::numbered::count_anew;
 use harness::numbered::create;
 use harness::numbered::ids_in;
 use harness::numbered::insert;
@@ -354,6 +356,78 @@ fn over_to_the_backup_and_back_no_row_is_lost_and_none_comes_twice() {
         assert_once(&home, &(1..25).collect::<Vec<_>>());
         assert_eq!(ids_in(&home), selected(&pair.backup, "d.t"), "{kind}");
     }
+}
+
+/// A replica applies updates of a table without a key in the order in which it meets the rows, and logs them so
+/// (`Rows_log_event::do_hash_scan_and_update` in MySQL's `sql/log_event.cc`). On it no number of rows says which ones have come.
+#[test]
+fn rows_of_a_table_without_a_key_come_again_from_a_backup() {
+    const ROWS: u64 = 2000;
+    let Some(pair) = Pair::start(Kind::Mysql97, By::Gtid) else { return };
+    pair.main.sql("CREATE DATABASE d; CREATE TABLE d.k (id int, v int) ENGINE=InnoDB");
+    let rows: Vec<String> = (0..ROWS).map(|id| format!("({id},0)")).collect();
+    pair.main.sql(&format!("INSERT INTO d.k VALUES {}", rows.join(",")));
+    let home = Fountain::new();
+    run_main(&home, &pair.main);
+    pair.main.sql("UPDATE d.k SET v=1 ORDER BY id DESC");
+    pair.wait_until_caught_up();
+    // The first half of the transaction, in packs that end within its events.
+    let address = Proxy::start(pair.main.port());
+    address.plan([Fault::Stall(20_000)]);
+    let pairs = [&ALWAYS[..], &["mysql_ssl_mode=disabled", "sparate_packsize=70"]].concat();
+    let mut run = home.spawn(&run_arguments_through(&home, &pair.main, address.port(), &keys(&pairs)));
+    wait_for_rows(&mut run, &home, ROWS as usize + 300);
+    address.lead_to(pair.backup.port());
+    address.cut_all();
+    insert_last(&pair.main);
+    run.wait_for("the last row", PATIENCE, |_| lines_in(&home).iter().any(|line| line["after"]["v"] == 2));
+    let output = run.terminate(PATIENCE);
+    let lines = lines_in(&home);
+    let gap = lines.iter().position(|line| line["op"] == "gap").expect("a gap line");
+    assert!(output.stderr.contains("without a key"), "{}", output.stderr);
+    let updated = lines[gap + 1..].iter().filter(|line| line["op"] == "update");
+    let mut ids: Vec<u64> = updated.map(|line| line["after"]["id"].as_u64().expect("an id")).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..ROWS).collect::<Vec<_>>(), "each row once behind the gap");
+}
+
+fn insert_last(server: &Server) {
+    server.sql("INSERT INTO d.k VALUES (0,2)");
+}
+
+/// The main server answers first and has more than the backup, which is taken because the point is its own: the run ends at
+/// the backup's end.
+#[test]
+fn the_end_of_a_bounded_run_is_that_of_the_source_that_is_read() {
+    for kind in [Kind::Mysql97, Kind::Mariadb] {
+        let Some(pair) = Pair::start(kind, By::Gtid) else { continue };
+        create(&pair.main);
+        write(&pair.main, 1..4);
+        pair.wait_until_caught_up();
+        let home = Fountain::new();
+        run_main(&home, &pair.backup);
+        pair.stop_replication();
+        write(&pair.main, 4..5);
+        let arguments = pair.run_arguments(&home, &keys(&ALWAYS));
+        let output = home.run(&[&arguments[..], &["--until".into(), "end".into()]].concat(), PATIENCE / 4);
+        assert_eq!(output.code, 0, "{kind}: {}", output.stderr);
+        assert_once(&home, &[1, 2, 3]);
+    }
+}
+
+/// Its numbers are all there, and mean other rows: that is a no of this server, not the end of the shard.
+#[test]
+fn a_main_server_whose_binlogs_were_reset_is_passed_over_for_the_backup() {
+    let home = Fountain::new();
+    let Some(pair) = begun(Kind::Mysql97, &home) else { return };
+    pair.stop_replication();
+    count_anew(&pair.main, &home, 5);
+    write(&pair.backup, 4..5);
+    let arguments = pair.run_arguments(&home, &keys(&ALWAYS));
+    let output = home.run(&[&arguments[..], &["--until".into(), "end".into()]].concat(), PATIENCE);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("POINT_FOREIGN"), "{}", output.stderr);
+    assert_once(&home, &[1, 2, 3, 4]);
 }
 
 /// The option by which a replica comes up without replicating.

@@ -18,6 +18,7 @@ use harness::delivered::data;
 use harness::delivered::keys;
 use harness::delivered::parse;
 use harness::delivered::run_arguments;
+use harness::delivered::run_arguments_through;
 use harness::pair::log_updates_off;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -238,4 +239,35 @@ fn what_the_time_does_not_tell_is_refused() {
         let output = then_on_the_backup(&mut pair, BY_TIME);
         assert_refused(&output, 1, "POINT_FOREIGN", &["which is to come", "fountain points set"]);
     }
+}
+
+/// An address that leads to one server and then to another, as names and balancers do: what one's log says is not used on the
+/// other. And a session that waits for the search longer than the server's `wait_timeout` is not lost.
+#[test]
+fn the_search_by_time_reads_the_log_of_the_server_that_is_asked() {
+    let Some(pair) = Pair::start_with(Kind::Mariadb, By::Position, &[], &["--wait-timeout=1"]) else {
+        return;
+    };
+    create(&pair.main);
+    insert(&pair.main, 1..=3);
+    let home = Fountain::new();
+    let run = |address: &Proxy| {
+        let pairs = [ALWAYS, BY_TIME].concat();
+        let end = [&keys(&pairs)[..], &["--until", "end"]].concat();
+        let output = home.run(&run_arguments_through(&home, &pair.main, address.port(), &end), PATIENCE);
+        (output, lines(&home))
+    };
+    let address = Proxy::start(pair.main.port());
+    assert_eq!(run(&address).0.code, 0);
+    pair.wait_until_caught_up();
+    address.detour(pair.backup.port());
+    let (output, delivered) = run(&address);
+    assert!(output.stderr.contains("another server answers"), "{}", output.stderr);
+    assert!(delivered.iter().all(|line| line["op"] != "gap"), "{}", output.stderr);
+    address.lead_to(pair.backup.port());
+    address.delay_dumps(Duration::from_millis(1600));
+    let (output, delivered) = run(&address);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(delivered.iter().any(|line| line["op"] == "gap"), "{}", output.stderr);
+    assert!(!output.stderr.contains("CONNECTION_LOST"), "{}", output.stderr);
 }

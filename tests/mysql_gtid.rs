@@ -1,4 +1,5 @@
-//! MySQL's GTID sets of every shape: holes, several sources, tags; read on from exactly.
+//! MySQL's GTID sets of every shape: holes, several sources, tags; read on from exactly. And numbers that a server gives out
+//! anew, because its log lost its tail or was reset.
 
 mod harness;
 
@@ -6,12 +7,15 @@ use harness::Fountain;
 use harness::GTID;
 use harness::Kind;
 use harness::Server;
+use harness::assert_refused;
 use harness::delivered::PATIENCE;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
 use harness::delivered::run_until;
+use harness::numbered::count_anew;
 use harness::numbered::create;
 use harness::numbered::ids_in;
+use harness::numbered::insert as insert_next;
 use harness::stored::lines_in;
 use harness::stored::point;
 use serde_json::Value;
@@ -99,4 +103,59 @@ fn tagged_transactions() {
         "AUTOMATIC",
     ];
     follow(&server, &names.map(str::to_owned));
+}
+
+// --------------------------------------------------------------------------------------------- numbers given out anew
+
+/// A server that came back as it was two rows ago, and a home that has these rows.
+fn with_lost_tail() -> Option<(Server, Fountain)> {
+    let mut server = Server::start_private(Kind::Mysql97, GTID)?;
+    create(&server);
+    (1..=2).for_each(|id| insert_next(&server, id));
+    let snapshot = tempfile::tempdir().expect("a temporary folder");
+    server.copy_files_to(snapshot.path());
+    (3..=4).for_each(|id| insert_next(&server, id));
+    let home = Fountain::new();
+    let output = run_until(&home, &server, "end", &keys(&[FROM_BEGINNING]));
+    assert_eq!((output.code, ids_in(&home)), (0, vec![1, 2, 3, 4]), "{}", output.stderr);
+    server.kill9();
+    server.put_files_back(snapshot.path());
+    server.restart();
+    Some((server, home))
+}
+
+/// Nobody gives a server its own transactions back: it is not waited for.
+#[test]
+fn a_server_that_lacks_its_own_transactions_and_replicates_from_nobody_is_refused_at_once() {
+    let Some((server, home)) = with_lost_tail() else { return };
+    let output = home.run(&run_arguments(&home, &server, &keys(&[FROM_BEGINNING])), PATIENCE);
+    assert_refused(&output, 1, "POINT_BEYOND_END", &["2 transactions", "replicates from nobody"]);
+    assert!(!output.stderr.contains("waited for"), "{}", output.stderr);
+}
+
+/// Its sets hold all of ours again, and under the same names other rows.
+#[test]
+fn a_server_that_lost_its_tail_and_counted_past_us_is_refused() {
+    let Some((server, home)) = with_lost_tail() else { return };
+    (11..=13).for_each(|id| insert_next(&server, id));
+    let output = run_until(&home, &server, "end", &keys(&[FROM_BEGINNING]));
+    assert_refused(&output, 1, "POINT_BEYOND_END", &["lies behind the end of that file"]);
+    assert_eq!(ids_in(&home), [1, 2, 3, 4]);
+}
+
+/// The stream would begin with a later file than the point's.
+#[test]
+fn binlogs_that_were_reset_are_noticed_when_later_files_were_begun_since() {
+    let Some(server) = Server::start_private(Kind::Mysql97, GTID) else { return };
+    create(&server);
+    (1..=2).for_each(|id| insert_next(&server, id));
+    let home = Fountain::new();
+    let output = run_until(&home, &server, "end", &keys(&[FROM_BEGINNING]));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    count_anew(&server, &home, 4);
+    server.flush_logs();
+    insert_next(&server, 99);
+    let output = run_until(&home, &server, "end", &keys(&[FROM_BEGINNING]));
+    assert_refused(&output, 1, "POINT_FOREIGN", &["begun at", "were reset or restored"]);
+    assert_eq!(ids_in(&home), [1, 2]);
 }

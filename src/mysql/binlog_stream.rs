@@ -6,6 +6,8 @@ use super::binlog_index::UNKNOWN_VARIABLE;
 use super::config::SourceConfig;
 use super::connection::Connection;
 use super::connection::quote;
+use super::connection::tolerate;
+use super::error::ErrorKind;
 use super::error::SourceError;
 use super::refusal::When;
 use super::stream::Deadline;
@@ -19,19 +21,18 @@ use crate::wire::command::DUMP_NON_BLOCK;
 use crate::wire::packet::FrameError;
 use crate::wire::response::ErrPacket;
 use crate::wire::response::OK;
-use crate::wire::response::ResultSet;
 use crate::wire::response::is_eof;
 use std::time::Duration;
 use std::time::Instant;
 
-/// The largest `wait_timeout` and its kin, in seconds: a year. Beyond it a server in strict mode refuses the SET.
-const LONGEST_TIMEOUT: u64 = 31_536_000;
 /// The magic number comes before a file's first event.
 const FIRST_EVENT: u32 = 4;
 /// An event's header: timestamp 4, type 1, server id 4, size 4, …
 const TYPE_OFFSET: usize = 4;
 /// ER_UNKNOWN_COM_ERROR.
 const UNKNOWN_COMMAND: u16 = 1047;
+/// An event that comes more slowly is not waited for: bytes a second.
+const SLOWEST: u32 = 4 << 10;
 
 /// From where the server shall send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +63,26 @@ pub enum Poll<'a> {
 pub struct BinlogStream {
     connection: Connection,
     announced_checksum: Option<String>,
-    /// When the read that began the present silence started. Time that the caller spends elsewhere does not count
-    /// against the server: only a read that finds nothing begins a silence.
-    silent_since: Option<Instant>,
+    silence: Option<Silence>,
+    /// How long reads have waited since the last whole event: bytes may come all the time and bring nothing.
+    waited: Duration,
+    /// That it searches its files is told.
+    told: bool,
     /// Whether an event with news came: until then the server may be searching its files.
     under_way: bool,
     /// Whether an event with news, or a heartbeat, came on this stream.
     served: bool,
     bytes_received: u64,
+}
+
+/// Nothing has come for a while.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    /// When the read that began it started. Time that the caller spends elsewhere does not count against the server: only a
+    /// read that finds nothing begins a silence.
+    since: Instant,
+    /// When the server is asked whether it lives, as long as it may be searching its files.
+    ask_at: Instant,
 }
 
 impl BinlogStream {
@@ -127,7 +140,9 @@ impl BinlogStream {
         Ok(Self {
             connection,
             announced_checksum,
-            silent_since: None,
+            silence: None,
+            waited: Duration::ZERO,
+            told: false,
             under_way,
             served: false,
             bytes_received: 0,
@@ -196,11 +211,12 @@ impl BinlogStream {
             [OK, event @ ..] if !event.is_empty() => {
                 self.served = self.served || has_news(event);
                 self.under_way |= self.served;
+                self.waited = Duration::ZERO;
                 Ok(Poll::Event(event))
             }
             _ if is_eof(packet) => Ok(Poll::End),
-            // Whoever drips these keeps the stream alive and brings it nowhere.
-            _ if ErrPacket::is_progress(packet) => Ok(Poll::Idle),
+            // Whoever drips these does not keep the stream alive by it.
+            _ if ErrPacket::is_progress(packet) => self.check_pace().map(|()| Poll::Idle),
             _ if ErrPacket::is(packet) => Err(match ErrPacket::parse(packet) {
                 Ok(error) => link.server_error(When::Dump, &error),
                 Err(error) => SourceError::protocol(&link.place, "server's error", &error),
@@ -219,8 +235,10 @@ impl BinlogStream {
         let mut waited = Duration::ZERO;
         while !self.connection.link.stop.requested() {
             let read_began = Instant::now();
-            if self.receive(wait.saturating_sub(waited))? {
-                self.silent_since = None;
+            let came = self.receive(wait.saturating_sub(waited))?;
+            self.waited += read_began.elapsed();
+            if came {
+                self.silence = None;
                 if self.advance()? {
                     return Ok(true);
                 }
@@ -228,6 +246,7 @@ impl BinlogStream {
             } else {
                 self.check_silence(read_began)?;
             }
+            self.check_pace()?;
             waited = began.elapsed();
             if waited >= wait {
                 break;
@@ -243,24 +262,83 @@ impl BinlogStream {
         Ok(came > 0)
     }
 
+    /// How long the server may be silent, or go on without a whole event.
+    fn limit(&self) -> Duration {
+        let config = &self.connection.link.config;
+        match self.under_way {
+            true => config.so_timeout,
+            false => config.first_event_timeout.max(config.so_timeout),
+        }
+    }
+
     /// An idle server sends heartbeats. One that sends nothing is dead, or a dead network lies in between.
     fn check_silence(&mut self, read_began: Instant) -> Result<(), SourceError> {
-        let config = &self.connection.link.config;
-        let limit = if self.under_way {
-            config.so_timeout
-        } else {
-            config.first_event_timeout.max(config.so_timeout)
-        };
-        let since = *self.silent_since.get_or_insert(read_began);
-        if since.elapsed() < limit {
-            return Ok(());
+        let so_timeout = self.connection.link.config.so_timeout;
+        let Silence { since, ask_at } =
+            *self.silence.get_or_insert(Silence { since: read_began, ask_at: read_began + so_timeout });
+        let limit = self.limit();
+        if since.elapsed() >= limit {
+            let half = if self.is_inside_event() { " in the middle of an event" } else { "" };
+            let text = format!(
+                "the server went silent{half} for {limit:?}, though a heartbeat was asked for every {:?}",
+                self.connection.link.config.heartbeat_period
+            );
+            return Err(SourceError::retry(Code::Stalled, self.place(), text));
         }
-        let half = if self.connection.link.frames.has_bytes() { " in the middle of an event" } else { "" };
+        if !self.under_way && Instant::now() >= ask_at {
+            self.ask_whether_it_lives(since)?;
+            self.silence = Some(Silence { since, ask_at: Instant::now() + so_timeout });
+        }
+        Ok(())
+    }
+
+    /// A server that searches its files takes logins meanwhile, or says why not; one that is frozen does neither.
+    fn ask_whether_it_lives(&mut self, silent_since: Instant) -> Result<(), SourceError> {
+        let link = &self.connection.link;
+        let no_answer = match Connection::open(&link.config, &link.stop) {
+            Err(error) if error.kind() == ErrorKind::Retry && error.server_errno().is_none() => error,
+            Ok(_) | Err(_) => {
+                if !std::mem::replace(&mut self.told, true) {
+                    log::info!(
+                        "source={} has sent no event for {:.0?} and takes logins: it searches its binlog files, and is waited for \
+                         ({:?} at most)",
+                        self.place(),
+                        silent_since.elapsed(),
+                        self.limit()
+                    );
+                }
+                return Ok(());
+            }
+        };
         let text = format!(
-            "the server went silent{half} for {limit:?}, though a heartbeat was asked for every {:?}",
-            config.heartbeat_period
+            "the server sends nothing for {:.1?} before its first event, nor takes a login: {}",
+            silent_since.elapsed(),
+            no_answer.text()
         );
         Err(SourceError::retry(Code::Stalled, self.place(), text))
+    }
+
+    /// Bytes that come one by one, or packets that are no events, keep nothing alive.
+    fn check_pace(&self) -> Result<(), SourceError> {
+        let frames = &self.connection.link.frames;
+        let size = frames.announced().or_else(|| self.announced_event()).unwrap_or_default();
+        let pace = Duration::from_secs(u64::try_from(size).unwrap_or(u64::MAX)) / SLOWEST;
+        let limit = self.limit().saturating_add(pace);
+        if self.waited < limit {
+            return Ok(());
+        }
+        let text = match self.is_inside_event() {
+            true => format!(
+                "the server is slow in the middle of an event: {} of {size} bytes have come in {limit:?}",
+                frames.partial().len()
+            ),
+            false => format!("the server has sent no event for {limit:?}, and other things instead"),
+        };
+        Err(SourceError::retry(Code::Stalled, self.place(), text))
+    }
+
+    fn is_inside_event(&self) -> bool {
+        self.connection.link.frames.has_bytes()
     }
 
     fn advance(&mut self) -> Result<bool, SourceError> {
@@ -273,21 +351,24 @@ impl BinlogStream {
     /// The header of an event says how long it is: a giant is refused before its bytes are here, and one whose packet
     /// has another length is not waited for.
     fn check_announced_size(&self) -> Result<(), SourceError> {
-        let frames = &self.connection.link.frames;
-        let mut r = Reader::new(frames.partial());
-        let header = r.u8("OK byte").and_then(|kind| r.skip(9, "event header").map(|()| kind));
-        let (Ok(OK), Ok(size)) = (header, r.u32("event size")) else {
-            // Not that much of it is here yet, or it is no event.
-            return Ok(());
-        };
-        let size = size as usize;
-        match frames.announced() {
+        let Some(size) = self.announced_event() else { return Ok(()) };
+        match self.connection.link.frames.announced() {
             Some(length) if length != size.saturating_add(1) => {
                 let cause = format!("an event of {size} bytes in a packet of {length}");
                 Err(SourceError::protocol(self.place(), "binlog stream", &cause))
             }
             _ if size > self.connection.link.config.max_event_bytes => Err(self.too_large(size)),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// How long the unfinished event is, as its header says; none where not that much of it is here yet, or it is no event.
+    fn announced_event(&self) -> Option<usize> {
+        let mut r = Reader::new(self.connection.link.frames.partial());
+        let header = r.u8("OK byte").and_then(|kind| r.skip(9, "event header").map(|()| kind));
+        match (header, r.u32("event size")) {
+            (Ok(OK), Ok(size)) => usize::try_from(size).ok(),
+            _ => None,
         }
     }
 
@@ -354,7 +435,7 @@ fn prepare_session(connection: &mut Connection) -> Result<Option<String>, Source
     connection.set_names(&config.charset).map_err(|error| charset_error(error, &config))?;
     // The reasons of error 1236 are told apart by their words. A server that cannot speak English tells its number.
     tolerate(connection.query("SET SESSION lc_messages='en_US'"), None)?;
-    set_timeouts(connection, &config)?;
+    connection.set_timeouts()?;
     let checksum = match connection.query("SELECT @@global.binlog_checksum") {
         Ok(answer) => answer.text(0, 0),
         Err(error) if error.server_errno() == Some(UNKNOWN_VARIABLE) => None,
@@ -377,39 +458,6 @@ fn prepare_session(connection: &mut Connection) -> Result<Option<String>, Source
     }
     connection.query(&sql)?;
     Ok(checksum)
-}
-
-/// How long the server waits for us. One that does not let us say so has its reasons: then its own timeouts count.
-fn set_timeouts(connection: &mut Connection, config: &SourceConfig) -> Result<(), SourceError> {
-    let seconds = |time: Duration| time.as_secs().clamp(1, LONGEST_TIMEOUT);
-    let settings = [
-        ("wait_timeout", seconds(config.wait_timeout)),
-        ("net_write_timeout", seconds(config.net_write_timeout)),
-        ("net_read_timeout", seconds(config.net_read_timeout)),
-    ];
-    let all: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    if tolerate(connection.query(&format!("SET SESSION {}", all.join(", "))), None)? {
-        return Ok(());
-    }
-    for (name, value) in settings {
-        tolerate(connection.query(&format!("SET SESSION {name}={value}")), Some(name))?;
-    }
-    Ok(())
-}
-
-/// Whether the server took a setting that we can do without. `told` names one whose refusal people should know.
-fn tolerate(outcome: Result<ResultSet, SourceError>, told: Option<&str>) -> Result<bool, SourceError> {
-    match outcome {
-        Ok(_) => Ok(true),
-        Err(error) if error.server_errno().is_none() || error.code() == Code::ConnectionLost => Err(error),
-        Err(error) => {
-            match told {
-                Some(name) => log::warn!("{error}; going on with the server's own {name}"),
-                None => log::debug!("{error}"),
-            }
-            Ok(false)
-        }
-    }
 }
 
 /// ER_UNKNOWN_CHARACTER_SET, and ER_WRONG_VALUE_FOR_VAR for sets that no client may use (utf16, ucs2): no retry helps.

@@ -23,6 +23,8 @@ use std::time::Duration;
 const ANSWER_LIMIT: usize = 64 << 20;
 /// ER_UNKNOWN_CHARACTER_SET.
 const UNKNOWN_CHARSET: u16 = 1115;
+/// The largest `wait_timeout` and its kin, in seconds: a year. Beyond it a server in strict mode refuses the SET.
+const LONGEST_TIMEOUT: u64 = 31_536_000;
 /// What a farewell may take.
 const FAREWELL: Duration = Duration::from_millis(100);
 
@@ -117,6 +119,25 @@ impl Connection {
         }
     }
 
+    /// How long the server waits for us. One that does not let us say so has its reasons: then its own timeouts count.
+    pub fn set_timeouts(&mut self) -> Result<(), SourceError> {
+        let seconds = |time: Duration| time.as_secs().clamp(1, LONGEST_TIMEOUT);
+        let config = &self.link.config;
+        let settings = [
+            ("wait_timeout", seconds(config.wait_timeout)),
+            ("net_write_timeout", seconds(config.net_write_timeout)),
+            ("net_read_timeout", seconds(config.net_read_timeout)),
+        ];
+        let all: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if tolerate(self.query(&format!("SET SESSION {}", all.join(", "))), None)? {
+            return Ok(());
+        }
+        for (name, value) in settings {
+            tolerate(self.query(&format!("SET SESSION {name}={value}")), Some(name))?;
+        }
+        Ok(())
+    }
+
     /// Asks whether the server is still there.
     pub fn ping(&mut self) -> Result<(), SourceError> {
         self.command(&Command::Ping, When::Statement, "answer to a ping").map(|_| ())
@@ -209,6 +230,24 @@ impl Drop for Connection {
             if let Err(error) = self.send_command(&Command::Quit, "farewell", &Deadline::after(FAREWELL)) {
                 log::debug!("{error}");
             }
+        }
+    }
+}
+
+/// Whether the server took a setting that we can do without. `told` names one whose refusal people should know.
+pub(super) fn tolerate(
+    outcome: Result<ResultSet, SourceError>,
+    told: Option<&str>,
+) -> Result<bool, SourceError> {
+    match outcome {
+        Ok(_) => Ok(true),
+        Err(error) if error.server_errno().is_none() || error.code() == Code::ConnectionLost => Err(error),
+        Err(error) => {
+            match told {
+                Some(name) => log::warn!("{error}; going on with the server's own {name}"),
+                None => log::debug!("{error}"),
+            }
+            Ok(false)
         }
     }
 }

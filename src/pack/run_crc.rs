@@ -1,7 +1,9 @@
 //! A checksum over the first rows of a transaction, by which a resume proves that it is in the same transaction.
 //!
 //! It covers each row's operation and table, not its values: servers may cut events differently and log other row
-//! images, yet the order of rows is the same. Rows of one kind in a row count as a run, so it costs nothing per row.
+//! images, yet the order of rows is the same. With one exception, which is noted: MySQL's replicas look for the rows of an
+//! UPDATE or DELETE by a hash of all rows of its event where the table has no key, change them in the order in which they
+//! meet them, and log them so (`do_hash_scan_and_update` in `sql/log_event.cc`). Rows of one kind in a row count as a run, so it costs nothing per row.
 
 use crate::binlog::RowsKind;
 use crate::schema::plan::TablePlan;
@@ -12,6 +14,8 @@ use std::sync::Arc;
 pub struct RunCrc {
     closed: crc32fast::Hasher,
     run: Option<Run>,
+    /// The order of some rows is the server's own.
+    unordered: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +39,17 @@ impl RunCrc {
                 }
             }
         }
+    }
+
+    /// Notes rows that are delivered.
+    #[inline]
+    pub fn note_order(&mut self, kind: RowsKind, plan: &TablePlan) {
+        self.unordered |= kind != RowsKind::Insert && plan.key.as_ref().is_none_or(Vec::is_empty);
+    }
+
+    /// Whether another server may have logged the rows that were noted in another order.
+    pub fn is_unordered(&self) -> bool {
+        self.unordered
     }
 
     /// The checksum over all rows added.

@@ -154,6 +154,7 @@ impl Producer {
     /// The first event has come. Whether that is a change of the source, which is told here.
     pub(super) fn note_arrival(&mut self, server: &str) -> bool {
         let mut changed = false;
+        self.target_stays = true;
         if let Some((level, text, read)) = self.switches.coming.take() {
             changed = level == Level::Warn;
             log::log!(level, "{text}");

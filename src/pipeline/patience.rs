@@ -3,9 +3,9 @@
 //! | a stream or a connect failed | next | pause | ends the run |
 //! |---|---|---|---|
 //! | it may pass ([`Cure::Retry`]), and the stream had brought us on | the same source, then the others in turn | none | never |
-//! | it may pass, and the stream had brought nothing | the same source; the next one after two streams without any event | 1, 2, … 20 × `data_source_try_interval` | with `--until`: when each source has had its turn |
+//! | it may pass, and the stream had brought nothing | the same source; the next one after two streams without any event, and after one that fell silent | 1, 2, … 20 × `data_source_try_interval` | with `--until`: when each source has had its turn |
 //! | the server dismissed us: another replica has our id | the same source | 1, 2, … 20 × `data_source_try_interval` | never |
-//! | this server says no ([`Cure::Refused`]) | the next source | `data_source_try_interval`, after a whole round `repeat_resource_interval` | with `--until` or before the first row: when each source has said no |
+//! | this server says no ([`Cure::Refused`]) | the next source | `data_source_try_interval`, when it has said so before `repeat_resource_interval` | before the first row: when each source has said no; with `--until`: when each has had its turn |
 //! | no source can be connected | all in turn, the last one that worked first | `repeat_resource_interval` | as above, by what the most hopeful source said |
 //! | what lies in the stream cannot be passed ([`Cure::Stop`]) | | | at once |
 //!
@@ -15,6 +15,10 @@ use crate::code::Code;
 use crate::config::ShardConfig;
 use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -60,14 +64,14 @@ pub struct Patience {
     repeat_interval: Duration,
     /// `--until`: nobody waits for ever.
     bounded: bool,
-    /// A row of a watched table has been read: from then on refusals are waited out.
-    seen_row: bool,
+    /// A row of a watched table has been read, in this term or a former one: from then on refusals are waited out.
+    seen_row: Arc<AtomicBool>,
     /// Streams in a row that did not bring us on.
     barren: u32,
     /// Streams in a row of this source without any event.
     mute: u32,
-    /// Streams in a row that were refused.
-    refused: u32,
+    /// The sources that have said no since a stream last brought us on.
+    refusing: BTreeSet<usize>,
     /// Streams in a row that were taken from us soon.
     dismissed: u32,
     /// The last stream ended because nothing happened, on a server that does not say so.
@@ -106,10 +110,12 @@ impl Told {
 }
 
 impl Patience {
-    pub fn new(shard: &ShardConfig, bounded: bool) -> Self {
+    /// `seen_row`: what a former run of the shard in this process knows.
+    pub fn new(shard: &ShardConfig, bounded: bool, seen_row: &Arc<AtomicBool>) -> Self {
         let (try_interval, repeat_interval) =
             (shard.data_source_try_interval, shard.repeat_resource_interval);
-        Self::of(shard.sources.len(), try_interval, repeat_interval, bounded)
+        let patience = Self::of(shard.sources.len(), try_interval, repeat_interval, bounded);
+        Self { seen_row: Arc::clone(seen_row), ..patience }
     }
 
     fn of(sources: usize, try_interval: Duration, repeat_interval: Duration, bounded: bool) -> Self {
@@ -118,10 +124,10 @@ impl Patience {
             try_interval,
             repeat_interval,
             bounded,
-            seen_row: false,
+            seen_row: Arc::default(),
             barren: 0,
             mute: 0,
-            refused: 0,
+            refusing: BTreeSet::new(),
             dismissed: 0,
             idle: false,
             streams: Told::default(),
@@ -131,20 +137,21 @@ impl Patience {
     }
 
     pub fn note_rows(&mut self, seen: bool) {
-        self.seen_row |= seen;
+        self.seen_row.fetch_or(seen, Ordering::Relaxed);
     }
 
     /// Whether a whole round that came to this is the last one.
     fn is_final(&self, cure: Cure) -> bool {
         match cure {
             Cure::Stop => true,
-            Cure::Refused | Cure::Wait => self.bounded || !self.seen_row,
+            Cure::Refused | Cure::Wait => self.bounded || !self.seen_row.load(Ordering::Relaxed),
             Cure::Retry => self.bounded,
         }
     }
 
     /// After a connect to one of several sources failed.
     pub fn after_connect(&mut self, source: usize, fault: &Fault) {
+        self.note_answer(source, fault.cure);
         if self.sources > 1
             && let Some(told) = self.connects.get_mut(source)
             && let Some(untold) = told.news(fault.code, Instant::now())
@@ -190,11 +197,15 @@ impl Patience {
         told
     }
 
-    /// After a stream broke.
-    pub fn after_stream(&mut self, fault: &Fault, story: Story) -> Next {
+    /// After a stream of a source broke.
+    pub fn after_stream(&mut self, source: usize, fault: &Fault, story: Story) -> Next {
+        if story.advanced {
+            self.refusing.clear();
+        }
+        let again = !self.note_answer(source, fault.cure);
         let next = match fault.cure {
             Cure::Stop => Next::GiveUp,
-            Cure::Refused | Cure::Wait => self.after_refusal(),
+            Cure::Refused | Cure::Wait => self.after_refusal(again),
             Cure::Retry => self.after_break(fault, story),
         };
         if let Next::Again { pause, .. } = next {
@@ -203,18 +214,25 @@ impl Patience {
         next
     }
 
-    fn after_refusal(&mut self) -> Next {
-        self.refused = self.refused.saturating_add(1);
-        let whole_round = self.refused.is_multiple_of(self.sources);
-        match whole_round {
-            true if self.is_final(Cure::Refused) => Next::GiveUp,
+    /// Whether that is news of the source. One that cannot be reached may have changed its mind when it comes back.
+    fn note_answer(&mut self, source: usize, cure: Cure) -> bool {
+        match cure {
+            Cure::Refused | Cure::Wait => self.refusing.insert(source),
+            Cure::Retry | Cure::Stop => self.refusing.remove(&source),
+        }
+    }
+
+    /// `again`: it has said no before, and no other source has brought us on since.
+    fn after_refusal(&mut self, again: bool) -> Next {
+        let all = self.refusing.len() >= self.sources as usize;
+        match again || all {
+            true if (all || self.bounded) && self.is_final(Cure::Refused) => Next::GiveUp,
             true => Next::Again { pause: self.repeat_interval, elsewhere: true },
             false => Next::Again { pause: self.try_interval, elsewhere: true },
         }
     }
 
     fn after_break(&mut self, fault: &Fault, story: Story) -> Next {
-        self.refused = 0;
         self.barren = if story.advanced { 0 } else { self.barren.saturating_add(1) };
         self.mute = if story.served { 0 } else { self.mute.saturating_add(1) };
         if self.bounded && self.barren > self.sources {
@@ -226,7 +244,8 @@ impl Patience {
         // One that was dismissed without a reason, once, may have been served by a server that shuts down.
         let dismissals = if clash { self.dismissed } else { self.dismissed.saturating_sub(1) };
         let pause = self.try_interval * self.barren.max(dismissals).min(LONGEST_BACK_OFF);
-        let elsewhere = self.mute >= 2;
+        let frozen = fault.code == Code::Stalled && !story.served;
+        let elsewhere = self.mute >= 2 || frozen;
         if elsewhere {
             self.mute = 0;
         }
@@ -304,16 +323,16 @@ mod tests {
     #[test]
     fn what_may_pass_is_waited_for_longer_and_longer_and_then_elsewhere() {
         let mut patience = patience(2, false);
-        assert_eq!(patience.after_stream(&lost(), ADVANCED), again(Duration::ZERO, false));
-        assert_eq!(patience.after_stream(&lost(), BARREN), again(TRY, false));
-        assert_eq!(patience.after_stream(&lost(), BARREN), again(2 * TRY, true));
-        assert_eq!(patience.after_stream(&lost(), BARREN), again(3 * TRY, false));
-        assert_eq!(patience.after_stream(&lost(), IDLE), again(4 * TRY, false));
+        assert_eq!(patience.after_stream(0, &lost(), ADVANCED), again(Duration::ZERO, false));
+        assert_eq!(patience.after_stream(0, &lost(), BARREN), again(TRY, false));
+        assert_eq!(patience.after_stream(0, &lost(), BARREN), again(2 * TRY, true));
+        assert_eq!(patience.after_stream(0, &lost(), BARREN), again(3 * TRY, false));
+        assert_eq!(patience.after_stream(0, &lost(), IDLE), again(4 * TRY, false));
         for _ in 0..30 {
-            patience.after_stream(&lost(), IDLE);
+            patience.after_stream(0, &lost(), IDLE);
         }
-        assert_eq!(patience.after_stream(&lost(), IDLE), again(20 * TRY, false), "an idle source is kept");
-        assert_eq!(patience.after_stream(&lost(), ADVANCED), again(Duration::ZERO, false));
+        assert_eq!(patience.after_stream(0, &lost(), IDLE), again(20 * TRY, false), "an idle source is kept");
+        assert_eq!(patience.after_stream(0, &lost(), ADVANCED), again(Duration::ZERO, false));
         assert_eq!(patience.after_round(&lost()), again(REPEAT, false));
     }
 
@@ -321,28 +340,72 @@ mod tests {
     fn with_an_end_in_sight_each_source_has_its_turn() {
         let mut patience = patience(2, true);
         assert_eq!(patience.after_round(&lost()), Next::GiveUp);
-        assert_eq!(patience.after_stream(&lost(), BARREN), again(TRY, false));
-        assert_eq!(patience.after_stream(&lost(), BARREN), again(2 * TRY, true));
-        assert_eq!(patience.after_stream(&lost(), BARREN), Next::GiveUp);
-        assert_eq!(patience.after_stream(&purged(), BARREN), again(TRY, true));
-        assert_eq!(patience.after_stream(&purged(), BARREN), Next::GiveUp);
+        assert_eq!(patience.after_stream(0, &lost(), BARREN), again(TRY, false));
+        assert_eq!(patience.after_stream(0, &lost(), BARREN), again(2 * TRY, true));
+        assert_eq!(patience.after_stream(0, &lost(), BARREN), Next::GiveUp);
+        assert_eq!(patience.after_stream(0, &purged(), BARREN), again(TRY, true));
+        assert_eq!(patience.after_stream(1, &purged(), BARREN), Next::GiveUp);
+        // The other one cannot be reached, and this one says no again.
+        let mut patience = self::patience(2, true);
+        assert_eq!(patience.after_stream(0, &purged(), BARREN), again(TRY, true));
+        patience.after_connect(1, &lost());
+        assert_eq!(patience.after_stream(0, &purged(), BARREN), Next::GiveUp);
+        // Long after the first refusal it is one of another time.
+        let mut patience = self::patience(2, true);
+        assert_eq!(patience.after_stream(0, &purged(), BARREN), again(TRY, true));
+        assert_eq!(patience.after_stream(1, &lost(), ADVANCED), again(Duration::ZERO, false));
+        assert_eq!(patience.after_stream(0, &purged(), ADVANCED), again(TRY, true));
     }
 
     #[test]
     fn a_refusal_ends_the_run_before_the_first_row_and_is_waited_out_later() {
         let mut one = patience(1, false);
         assert_eq!(one.after_round(&purged()), Next::GiveUp);
-        assert_eq!(one.after_stream(&purged(), BARREN), Next::GiveUp);
+        assert_eq!(one.after_stream(0, &purged(), BARREN), Next::GiveUp);
         let mut two = patience(2, false);
-        assert_eq!(two.after_stream(&purged(), BARREN), again(TRY, true), "the other source may do");
-        assert_eq!(two.after_stream(&purged(), BARREN), Next::GiveUp);
+        assert_eq!(two.after_stream(0, &purged(), BARREN), again(TRY, true), "the other source may do");
+        assert_eq!(two.after_stream(1, &purged(), BARREN), Next::GiveUp);
         two.note_rows(true);
-        assert_eq!(two.after_stream(&purged(), BARREN), again(TRY, true));
-        assert_eq!(two.after_stream(&purged(), BARREN), again(REPEAT, true));
+        assert_eq!(two.after_stream(0, &purged(), ADVANCED), again(TRY, true));
+        assert_eq!(two.after_stream(1, &purged(), BARREN), again(REPEAT, true));
         assert_eq!(two.after_round(&purged()), again(REPEAT, false));
         let stop = Fault::stop(Code::BadEvent, "bad");
-        assert_eq!(two.after_stream(&stop, ADVANCED), Next::GiveUp);
+        assert_eq!(two.after_stream(0, &stop, ADVANCED), Next::GiveUp);
         assert_eq!(two.after_round(&stop), Next::GiveUp);
+    }
+
+    /// One that cannot be reached has not said no.
+    #[test]
+    fn before_the_first_row_each_source_has_to_say_no() {
+        let mut patience = patience(2, false);
+        for pause in [TRY, REPEAT, REPEAT] {
+            assert_eq!(patience.after_stream(0, &purged(), BARREN), again(pause, true));
+            patience.after_connect(1, &lost());
+        }
+        patience.after_connect(1, &purged());
+        assert_eq!(patience.after_stream(0, &purged(), BARREN), Next::GiveUp);
+    }
+
+    /// What a shard has delivered in this process it has delivered, whatever ends its term.
+    #[test]
+    fn a_row_that_was_seen_in_a_former_term_counts() {
+        let pairs = [("mysql_shard_0_server", "db1"), ("mysql_username", "u")];
+        let config = crate::config::Config::load(&crate::config::Request::from_pairs("/a", &pairs)).unwrap();
+        let live = crate::pipeline::wishes::Live::default();
+        let mut patiences = [(), ()].map(|()| Patience::new(&config.shards[0], false, &live.seen_row));
+        assert_eq!(patiences[1].after_round(&purged()), Next::GiveUp);
+        patiences[0].note_rows(true);
+        patiences[0].note_rows(false);
+        assert!(matches!(patiences[1].after_round(&purged()), Next::Again { .. }));
+    }
+
+    /// It does not answer a second connection either, so there is no need to ask it twice.
+    #[test]
+    fn a_source_that_fell_silent_before_its_first_event_is_left_for_the_next() {
+        let mut patience = patience(2, false);
+        let stalled = Fault::retry(Code::Stalled, "frozen");
+        assert_eq!(patience.after_stream(0, &stalled, BARREN), again(TRY, true));
+        assert_eq!(patience.after_stream(1, &stalled, IDLE), again(2 * TRY, false));
     }
 
     #[test]
@@ -350,15 +413,15 @@ mod tests {
         let clash = Fault::retry(Code::ReplicaIdClash, "another replica with our id");
         let mut named = patience(1, false);
         for times in 1..=3 {
-            assert_eq!(named.after_stream(&clash, ADVANCED), again(times * TRY, false));
+            assert_eq!(named.after_stream(0, &clash, ADVANCED), again(times * TRY, false));
         }
         // The server that gives no reason: the first time it may have shut down.
         let mut nameless = patience(1, false);
         for times in 0..=2 {
-            assert_eq!(nameless.after_stream(&lost(), DISMISSED), again(times * TRY, false));
+            assert_eq!(nameless.after_stream(0, &lost(), DISMISSED), again(times * TRY, false));
         }
         let long = Story { lived: LONG_LIFE, ..DISMISSED };
-        assert_eq!(nameless.after_stream(&lost(), long), again(Duration::ZERO, false));
+        assert_eq!(nameless.after_stream(0, &lost(), long), again(Duration::ZERO, false));
     }
 
     #[test]
@@ -377,15 +440,15 @@ mod tests {
     fn tries_that_were_not_told_are_told_to_be_over() {
         let mut patience = patience(1, false);
         patience.note_rows(true);
-        patience.after_stream(&purged(), BARREN);
+        patience.after_stream(0, &purged(), BARREN);
         assert!(patience.connected(0), "the first try after the line");
-        patience.after_stream(&purged(), BARREN);
+        patience.after_stream(0, &purged(), BARREN);
         assert!(!patience.connected(0));
         assert!(patience.served());
         assert!(!patience.served());
-        patience.after_stream(&lost(), DISMISSED);
-        patience.after_stream(&lost(), DISMISSED);
-        patience.after_stream(&lost(), DISMISSED);
+        patience.after_stream(0, &lost(), DISMISSED);
+        patience.after_stream(0, &lost(), DISMISSED);
+        patience.after_stream(0, &lost(), DISMISSED);
         assert!(!patience.served(), "it may be taken from us again");
     }
 }

@@ -69,6 +69,8 @@ pub struct Producer {
     pub catch_up: CatchUp,
     /// Where `--until` ends, once it is known.
     pub target: Option<Target>,
+    /// An event has come from the source whose end that is.
+    pub target_stays: bool,
     pub patience: Patience,
     /// Since when no source could be reached.
     pub trouble: Arc<Trouble>,
@@ -112,6 +114,7 @@ impl Producer {
                 Ok(None) => None,
                 Err(fault) => {
                     self.note_break(&fault);
+                    self.reconsider_target(&fault);
                     if fault.cure == Cure::Stop {
                         return Err(fault);
                     }
@@ -149,13 +152,20 @@ impl Producer {
             log::debug!("{fault}; a server of before heartbeats may just be idle: asking again");
             return Ok(None);
         }
-        match self.patience.after_stream(&fault, story) {
+        match self.patience.after_stream(self.current, &fault, story) {
             Next::GiveUp => Err(fault),
             Next::Again { pause, elsewhere } => {
                 self.live.status.enter(State::Connecting, fault.to_string());
                 self.current = (self.current + usize::from(elsewhere)) % self.shard.sources.len().max(1);
                 Ok(self.live.switch.wait(&self.stop, pause).then_some(Ended::Stopped))
             }
+        }
+    }
+
+    /// A source that refuses before its first event is not the one that is read: where it ends says nothing.
+    fn reconsider_target(&mut self, fault: &Fault) {
+        if fault.cure == Cure::Refused && !self.target_stays && self.until == Some(Until::End) {
+            self.target = None;
         }
     }
 

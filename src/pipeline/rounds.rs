@@ -63,7 +63,8 @@ impl Producer {
     ) -> Result<Option<Ready>, Fault> {
         loop {
             if let Some(ready) = self.go_over_by_wish(resume) {
-                return Ok(Some(self.take(ready, self.current)));
+                self.taken(self.current);
+                return Ok(Some(ready));
             }
             let fault = match self.round(resume, wanted.take()) {
                 Ok(ready) => return Ok(Some(ready)),
@@ -113,11 +114,15 @@ impl Producer {
                 break;
             }
             let index = (self.current + step) % count;
-            match self.try_source(index, resume) {
+            let outcome = match self.try_source(index, resume) {
                 Ok(ready) if wanted.is_some_and(|wanted| !is_that(&ready, wanted)) => {
                     spare.get_or_insert((index, ready));
+                    continue;
                 }
-                Ok(ready) => return Ok(self.take(ready, index)),
+                outcome => outcome.and_then(|ready| self.take(ready, index)),
+            };
+            match outcome {
+                Ok(ready) => return Ok(ready),
                 Err(fault) if fault.cure == Cure::Stop => return Err(fault),
                 Err(fault) => {
                     if step == 0 && fault.cure != Cure::Wait {
@@ -128,7 +133,7 @@ impl Producer {
             }
         }
         match spare {
-            Some((index, ready)) => Ok(self.take(ready, index)),
+            Some((index, ready)) => self.take(ready, index),
             None => Err(worst.unwrap_or_else(|| {
                 Fault::retry(Code::Unreachable, format!("shard={} has no source", self.shard.name))
             })),
@@ -137,16 +142,19 @@ impl Producer {
 
     fn try_source(&mut self, index: usize, resume: Option<&Resume>) -> Result<Ready, Fault> {
         let session = self.catch_up.take(index);
-        let opened = self.open(index, session, resume);
-        let fault = match opened.and_then(|ready| self.settle(ready).map_err(Unopened::Failed)) {
+        let fault = match self.open(index, session, resume) {
             Ok(ready) => return Ok(ready),
             Err(Unopened::Failed(fault)) => fault,
             Err(Unopened::Lags(session, fault)) => self.catch_up.lags(index, *session, fault),
         };
-        if !matches!(fault.cure, Cure::Stop | Cure::Wait) {
-            self.patience.after_connect(index, &fault);
-        }
+        self.note_unopened(index, &fault);
         Err(fault)
+    }
+
+    fn note_unopened(&mut self, index: usize, fault: &Fault) {
+        if !matches!(fault.cure, Cure::Stop | Cure::Wait) {
+            self.patience.after_connect(index, fault);
+        }
     }
 
     /// Asks those that are waited for, until one has caught up or it is time to look at the others too.
@@ -159,8 +167,10 @@ impl Producer {
                 return None;
             }
             for index in self.catch_up.waiting() {
-                if let Ok(ready) = self.try_source(index, resume) {
-                    return Some(self.take(ready, index));
+                if let Ok(ready) = self.try_source(index, resume)
+                    && let Ok(ready) = self.take(ready, index)
+                {
+                    return Some(ready);
                 }
             }
             if !self.catch_up.is_waiting() || Instant::now() >= until {
@@ -169,11 +179,17 @@ impl Producer {
         }
     }
 
-    fn take(&mut self, ready: Ready, index: usize) -> Ready {
+    /// This source is the one that is read. What it decides for the run, one that is not read must not.
+    fn take(&mut self, ready: Ready, index: usize) -> Result<Ready, Fault> {
+        let ready = self.settle(ready).inspect_err(|fault| self.note_unopened(index, fault))?;
+        self.taken(index);
+        Ok(ready)
+    }
+
+    fn taken(&mut self, index: usize) {
         self.current = index;
         self.catch_up.over(index);
         self.trouble.over(Cause::Source);
-        ready
     }
 
     /// Opens a source and proves that it can serve us; on `session`, where it is open already.
@@ -201,7 +217,7 @@ impl Producer {
         }
     }
 
-    /// What the first source that serves decides for the run.
+    /// What the first source that is read decides for the run.
     pub(super) fn settle(&mut self, mut ready: Ready) -> Result<Ready, Fault> {
         if let (None, Some(until)) = (&self.target, &self.until) {
             self.target = Some(Target::fix(until, &self.shard.name, &mut ready.session, &ready.dump)?);

@@ -13,6 +13,7 @@ use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
 use crate::stop::Stop;
 use crate::sync_point::ServerIdentity;
+use std::time::Duration;
 
 /// A server that we are logged in to and that logs rows.
 #[derive(Debug)]
@@ -37,11 +38,13 @@ impl Session {
     }
 
     pub fn identity(&self) -> ServerIdentity {
-        ServerIdentity {
-            server_uuid: self.facts.server_uuid().map(str::to_owned),
-            server_id: self.facts.server_id(),
-        }
+        identity(&self.facts)
     }
+}
+
+/// Who a server says that it is.
+pub fn identity(facts: &ServerFacts) -> ServerIdentity {
+    ServerIdentity { server_uuid: facts.server_uuid().map(str::to_owned), server_id: facts.server_id() }
 }
 
 /// The connection's settings, from the shard's configuration. The password's file is read now.
@@ -60,6 +63,7 @@ pub fn source_config(
     Ok(SourceConfig {
         tls: TlsConfig { mode: source.ssl.mode, ca: source.ssl.ca.clone(), cert, key },
         connect_timeout: source.connect_timeout,
+        query_timeout: query_timeout(source.so_timeout),
         so_timeout: source.so_timeout,
         heartbeat_period: source.heartbeat_period,
         wait_timeout: source.wait_timeout,
@@ -76,6 +80,12 @@ pub fn source_config(
     })
 }
 
+/// A server that is frozen in the middle of a question costs no more than one whose stream falls silent; one that has to read
+/// a binlog file for its answer has time to.
+fn query_timeout(so_timeout: Duration) -> Duration {
+    so_timeout.clamp(Duration::from_secs(15), Duration::from_secs(60))
+}
+
 /// A source's error, in the shard's name.
 pub fn source_fault(shard: &str, error: &SourceError) -> Fault {
     let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
@@ -87,4 +97,15 @@ pub fn source_fault(shard: &str, error: &SourceError) -> Fault {
     };
     let text = format!("shard={shard} source={} {}{advice}", error.place(), error.text());
     Fault { code: error.code(), text, cure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_wait_as_long_as_streams_within_reason() {
+        let of = |seconds| query_timeout(Duration::from_secs(seconds)).as_secs();
+        assert_eq!([of(1), of(30), of(60), of(600)], [15, 30, 60, 60]);
+    }
 }

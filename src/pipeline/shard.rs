@@ -171,7 +171,7 @@ fn producer(
     book: Book,
 ) -> Producer {
     let bounded = until.is_some();
-    let patience = Patience::new(shard, bounded);
+    let patience = Patience::new(shard, bounded, &live.seen_row);
     Producer {
         shard: shard.clone(),
         stop: stop.clone(),
@@ -189,6 +189,7 @@ fn producer(
         switches: Switches::new(shard),
         catch_up: CatchUp::new(shard, bounded),
         target: None,
+        target_stays: false,
         patience,
         trouble: Arc::default(),
         old_point: None,

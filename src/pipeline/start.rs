@@ -3,16 +3,17 @@
 //! What a server must have for a dump by GTID is decided beside this file, for each kind of GTID by itself.
 
 mod ares;
+mod beside;
 pub mod fit;
 mod lag;
 mod mariadb;
 mod mysql;
 mod old;
+mod own_log;
 mod pending;
 mod position_by_time;
 pub mod position_failover;
 
-use crate::binlog::BinlogPosition;
 use crate::binlog::ExecutedGtids;
 use crate::change::batch::Place;
 use crate::code::Code;
@@ -20,7 +21,6 @@ use crate::config::DumpStrategy;
 use crate::config::ShardConfig;
 use crate::config::StartWithoutPoint;
 use crate::mysql::binlog_index::BinlogEnd;
-use crate::mysql::binlog_index::binlog_files;
 use crate::mysql::binlog_index::first_binlog_file;
 use crate::mysql::binlog_stream::DumpRequest;
 use crate::mysql::error::SourceError;
@@ -199,53 +199,6 @@ impl Planning<'_> {
         };
         let request = DumpRequest::Position { file: begins.file.to_string(), pos: begins.pos };
         Ok(Dump { request, resume, stream, described })
-    }
-
-    fn check_position(&mut self, place: &Place) -> Result<(), Fault> {
-        let wanted = BinlogPosition { file: place.file.to_string(), pos: place.pos };
-        let fault = self.source_fault();
-        let files = match binlog_files(&mut self.session.connection) {
-            // Old servers tell them to SUPER alone. The dump's own error 1236 tells then what is missing.
-            Err(error) if error.code() == Code::RightMissing => None,
-            other => Some(other.map_err(&fault)?),
-        };
-        let end = BinlogEnd::ask(&mut self.session.connection, &self.session.facts).map_err(&fault)?;
-        let last = BinlogPosition { file: end.file, pos: end.pos };
-        if wanted > last {
-            return Err(self.refused(
-                Code::PointBeyondEnd,
-                &format!(
-                    "the point {wanted} lies behind the end of the server's binlog, which is {last}; the server was restored, \
-                     or its binlogs were reset"
-                ),
-            ));
-        }
-        let Some(files) = files else { return Ok(()) };
-        match files.iter().find(|entry| entry.name == wanted.file) {
-            // 0: a file that the server cannot look at. The dump's error says more.
-            Some(entry)
-                if entry.size.is_some_and(|size| size > 0 && wanted.pos > size)
-                    && entry.name != last.file =>
-            {
-                Err(self.refused(
-                    Code::PointBeyondEnd,
-                    &format!(
-                        "the point {wanted} lies behind the end of that file; the server's binlogs were reset"
-                    ),
-                ))
-            }
-            Some(_) => Ok(()),
-            None => {
-                let oldest = files.first().map_or("none", |entry| entry.name.as_str());
-                Err(self.refused(
-                    Code::Purged,
-                    &format!(
-                        "the server no longer has the binlog of the point {wanted}, its oldest one is {oldest}; copy the \
-                         tables anew and start behind them"
-                    ),
-                ))
-            }
-        }
     }
 
     /// No point is stored and never was.

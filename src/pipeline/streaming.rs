@@ -115,8 +115,8 @@ impl Streaming<'_> {
                 }
             }
             self.note_served(producer);
-            if let Err(error) = self.check_file_created() {
-                return Err(self.fault(producer, error));
+            if let Err(refusal) = self.check_file_created() {
+                return Err(self.refused(producer, refusal));
             }
             let drained = self.stream.is_drained();
             if (drained || idle || self.batch.is_full()) && !self.hand_over(drained) {
@@ -239,11 +239,20 @@ impl Streaming<'_> {
         }
     }
 
+    /// The server's log is not the one that we mean. By GTID another source may go on; a place lies nowhere else.
+    fn refused(&self, producer: &Producer, (error, by_gtid): (ChangeError, bool)) -> Fault {
+        let fault = self.fault(producer, error);
+        match by_gtid {
+            true => Fault { cure: Cure::Refused, ..fault },
+            false => fault,
+        }
+    }
+
     /// The first format description of a stream tells whether the file is still the one we know.
-    fn check_file_created(&mut self) -> Result<(), ChangeError> {
+    fn check_file_created(&mut self) -> Result<(), (ChangeError, bool)> {
         let Some((file, created)) = self.assembler.file_created() else { return Ok(()) };
         match self.unproven.take() {
-            Some(unproven) => unproven.prove(file, created),
+            Some(unproven) => unproven.prove(file, created).map_err(|error| (error, unproven.by_gtid)),
             None => Ok(()),
         }
     }

@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_millis(200);
 pub struct Live {
     pub status: ShardStatus,
     pub switch: SwitchSlot,
+    /// A row of a watched table has been read: by this process, in whatever term.
+    pub seen_row: Arc<AtomicBool>,
 }
 
 /// The wish that the shard is read from another of its sources now.

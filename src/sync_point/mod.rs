@@ -98,6 +98,12 @@ pub struct Inside {
     /// CRC-32 over those rows' (op, table), to prove on the second reading that they are the same rows.
     #[serde(with = "hex_crc32")]
     pub crc32: u32,
+    /// Among them are updates or deletes of a table without a key: their order is this server's own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unordered: bool,
+    /// They came from another MySQL server than the one that the point is of.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub elsewhere: bool,
     /// What a policy has decided about it; none when it goes out as it comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<Judged>,

@@ -152,7 +152,15 @@ pub(crate) mod tests {
 
     fn inside() -> Inside {
         let gtid = Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:24".into());
-        Inside { gtid, rows: 7, steps: 0, crc32: 0x0f3a_77c1, judged: None }
+        Inside {
+            gtid,
+            rows: 7,
+            steps: 0,
+            crc32: 0x0f3a_77c1,
+            unordered: false,
+            elsewhere: false,
+            judged: None,
+        }
     }
 
     pub(crate) fn record(epoch: u64, sequence: u64) -> PointRecord {
@@ -208,6 +216,7 @@ pub(crate) mod tests {
         let mut judged = record(5, 6);
         if let Some(inside) = judged.point.as_mut().and_then(|point| point.inside.as_mut()) {
             let left_out = vec![("shop".to_owned(), "a.b".to_owned())];
+            (inside.unordered, inside.elsewhere) = (true, true);
             inside.judged = Some(Judged { rows: 9, steps: 1, left_out });
         }
         let last_pack = Some(LastPack { epoch: 6, sequence: 2, crc32: 0xab });

@@ -5,6 +5,8 @@ use super::Running;
 use super::Server;
 use super::delivered::PATIENCE;
 use super::stored::lines_in;
+use super::stored::point;
+use super::wait_until;
 use serde_json::Value;
 
 /// d.t with an id and nothing else.
@@ -25,6 +27,24 @@ pub fn create_wide(server: &Server) {
 pub fn insert_wide(server: &Server, from: u64, count: u64) {
     let rows: Vec<String> = (from..from + count).map(|id| format!("({id},REPEAT('x',300))")).collect();
     server.sql(&format!("INSERT INTO d.t VALUES {}", rows.join(",")));
+}
+
+/// Resets the binlogs of a MySQL server and gives out anew, in a file of the same name that is begun later and is no shorter,
+/// as many numbers as the point of a home holds.
+pub fn count_anew(server: &Server, home: &Fountain, transactions: u64) {
+    let point = point(home);
+    let (file, created) = (point["file"].as_str().expect("a file"), point["file_created"].as_u64());
+    let now = || server.value("SELECT UNIX_TIMESTAMP()").parse::<u64>().expect("seconds");
+    wait_until("a later second", PATIENCE, || Some(now()) > created);
+    server.sql("RESET BINARY LOGS AND GTIDS");
+    while server.binlog_end().0 != file {
+        server.flush_logs();
+    }
+    for transaction in 1..=transactions {
+        let ids: Vec<String> = (0..100).map(|row| format!("({})", 1000 * transaction + row)).collect();
+        server.sql(&format!("INSERT INTO d.t VALUES {}", ids.join(",")));
+    }
+    assert!(Some(server.binlog_end().1) >= point["pos"].as_u64(), "the file is no shorter");
 }
 
 /// The ids of the inserted rows, in the order of delivery.

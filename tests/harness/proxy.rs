@@ -16,6 +16,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU16;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -74,6 +75,10 @@ struct Shared {
     silent_from: AtomicUsize,
     /// The most often that a client has spoken on a connection.
     spoken: AtomicUsize,
+    /// Where the next connections lead to, one each.
+    detours: Mutex<VecDeque<u16>>,
+    /// Milliseconds that a dump command waits.
+    delay: AtomicU64,
 }
 
 /// What a limit is set to where there is none.
@@ -100,6 +105,8 @@ impl Proxy {
             allowance: AtomicUsize::new(UNLIMITED),
             silent_from: AtomicUsize::new(UNLIMITED),
             spoken: AtomicUsize::new(0),
+            detours: Mutex::default(),
+            delay: AtomicU64::new(0),
         });
         let theirs = Arc::clone(&shared);
         let accepting = std::thread::spawn(move || accept(&listener, &theirs));
@@ -113,6 +120,16 @@ impl Proxy {
     /// From now on connections lead to another server, as with a virtual address that has moved.
     pub fn lead_to(&self, target: u16) {
         self.shared.target.store(target, Ordering::SeqCst);
+    }
+
+    /// The next connection leads elsewhere, as behind a name with several addresses.
+    pub fn detour(&self, target: u16) {
+        lock(&self.shared.detours).push_back(target);
+    }
+
+    /// From now on servers hear of dumps so much later.
+    pub fn delay_dumps(&self, delay: Duration) {
+        self.shared.delay.store(delay.as_millis() as u64, Ordering::SeqCst);
     }
 
     /// One fault for each stream to come.
@@ -236,7 +253,8 @@ fn serve(client: TcpStream, shared: &Arc<Shared>) {
         std::thread::sleep(TICK);
     }
     // A server that is down shows as a connection that ends at once.
-    let Ok(server) = TcpStream::connect(("127.0.0.1", shared.target.load(Ordering::SeqCst))) else { return };
+    let target = lock(&shared.detours).pop_front().unwrap_or_else(|| shared.target.load(Ordering::SeqCst));
+    let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { return };
     for stream in [&client, &server] {
         stream.set_read_timeout(Some(TICK)).expect("a read timeout");
         stream.set_nodelay(true).expect("no delay");
@@ -298,6 +316,7 @@ impl Connection {
             if matches!(command, Some(&COM_BINLOG_DUMP | &COM_BINLOG_DUMP_GTID)) {
                 self.shared.streams.fetch_add(1, Ordering::SeqCst);
                 *lock(&self.fault) = lock(&self.shared.faults).pop_front();
+                std::thread::sleep(Duration::from_millis(self.shared.delay.load(Ordering::SeqCst)));
             }
             let less_one = |left: usize| left.checked_sub(1);
             if command == Some(&COM_REGISTER_SLAVE)

@@ -323,6 +323,23 @@ impl Server {
         self.restart();
     }
 
+    /// Copies the files of a running server into a folder, as they are at one moment.
+    pub fn copy_files_to(&self, folder: &Path) {
+        self.stall();
+        copy(self.datadir(), folder);
+        self.resume();
+    }
+
+    /// Puts such a copy in the place of the files of a server that is down.
+    pub fn put_files_back(&self, folder: &Path) {
+        for entry in fs::read_dir(self.datadir()).expect("the data directory") {
+            let path = entry.expect("an entry").path();
+            let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            gone.expect("a file that can be removed");
+        }
+        copy(folder, self.datadir());
+    }
+
     /// Freezes the process: connections stay open and nothing answers, until `resume`.
     pub fn stall(&self) {
         self.process().signal("STOP");
@@ -380,6 +397,11 @@ impl Server {
         self.private_mut().process = Some(process);
         Ok(())
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{from:?} cannot be copied to {to:?}");
 }
 
 /// The server that a variable names: `FOUNTAIN_TEST_MYSQL97=root:secret@127.0.0.1:3306`.

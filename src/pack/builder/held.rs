@@ -181,6 +181,7 @@ impl HeldRun {
         let mut runs = self.runs.clone();
         match &self.body {
             Body::Rows { kind, plan, .. } => {
+                runs.note_order(*kind, plan);
                 runs.add(*kind, plan, line);
                 Stand::new(Position { rows: rows + line, steps: 0 }, &runs)
             }

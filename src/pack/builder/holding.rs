@@ -63,7 +63,7 @@ impl PackBuilder {
                 self.held.begin_row(rows, op, table, open.position(), open.runs());
                 let numbers = LineNumbers { row, seq: None };
                 self.lines.write_row(self.held.text(), reader, op, numbers).map_err(bad)?;
-                open.rows_passed(rows.kind, &rows.plan, 1)?;
+                open.row_held(rows.kind, &rows.plan)?;
             }
         }
         self.change_held(output)

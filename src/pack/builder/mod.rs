@@ -141,6 +141,9 @@ impl PackBuilder {
     /// A stream begins: from now on the lines come from this server.
     pub fn connected_to(&mut self, server: &str, same_server: bool, stream: StreamKind) {
         self.lines.connected_to(server);
+        if let Some(resumed) = self.resume.as_mut().filter(|_| !same_server && stream.is_mysql_by_gtid()) {
+            resumed.inside.elsewhere = true;
+        }
         self.progress.stream_begins(same_server, stream);
     }
 

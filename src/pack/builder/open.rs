@@ -34,6 +34,7 @@ pub(super) struct Position {
 pub(super) struct Stand {
     position: Position,
     crc32: u32,
+    unordered: bool,
 }
 
 /// Where the lines of a transaction go.
@@ -200,8 +201,15 @@ impl Open {
     #[inline]
     pub fn row_written(&mut self, op: RowsKind, kind: RowsKind, plan: &Arc<TablePlan>) {
         self.counts.add(op, 1);
+        self.runs.note_order(kind, plan);
         self.advance(kind, plan, 1);
         self.last_line = None;
+    }
+
+    /// A row's line is held.
+    pub fn row_held(&mut self, kind: RowsKind, plan: &Arc<TablePlan>) -> Result<(), Box<Changed>> {
+        self.runs.note_order(kind, plan);
+        self.rows_passed(kind, plan, 1)
     }
 
     /// A row is left out: it went out before the break, as `op`, or is none that is delivered.
@@ -213,6 +221,7 @@ impl Open {
     ) -> Result<(), Box<Changed>> {
         if let Some(op) = op {
             self.counts.add(op, 1);
+            self.runs.note_order(kind, plan);
         }
         self.rows_passed(kind, plan, 1)
     }
@@ -233,6 +242,7 @@ impl Open {
         self.advance(kind, plan, before);
         if before > 0 && before == to_leave_out {
             self.check_crc()?;
+            self.check_order()?;
         }
         self.advance(kind, plan, count - before);
         Ok(())
@@ -243,6 +253,15 @@ impl Open {
         match &self.resumed {
             Some(resumed) if resumed.inside.crc32 != got => self.changed(Difference::Crc32(got)),
             _ => Ok(()),
+        }
+    }
+
+    /// Rows that were counted on another server are those that are left out here only if their order is the same.
+    fn check_order(&self) -> Result<(), Box<Changed>> {
+        let elsewhere = self.resumed.as_ref().is_some_and(|resumed| resumed.inside.elsewhere);
+        match elsewhere && self.runs.is_unordered() {
+            true => self.changed(Difference::Order),
+            false => Ok(()),
         }
     }
 
@@ -360,11 +379,14 @@ impl Open {
             let end = Position { rows: judged.rows, steps: judged.steps };
             last.position < end || !judged.left_out.is_empty()
         };
+        let before = self.resumed.as_ref().map(|resumed| &resumed.inside);
         Inside {
             gtid: self.begin.gtid.as_ref().map(|gtid| gtid.text.to_string()),
             rows: last.position.rows,
             steps: last.position.steps,
             crc32: last.crc32,
+            unordered: last.unordered,
+            elsewhere: before.is_some_and(|before| before.elsewhere && last.position.rows <= before.rows),
             judged: self.judged.as_ref().filter(is_needed).cloned(),
         }
     }
@@ -377,11 +399,12 @@ impl Open {
 
 impl Stand {
     pub fn new(position: Position, runs: &RunCrc) -> Self {
-        Self { position, crc32: runs.value() }
+        Self { position, crc32: runs.value(), unordered: runs.is_unordered() }
     }
 
     fn of(inside: &Inside) -> Self {
-        Self { position: Position { rows: inside.rows, steps: inside.steps }, crc32: inside.crc32 }
+        let position = Position { rows: inside.rows, steps: inside.steps };
+        Self { position, crc32: inside.crc32, unordered: inside.unordered }
     }
 }
 

@@ -36,6 +36,12 @@ pub struct StreamKind {
     pub purged: Option<GtidSet>,
 }
 
+impl StreamKind {
+    pub fn is_mysql_by_gtid(&self) -> bool {
+        self.by_gtid && self.purged.is_some()
+    }
+}
+
 /// Follows place and GTIDs through the items of a stream.
 #[derive(Debug)]
 pub(super) struct Progress {

@@ -242,14 +242,15 @@ fn parse(word: &str, id: u32, changes: &mut Vec<Change>) {
     });
 }
 
-/// `CREATE TABLE d.<name> (id INT PRIMARY KEY, v VARCHAR(400) CHARACTER SET latin1)`.
+/// `CREATE TABLE d.<name> (id INT PRIMARY KEY, v VARCHAR(400) CHARACTER SET latin1)`; table `k` has no key.
 pub fn plan(name: char) -> Arc<TablePlan> {
     let column = |name: &str, type_code, metadata| PlannedColumn {
         name: name.to_owned(),
         format: ColumnFormat::new(&ColumnSpec::new(type_code, metadata)).unwrap(),
     };
     let columns = vec![column("id", 3, 0), column("v", 15, 400)];
-    let (database, table, key) = ("d".to_owned(), name.to_string(), Some(vec!["id".to_owned()]));
+    let key = if name == 'k' { Vec::new() } else { vec!["id".to_owned()] };
+    let (database, table, key) = ("d".to_owned(), name.to_string(), Some(key));
     let visible = columns.len();
     Arc::new(TablePlan { id: name.into(), database, table, columns, visible, row_end: None, key })
 }

@@ -7,10 +7,13 @@ use super::lag::Lacking;
 use super::shown;
 use crate::binlog::ExecutedGtids;
 use crate::binlog::GtidSet;
+use crate::binlog::gtid::parse_uuid;
 use crate::code::Code;
 use crate::mysql::binlog_index::gtid_sets;
 use crate::mysql::binlog_stream::DumpRequest;
+use crate::mysql::upstream::Replication;
 use crate::pack::builder::StreamKind;
+use crate::pipeline::fault::Cure;
 use crate::pipeline::fault::Fault;
 
 /// A server's sets.
@@ -40,8 +43,14 @@ impl Planning<'_> {
         let theirs = self.mysql_gtids()?;
         self.require_logged_updates()?;
         self.check_sets(&ours, &theirs).map_err(|fault| self.for_lost_xa(fault, &resume, &theirs))?;
-        if !self.is_same_server(&resume) {
-            resume.frontier.leave_server();
+        match self.is_same_server(&resume) {
+            true => self.check_own_log(&resume.frontier)?,
+            false => {
+                resume.frontier.leave_server();
+                if let Some(inside) = &mut resume.inside {
+                    inside.elsewhere = true;
+                }
+            }
         }
         let stream = StreamKind { by_gtid: true, in_order: false, purged: Some(theirs.purged) };
         let described = format!("behind the GTID set {}", shown(&ours));
@@ -64,7 +73,12 @@ impl Planning<'_> {
         let lacking = ours.subtract(&theirs.executed);
         if !lacking.is_empty() {
             let replication = self.replication()?;
-            return Err(self.lags(&lacks(&lacking, &self.shard.name), &replication));
+            let lags = self.lags(&lacks(&lacking, &self.shard.name), &replication);
+            return Err(match replication {
+                // What it has made itself nobody gives back to it.
+                Replication::None if self.has_made_some_of(&lacking) => Fault { cure: Cure::Refused, ..lags },
+                _ => lags,
+            });
         }
         let lost = theirs.purged.subtract(ours);
         if !lost.is_empty() {
@@ -79,6 +93,11 @@ impl Planning<'_> {
             ));
         }
         Ok(())
+    }
+
+    fn has_made_some_of(&self, gtids: &GtidSet) -> bool {
+        let own = self.session.facts.server_uuid().and_then(parse_uuid);
+        own.is_some_and(|own| gtids.iter().any(|(source, ..)| *source == own))
     }
 }
 

@@ -5,6 +5,9 @@
 //! what begins a transaction are looked at. A replica keeps the times of its source, or puts later ones in their place: MySQL
 //! 8.0 and later the commit's (`original_commit_timestamp`), others the second in which the statement began.
 
+use super::beside::Beside;
+use super::beside::FIRST_EVENT;
+use super::beside::POLL_TICK;
 use crate::binlog::BinlogPosition;
 use crate::binlog::Decoder;
 use crate::binlog::Event;
@@ -16,28 +19,15 @@ use crate::binlog::position_tracker::Holes;
 use crate::change::error::ChangeError;
 use crate::mysql::binlog_stream::BinlogStream;
 use crate::mysql::binlog_stream::Poll;
-use crate::mysql::config::SourceConfig;
-use crate::mysql::connection::Connection;
-use crate::mysql::error::SourceError;
 use crate::pipeline::fault::Fault;
-use crate::pipeline::session::source_fault;
-use crate::stop::Stop;
-use std::time::Duration;
 
-/// How long a read waits before a stop is looked at.
-const POLL_TICK: Duration = Duration::from_millis(200);
-/// Where a file's first event stands.
-const FIRST_EVENT: u64 = 4;
 /// An event's header: timestamp 4, type 1, …
 const TYPE_OFFSET: usize = 4;
 const MS: u64 = 1000;
 
 /// Looks for a place by time, over connections of its own.
-pub(super) struct ByTime<'a> {
-    pub shard: &'a str,
-    /// Under an id that no other replica has.
-    pub source: SourceConfig,
-    pub stop: Stop,
+pub(super) struct ByTime {
+    pub beside: Beside,
     /// Milliseconds since 1970, whole seconds.
     pub since_ms: u64,
 }
@@ -53,7 +43,7 @@ pub(super) enum Found {
     },
 }
 
-impl ByTime<'_> {
+impl ByTime {
     /// `files`: all that the server has, the oldest first. `end`: where its log ended before it was asked for them; what
     /// comes later lies behind.
     pub fn find(&self, files: &[String], end: &BinlogPosition) -> Result<Found, Fault> {
@@ -74,10 +64,9 @@ impl ByTime<'_> {
         match came_to >= *end {
             true => Ok(Found::At(end.clone())),
             // A server that shuts down ends the stream too.
-            false => {
-                Err(self
-                    .fault(ChangeError::again(format!("reading {file} ended at {came_to}, before {end}"))))
-            }
+            false => Err(self
+                .beside
+                .fault(ChangeError::again(format!("reading {file} ended at {came_to}, before {end}")))),
         }
     }
 
@@ -118,9 +107,7 @@ impl ByTime<'_> {
     }
 
     fn walk(&self, file: &str) -> Result<Walk, Fault> {
-        let connection = Connection::open(&self.source, &self.stop).map_err(|error| self.lost(&error))?;
-        let stream = BinlogStream::start_to_end(connection, file, FIRST_EVENT);
-        let stream = stream.map_err(|error| self.lost(&error))?;
+        let stream = self.beside.read(file)?;
         let reading = Reading {
             decoder: Decoder::new(stream.announced_algorithm()),
             tracker: PositionTracker::new(FIRST_EVENT, Holes::Events),
@@ -130,18 +117,6 @@ impl ByTime<'_> {
             transaction: None,
         };
         Ok(Walk { stream, reading })
-    }
-
-    fn lost(&self, error: &SourceError) -> Fault {
-        source_fault(self.shard, error)
-    }
-
-    fn fault(&self, error: ChangeError) -> Fault {
-        let text = format!("shard={} source={} {}", self.shard, self.source.place(), error.text);
-        match error.retry {
-            true => Fault::retry(error.code, text),
-            false => Fault::refused(error.code, text),
-        }
     }
 }
 
@@ -168,21 +143,21 @@ struct Met {
 
 impl Walk {
     /// Reads on to the next event of a transaction; none at the end of the log.
-    fn next(&mut self, search: &ByTime<'_>) -> Result<Option<Met>, Fault> {
+    fn next(&mut self, search: &ByTime) -> Result<Option<Met>, Fault> {
         loop {
-            match self.stream.poll(POLL_TICK).map_err(|error| search.lost(&error))? {
+            match self.stream.poll(POLL_TICK).map_err(|error| search.beside.lost(&error))? {
                 Poll::Event(bytes) => match self.reading.take(bytes) {
                     Ok(None) => {}
                     Ok(met) => return Ok(met),
                     Err(error) => {
                         let text = format!("{}: {}", self.reading.place(), error.text);
-                        return Err(search.fault(ChangeError { text, ..error }));
+                        return Err(search.beside.fault(ChangeError { text, ..error }));
                     }
                 },
-                Poll::Idle if search.stop.requested() => {
-                    return Err(
-                        search.fault(ChangeError::again("asked to stop while reading the log by time"))
-                    );
+                Poll::Idle if search.beside.stop.requested() => {
+                    return Err(search
+                        .beside
+                        .fault(ChangeError::again("asked to stop while reading the log by time")));
                 }
                 Poll::Idle => {}
                 Poll::End => return Ok(None),

@@ -26,7 +26,6 @@ use crate::mysql::binlog_stream::DumpRequest;
 use crate::pack::builder::Frontier;
 use crate::pipeline::delivery::now_ms;
 use crate::pipeline::fault::Fault;
-use crate::pipeline::replica::other_replica;
 use crate::pipeline::session::Session;
 use crate::sync_point::Moved;
 use crate::sync_point::SyncPoint;
@@ -47,12 +46,9 @@ impl Planning<'_> {
         let end = BinlogPosition::new(end.file, end.pos);
         let files = binlog_files(&mut self.session.connection).map_err(&fault)?;
         let files: Vec<String> = files.into_iter().map(|entry| entry.name).collect();
-        let search = ByTime {
-            shard: &self.shard.name,
-            source: other_replica(&self.session.config, self.session.facts.server_id()),
-            stop: self.session.connection.stop().clone(),
-            since_ms,
-        };
+        // The search may take longer than a server waits for us by itself.
+        self.session.connection.set_timeouts().map_err(&fault)?;
+        let search = ByTime { beside: self.beside(), since_ms };
         match search.find(&files, &end)? {
             Found::At(BinlogPosition { file, pos }) => {
                 let place = Place { file: file.as_str().into(), pos };

@@ -221,3 +221,38 @@ fn a_gap_line_survives_a_break_and_is_told_again_only_when_it_was_lost() {
         assert_eq!((seqs[0].0, seqs[seqs.len() - 1].1), (3, 6));
     }
 }
+
+/// Which rows of a table without a key have come is not known on another MySQL server, neither at once nor when the stream
+/// of that one breaks before they were passed.
+#[test]
+fn rows_of_a_table_without_a_key_are_not_left_out_on_another_server() {
+    let mysql = || StreamKind { by_gtid: true, purged: Some(Default::default()), ..StreamKind::default() };
+    let comes = |words: &str, same: [bool; 2], stream: StreamKind| {
+        let log = log(words);
+        let (mut builder, mut sink) = (builder(&log, SMALL), Sink::default());
+        builder.connected_to("a:1", true, mysql());
+        builder.accept(&log.batch(0..4), &mut sink).unwrap();
+        for same in same {
+            let (frontier, inside) = builder.interrupted();
+            // As after a crash: the point tells all.
+            builder = PackBuilder::new(line_writer(), SMALL, frontier, inside, Some(9));
+            builder.connected_to("b:1", same, stream.clone());
+        }
+        builder.interrupted();
+        match feed(&mut builder, &log, 0, &mut sink) {
+            Err(BuildError::Changed(changed)) => format!("{:?}", changed.difference),
+            other => other.map(|()| joined(&sink.packs)).unwrap(),
+        }
+    };
+    let mariadb = StreamKind { by_gtid: true, ..StreamKind::default() };
+    for (words, same, stream, expected) in [
+        ("begin k~ k~ k~ k~ commit", [false, true], mysql(), "Order"),
+        ("begin a k- a a commit", [true, false], mysql(), "Order"),
+        ("begin k~ k~ k~ k~ commit", [true, true], mysql(), "k0 k1 k2 k3"),
+        ("begin k~ k~ k~ k~ commit", [false, true], mariadb, "k0 k1 k2 k3"),
+        ("begin k k k k~ commit", [false, false], mysql(), "k0 k1 k2 k3"),
+        ("begin a~ a~ a- a commit", [false, false], mysql(), "a0 a1 a2 a3"),
+    ] {
+        assert_eq!(comes(words, same, stream), expected, "{words} {same:?}");
+    }
+}
