@@ -11,6 +11,8 @@ use crate::guard::Guard;
 use crate::guard::Release;
 use crate::guard::term::Term;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::patience::Told;
+use crate::pipeline::patience::so_often;
 use crate::pipeline::ports::Ports;
 use crate::pipeline::shard;
 use crate::pipeline::shard::ShardEnded;
@@ -25,6 +27,7 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 /// How often a state is looked at that another node, or a command beside us, may have changed.
 const STATE_POLL: Duration = Duration::from_secs(3);
@@ -150,7 +153,7 @@ impl Turns {
     /// Reads the state under the term. True: the shard is to run. What is over is taken out of it.
     fn settle(&mut self, term: &Term) -> Result<bool, Fault> {
         let shard = self.handle.name();
-        let mut told = false;
+        let mut told = Told::default();
         loop {
             match self.hindrance() {
                 Ok(Some(_)) => return Ok(false),
@@ -161,8 +164,8 @@ impl Turns {
                 }
                 Err(error) if matches!(error.code, Code::ZkUnreachable | Code::ZkTimeout) => {
                     let text = format!("{}: shard={shard} {error}", error.code);
-                    if !std::mem::replace(&mut told, true) {
-                        log::error!("{text}; trying again every second");
+                    if let Some(untold) = told.news(error.code, Instant::now()) {
+                        log::error!("{text}; trying again every second{}", so_often(untold));
                     }
                     self.handle.live.status.enter(State::Connecting, text);
                     if term.stop().wait(RETRY_PAUSE) {
@@ -202,6 +205,7 @@ impl Turns {
     /// One turn under a term. None: there may be another one.
     fn turn(&mut self, turn: &Stop, term: Term) -> Option<Result<ShardEnded, Fault>> {
         let outcome = self.work(&term);
+        self.handle.live.status.saves_nothing();
         let (lost, why) = (!term.holds(), term.why());
         // Asked to come to its end in good order: by the guard or by a person.
         let ended = term.stop().requested() && !self.stop.requested();
@@ -231,6 +235,8 @@ impl Turns {
         };
         self.locked = false;
         match outcome {
+            // Asked to end in good order, and it has not: its last point is not saved, or worse.
+            Err(fault) if self.stop.requested() => return Some(Err(fault)),
             // Whatever else went wrong: who leads now meets it too, or does not.
             _ if lost => self.tell_lost(&why),
             Ok(ShardEnded::Stopped | ShardEnded::PackerGone) if ended => {}
