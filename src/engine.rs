@@ -461,7 +461,12 @@ impl fmt::Display for EngineError {
             Self::Config(problems) => lines(f, problems.iter().map(ToString::to_string).collect()),
             Self::Shards(faults) => lines(f, faults.iter().map(ToString::to_string).collect()),
             Self::StopTimeout { left, after } => {
-                write!(f, "{left} shards have not stopped within stop_timeout_ms={}", after.as_millis())
+                write!(
+                    f,
+                    "{left} shards have not stopped within stop_timeout_ms={}; what they have not delivered, or saved no point of, \
+                     is read again, nothing is lost",
+                    after.as_millis()
+                )
             }
         }
     }

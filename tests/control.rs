@@ -155,6 +155,13 @@ fn a_suspension_is_kept_with_the_point() {
     run.wait_for("it is told", PATIENCE, |run| run.stderr().contains("SUSPENDED"));
     assert!(run.stderr().contains("the cellar is wet"), "{}", run.stderr());
     assert_eq!(ids_in(&home), [1]);
+    let rests = ask(&home, &arguments, &["status"]);
+    assert_eq!(rests.code, 1, "{}", rests.stdout);
+    assert!(
+        rests.stdout.contains("  suspended  ") && rests.stdout.contains("the cellar is wet"),
+        "{}",
+        rests.stdout
+    );
     done(&home, &arguments, &move_it);
     done(&home, &arguments, &["resume"]);
     wait_for_ids(&mut run, &home, 2);

@@ -5,15 +5,19 @@ mod harness;
 use harness::Fountain;
 use harness::GTID;
 use harness::Kind;
+use harness::Node;
 use harness::Output;
 use harness::Server;
+use harness::ZooKeeperServer;
 use harness::delivered::PATIENCE;
 use harness::delivered::keys;
 use harness::delivered::run_arguments;
 use harness::numbered::create;
 use harness::numbered::ids_in;
 use harness::numbered::insert;
+use harness::wait_until;
 use serde_json::Value;
+use std::net::TcpListener;
 
 const BEGINNING: &str = "start_without_point=beginning";
 
@@ -91,6 +95,56 @@ fn a_sink_that_has_no_room() {
     assert_eq!(table.code, 2, "{}", table.stdout);
     assert!(table.stdout.contains("file_min_free_bytes"), "{}", table.stdout);
     assert_eq!(run.terminate(PATIENCE).code, 0);
+}
+
+/// A server that takes the connection and says nothing yet is no trouble yet.
+#[test]
+fn a_shard_that_is_only_beginning() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = format!("mysql_shard_0_port={}", silent.local_addr().expect("its address").port());
+    let home = Fountain::new();
+    let pairs = [
+        "mysql_shard_0_server=127.0.0.1",
+        &port,
+        "mysql_username=repl",
+        "sink=null",
+        "mysql_replication_socket_connect_timeout=600s",
+    ];
+    let arguments: Vec<String> =
+        [&["run"], &keys(&pairs)[..]].concat().into_iter().map(str::to_owned).collect();
+    let mut run = home.spawn(&arguments);
+    run.wait_for("it is seen", PATIENCE, |_| seen(&home, &arguments).1["state"] == "connecting");
+    let (code, shard) = seen(&home, &arguments);
+    assert_eq!((code, &shard["why"], &shard["health"]), (1, &Value::Null, &"warning".into()), "{shard}");
+    assert_eq!(run.terminate(PATIENCE).code, 0);
+}
+
+/// One node leads and cannot reach its server; one stands by, which is well, until nobody can be told to lead.
+#[test]
+fn nodes_that_stand_by() {
+    let Some(mut zookeeper) = ZooKeeperServer::start() else { return };
+    let node = |name: &str| {
+        let pairs =
+            ["sink=null", "mysql_shard_0_server=127.0.0.1", "mysql_shard_0_port=1", "mysql_username=repl"];
+        let mut node = Node::new(name, &zookeeper, &pairs);
+        node.start();
+        node
+    };
+    let leader = node("leader");
+    let says = |node: &Node, code: i32, words: &[&str]| {
+        let told = node.command(&["status"]);
+        told.code == code && words.iter().all(|word| told.stdout.contains(word))
+    };
+    wait_until("it leads", PATIENCE, || says(&leader, 2, &["leader: this node since 2", "UNREACHABLE"]));
+    let standby = node("standby");
+    let name = format!("process {}", leader.pid());
+    wait_until("the other one stands by", PATIENCE, || {
+        says(&standby, 0, &["  standby  ", "leader: ", &name])
+    });
+    zookeeper.stop();
+    let nobody = ["  standby  ", "leader: nobody, or it cannot be told since 2"];
+    // Two sessions of 2 s.
+    wait_until("nobody leads", PATIENCE, || says(&standby, 2, &nobody) && says(&leader, 2, &nobody));
 }
 
 #[test]

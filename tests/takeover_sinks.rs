@@ -16,8 +16,12 @@ use fountain::sync_point::SyncPointStore;
 use harness::Fountain;
 use harness::GTID;
 use harness::Kind;
+use harness::Node;
 use harness::Server;
+use harness::ZooKeeperServer;
+use harness::delivered::PATIENCE;
 use harness::delivered::parse;
+use harness::wait_until;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -214,4 +218,39 @@ fn sinks_that_keep_nothing_next_to_a_take_over() {
     let last = record.last_pack.expect("a pack");
     assert_eq!((last.epoch, last.sequence, record.sequence), (2, 5, 5));
     assert!(record.taken_over.is_empty(), "nobody keeps packs of which some could not count");
+}
+
+/// A consumer that says nothing is trouble of its machine, though it is only slow at first and each new one is slow again: that is
+/// told, and the node whose consumer works takes over.
+#[test]
+fn a_consumer_that_hangs_hands_over() {
+    let Some(server) = server() else { return };
+    let Some(zookeeper) = ZooKeeperServer::start() else { return };
+    let node = |name: &str, command: &str| {
+        let command = format!("exec_command={command}");
+        let pairs = [
+            "sink=exec",
+            &command,
+            "exec_ack_timeout_ms=5500",
+            "ha_release_after_ms=500",
+            "stop_timeout_ms=1s",
+        ];
+        let mut node = Node::new(name, &zookeeper, &pairs);
+        node.shard(0, &server);
+        node.start();
+        node
+    };
+    let hangs = node("hangs", "cat > /dev/null");
+    wait_until("it leads", PATIENCE, || hangs.told("this node leads") == 1);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/consumers/pack_files.sh");
+    let works = node("works", &format!("{} .", script.display()));
+    wait_until("it stands by", PATIENCE, || works.told("standing by") > 0);
+    insert(&server, 1..2);
+    wait_until("it is told", PATIENCE, || hangs.told("did not answer within exec_ack_timeout_ms=5500") > 0);
+    assert_eq!(hangs.told("trying again every second"), 1, "{}", hangs.stderr());
+    wait_until("the other one delivers", PATIENCE, || {
+        let files = std::fs::read_dir(works.home.home()).expect("its home");
+        files.filter_map(Result::ok).any(|file| file.file_name().to_string_lossy().ends_with(".jsonl"))
+    });
+    assert_eq!(hangs.told("LEADERSHIP_LOST"), 0, "in good order: {}", hangs.stderr());
 }

@@ -6,6 +6,7 @@ use harness::Fountain;
 use harness::GTID;
 use harness::Kind;
 use harness::Node;
+use harness::Output;
 use harness::Running;
 use harness::Server;
 use harness::ZooKeeperServer;
@@ -42,6 +43,11 @@ fn wait_for_row(run: &mut Running, home: &Fountain, id: u64) {
     run.wait_for(&format!("row {id}"), PATIENCE, |_| ids_in(home).last() == Some(&id));
 }
 
+fn status(home: &Fountain, arguments: &[String]) -> Output {
+    let words = ["status".to_owned()].into_iter();
+    home.run(&words.chain(arguments[1..].iter().cloned()).collect::<Vec<_>>(), PATIENCE)
+}
+
 /// As ZooKeeper holds it, a line of JSON.
 fn stored(zookeeper: &ZooKeeperServer) -> Option<serde_json::Value> {
     let node = zookeeper.node(&format!("{ROOT}/{SHARD}"))?;
@@ -68,9 +74,14 @@ fn rows_go_on_while_zookeeper_is_away_and_points_come_later() {
         insert(&server, id);
         wait_for_row(&mut run, &home, id);
     }
+    run.wait_for("status warns", PATIENCE, |_| status(&home, &arguments).code == 1);
+    let told = status(&home, &arguments).stdout;
+    assert!(told.contains("running") && told.contains("points are not saved since 2"), "{told}");
+    assert!(told.contains("ZK_"), "{told}");
     zookeeper.resume();
     let sequence = || stored(&zookeeper).and_then(|record| record["sequence"].as_u64());
     wait_until("the point of all four packs is saved", PATIENCE, || sequence() == Some(4));
+    run.wait_for("status is content", PATIENCE, |_| status(&home, &arguments).code == 0);
 
     zookeeper.kill9();
     insert(&server, 5);
@@ -84,6 +95,46 @@ fn rows_go_on_while_zookeeper_is_away_and_points_come_later() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_eq!(ids_in(&home), [1, 2, 3, 4, 5, 6], "each once");
     assert_eq!(stored(&zookeeper).expect("a point")["epoch"], 2);
+}
+
+/// A stop while ZooKeeper is frozen waits for it half of stop_timeout_ms; exit code 0 says that the last point is saved.
+#[test]
+fn a_last_point_that_zookeeper_takes_late_or_not_at_all() {
+    let Some(zookeeper) = ZooKeeperServer::start() else { return };
+    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
+    create(&server);
+    let home = Fountain::new();
+    let begin = |id, stop_timeout: &str| {
+        let more = keys(&[stop_timeout, "zk_connection_timeout=1s"]).into_iter().map(str::to_owned);
+        let arguments: Vec<String> = arguments(&home, &server, &zookeeper).into_iter().chain(more).collect();
+        let mut run = home.spawn(&arguments);
+        insert(&server, id);
+        wait_for_row(&mut run, &home, id);
+        zookeeper.stall();
+        insert(&server, id + 1);
+        run.wait_for("it is told", PATIENCE, |run| run.stderr().contains("trying again every second"));
+        assert_eq!(ids_in(&home).last(), Some(&(id + 1)));
+        run.signal("TERM");
+        run
+    };
+    let mut run = begin(1, "stop_timeout_ms=120s");
+    run.wait_for("the stop waits", PATIENCE, |run| run.stderr().contains("its end waits for the last point"));
+    zookeeper.resume();
+    let output = run.wait(PATIENCE);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(stored(&zookeeper).expect("a point")["sequence"], 2, "{}", output.stderr);
+
+    let output = begin(3, "stop_timeout_ms=8s").wait(PATIENCE);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(!output.stderr.contains("in good order"), "{}", output.stderr);
+    let unsaved = "the last point, behind pack 2 of epoch 2, is not saved";
+    let told: Vec<&str> = output.stderr.lines().filter(|line| line.contains(unsaved)).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("ERROR") && told[0].contains("nothing is lost"),
+        "{}",
+        output.stderr
+    );
+    zookeeper.resume();
 }
 
 /// Without a guard two processes on one shard are a mistake: the one that comes later wins, and the other one stops.

@@ -121,14 +121,14 @@ Exit code: 0 fine (warnings are allowed without --strict), 1 an error, 2 bad usa
         help: "Asks the node that runs here, through its control socket (fountain.sock in status_dir); where none runs, tells what is \
                stored. For each shard: what it is doing and since when (connecting, running, waiting_for_sink, standby, \
                suspended, stopped, done, down), why it is not running, the server that is read, the stored point with epoch \
-               and pack, and among several nodes who leads and why this one does not.
+               and pack, since when points cannot be saved and why, and among several nodes who leads and why this one does not.
 
   --json     one JSON object; times are milliseconds since 1970
   --watch    not in this version
 
 Exit code, as monitoring plugins have it: 0 ok (all shards run, or stand by while another node leads), 1 warning (a shard is \
-suspended or only beginning; nobody leads), 2 critical (a shard cannot reach its server, waits for its sink, has stopped, or \
-no node runs), 3 unknown (the node does not answer, a store cannot be read, bad configuration).",
+suspended or only beginning; its points cannot be saved; nobody leads), 2 critical (a shard cannot reach its server, waits for \
+its sink, has stopped; nobody is known to lead for more than two zk_session_timeout; no node runs), 3 unknown (the node does not answer, a store cannot be read, bad configuration).",
         options: &[&["--json", "--watch"]],
         action: Some(Action::Status),
     },

@@ -10,6 +10,7 @@ use crate::control::protocol::Request;
 use crate::engine::operate::report_without_node;
 use crate::logging;
 use crate::logging::one_line;
+use crate::status::Unsaved;
 use crate::status::report::Health;
 use crate::status::report::Leadership;
 use crate::status::report::NodeReport;
@@ -93,6 +94,9 @@ fn details(shard: &ShardReport) -> Vec<String> {
         (Some(point), _) => lines.push(point_in_words(point)),
         (None, Some(why)) => lines.push(format!("point: not known: {}", one_line(why.clone()))),
         (None, None) => lines.push("point: none is stored".to_owned()),
+    }
+    if let Some(Unsaved { since_ms, why }) = &shard.unsaved {
+        lines.push(one_line(format!("points are not saved since {}: {why}", time(*since_ms))));
     }
     lines.extend(shard.leadership.as_ref().map(leadership_in_words));
     lines
@@ -206,6 +210,7 @@ mod tests {
                 gtids: Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-23,".repeat(50)),
             }),
             point_unknown: None,
+            unsaved: Some(Unsaved { since_ms: 1_700_000_000_123, why: "ZK_ACCESS: no ".repeat(30) }),
             leadership: Some(Leadership {
                 here: false,
                 since_ms: None,

@@ -216,7 +216,7 @@ impl EngineHandle {
     }
 
     fn report_one(&self, handle: &ShardHandle) -> ShardReport {
-        let Seen { mut state, since_ms, mut why, source, saved } = handle.live.status.look();
+        let Seen { mut state, since_ms, mut why, source, saved, unsaved } = handle.live.status.look();
         let leadership = (self.config.nodes.guard == HaGuard::ZooKeeper)
             .then(|| leadership(self.guard.standing(handle.name())));
         // Whoever stands by does not look at what keeps the shard from running until it leads.
@@ -236,8 +236,9 @@ impl EngineHandle {
         report.since_ms = Some(since_ms).filter(|since| *since > 0);
         report.why = why;
         report.source = source;
+        report.unsaved = unsaved;
         report.leadership = leadership;
-        report.health = report.judge();
+        report.health = report.judge(now_ms(), self.config.zookeeper.session_timeout);
         report
     }
 
@@ -279,7 +280,7 @@ pub fn report_without_node(config: &Config) -> NodeReport {
             (Ok(None), _) | (Ok(_), None) => None,
             (Ok(Some(state)), Some(_)) => kept_in_words(name, state),
         };
-        report.health = report.judge();
+        report.health = report.judge(now_ms(), config.zookeeper.session_timeout);
         report
     };
     let shards: Vec<ShardReport> = config.enabled_shards().map(|shard| report_one(&shard.name)).collect();
@@ -351,8 +352,8 @@ fn leadership(standing: Standing) -> Leadership {
         Standing::Leads { since_ms } => {
             Leadership { here: true, since_ms: Some(since_ms), leader: Some(node_name()), why: None }
         }
-        Standing::StandsBy { leader, why } => {
-            Leadership { here: false, since_ms: None, leader, why: Some(why) }
+        Standing::StandsBy { leader, nobody_since_ms, why } => {
+            Leadership { here: false, since_ms: nobody_since_ms, leader, why: Some(why) }
         }
     }
 }
@@ -372,6 +373,7 @@ fn with_point(shard: &str, stored: Result<Option<PointRecord>, StoreError>) -> S
         source: None,
         point,
         point_unknown,
+        unsaved: None,
         leadership: None,
     }
 }

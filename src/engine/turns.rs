@@ -15,6 +15,8 @@ use crate::guard::Release;
 use crate::guard::Standing;
 use crate::guard::term::Term;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::patience::Told;
+use crate::pipeline::patience::so_often;
 use crate::pipeline::ports::Ports;
 use crate::pipeline::ports::peek_stored;
 use crate::pipeline::shard;
@@ -184,7 +186,7 @@ impl Turns {
     /// Reads the state under the term. True: the shard is to run. What is over is taken out of it.
     fn settle(&mut self, term: &Term) -> Result<bool, Fault> {
         let shard = self.handle.name();
-        let mut told = false;
+        let mut told = Told::default();
         loop {
             match self.hindrance() {
                 Ok(Some(_)) => return Ok(false),
@@ -195,8 +197,8 @@ impl Turns {
                 }
                 Err(error) if matches!(error.code, Code::ZkUnreachable | Code::ZkTimeout) => {
                     let text = format!("{}: shard={shard} {error}", error.code);
-                    if !std::mem::replace(&mut told, true) {
-                        log::error!("{text}; trying again every second");
+                    if let Some(untold) = told.news(error.code, Instant::now()) {
+                        log::error!("{text}; trying again every second{}", so_often(untold));
                     }
                     self.handle.live.status.enter(State::Connecting, text);
                     if term.stop().wait(RETRY_PAUSE) {
@@ -239,6 +241,7 @@ impl Turns {
     fn turn(&mut self, turn: &Stop, term: Term) -> Option<Result<ShardEnded, Fault>> {
         self.stopped_at = None;
         let outcome = self.work(&term);
+        self.handle.live.status.saves_nothing();
         let (lost, ended_alone, why) = (!term.holds(), term.ended_alone(), term.why());
         // Asked to come to its end in good order: by the guard or by a person.
         let ended = term.stop().requested() && !self.stop.requested();
@@ -268,6 +271,8 @@ impl Turns {
         };
         self.locked = false;
         match outcome {
+            // Asked to end in good order, and it has not: its last point is not saved, or worse.
+            Err(fault) if self.stop.requested() => return Some(Err(fault)),
             // Whatever else went wrong: who leads now meets it too, or does not.
             _ if ended_alone => self.leave_to_intruder(&why, turn),
             _ if lost => self.tell_lost(&why),

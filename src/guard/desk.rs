@@ -6,6 +6,7 @@ use crate::guard::Standing;
 use crate::guard::lease::Lease;
 use crate::guard::term::Term;
 use crate::guard::trouble::Cause;
+use crate::status::now_ms;
 use crate::stop::Stop;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ struct Latch {
     /// Other nodes could lead it.
     others_wait: bool,
     leader: Option<String>,
+    /// Since when nobody is known to lead.
+    nobody_since_ms: Option<u64>,
     why: String,
 }
 
@@ -97,6 +100,7 @@ impl Desk {
             led: None,
             others_wait: false,
             leader: None,
+            nobody_since_ms: Some(now_ms()),
             why: "it has not asked ZooKeeper yet".to_owned(),
         };
         let latches = groups.into_iter().map(latch).collect();
@@ -159,7 +163,10 @@ impl Desk {
     pub fn standing(&self, shard: &str) -> Standing {
         let mut state = self.lock();
         match state.latch_of(shard) {
-            None => Standing::StandsBy { leader: None, why: "this node does not run the shard".to_owned() },
+            None => {
+                let why = "this node does not run the shard".to_owned();
+                Standing::StandsBy { leader: None, nobody_since_ms: None, why }
+            }
             Some(latch) => latch.standing(),
         }
     }
@@ -223,6 +230,7 @@ impl Desk {
         if let Some(latch) = self.lock().latches.get_mut(latch) {
             latch.led = Some(Led { lease: Arc::clone(lease), since_ms, retiring: false });
             latch.leader = None;
+            latch.nobody_since_ms = None;
         }
         self.changed.notify_all();
     }
@@ -259,6 +267,10 @@ impl Desk {
     /// Who leads in place of us, for a person, and why we do not.
     pub fn see(&self, latch: usize, leader: Option<String>, why: impl Into<String>) {
         if let Some(latch) = self.lock().latches.get_mut(latch) {
+            latch.nobody_since_ms = match leader {
+                Some(_) => None,
+                None => latch.nobody_since_ms.or_else(|| Some(now_ms())),
+            };
             latch.leader = leader;
             latch.why = why.into();
         }
@@ -384,7 +396,11 @@ impl Latch {
     fn standing(&self) -> Standing {
         match &self.led {
             Some(led) if led.lease.holds() => Standing::Leads { since_ms: led.since_ms },
-            _ => Standing::StandsBy { leader: self.leader.clone(), why: self.why.clone() },
+            _ => Standing::StandsBy {
+                leader: self.leader.clone(),
+                nobody_since_ms: self.nobody_since_ms,
+                why: self.why.clone(),
+            },
         }
     }
 
@@ -405,6 +421,7 @@ impl Latch {
     fn end(&mut self, why: &str) -> bool {
         let Some(led) = self.led.take() else { return false };
         self.why = why.to_owned();
+        self.nobody_since_ms = Some(now_ms());
         led.lease.end();
         for term in self.working() {
             term.end(why);
@@ -467,8 +484,18 @@ mod tests {
         let (a, b) = (took(&desk, "a", &stop), took(&desk, "b", &stop));
         assert!(desk.end(0, "the session is over") && !desk.end(0, "again"));
         assert!(!a.holds() && b.stop().requested() && b.why() == "the session is over");
-        let stands_by = Standing::StandsBy { leader: None, why: "the session is over".to_owned() };
-        assert_eq!(desk.standing("b"), stands_by);
+        let Standing::StandsBy { leader: None, nobody_since_ms: since @ Some(_), why } = desk.standing("b")
+        else {
+            panic!("{:?}", desk.standing("b"))
+        };
+        assert_eq!(why, "the session is over");
+        desk.see(0, None, "ZooKeeper is away");
+        assert!(
+            matches!(desk.standing("b"), Standing::StandsBy { nobody_since_ms, .. } if nobody_since_ms == since),
+            "it counts from the loss on"
+        );
+        desk.see(0, Some("db2".to_owned()), "db2 leads");
+        assert!(matches!(desk.standing("b"), Standing::StandsBy { nobody_since_ms: None, .. }));
         assert!(desk.wishes(0).working, "the threads have not seen it yet");
         desk.grant(0, &lease(), 8);
         desk.give_back("a", &a, Release::Lost);

@@ -62,6 +62,8 @@ pub enum Standing {
     StandsBy {
         /// Who leads, as that node names itself; none when nobody does, or it cannot be told.
         leader: Option<String>,
+        /// Since when that is none, in milliseconds since 1970.
+        nobody_since_ms: Option<u64>,
         /// Why this node does not, in words.
         why: String,
     },

@@ -12,6 +12,8 @@ use crate::pack::header::Follows;
 use crate::pack::header::Pack;
 use crate::pack::header::PackHeader;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::patience::Told;
+use crate::pipeline::patience::so_often;
 use crate::pipeline::saver::Saver;
 use crate::sink::Hope;
 use crate::sink::Sink;
@@ -43,6 +45,15 @@ const RESERVATION_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries to deliver a pack that the sink could not take.
 pub const SINK_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// What has been told of a sink that does not take a pack.
+#[derive(Default)]
+struct Waiting {
+    begun: bool,
+    failing: bool,
+    slow: Told,
+    failed: Told,
+}
+
 /// Delivers packs of one shard.
 pub struct Delivery {
     pub shard: String,
@@ -64,6 +75,8 @@ pub struct Delivery {
     pub status: ShardStatus,
     /// With `--until` a sink that cannot take a pack ends the run.
     pub give_up: bool,
+    /// How long the end may wait for the last point to be saved.
+    pub close_patience: Duration,
     /// The point that was offered to the saver last.
     pub offered: Option<SyncPoint>,
     /// That the point was moved is kept until the epoch's first pack is out.
@@ -99,11 +112,20 @@ impl Delivery {
 
     /// Saves the last point and closes the sink.
     pub fn close(mut self) -> Result<(), Fault> {
-        let sink = self.sink.close();
-        let sink = sink.map_err(|error| self.sink_fault(&error));
-        let saved = self.saver.close();
-        let saved = saved.map_err(|error| Fault::stop(error.code, format!("shard={} {error}", self.shard)));
-        sink.and(saved)
+        let closed = self.sink.close();
+        let closed = closed.map_err(|error| self.sink_fault(&error));
+        let pack = match self.sequence {
+            0 => "of".to_owned(),
+            sequence => format!("behind pack {sequence} of"),
+        };
+        let what = format!("shard={} the last point, {pack} epoch {},", self.shard, self.epoch);
+        let saved = self.saver.close(self.close_patience).map_err(|error| {
+            let text = format!(
+                "{what} is not saved: {error}; what is behind the stored one is read again, nothing is lost"
+            );
+            Fault::stop(error.code, text)
+        });
+        Fault::weigh(closed, saved)
     }
 
     fn point(&self, reached: &Reached<'_>) -> SyncPoint {
@@ -133,7 +155,7 @@ impl Delivery {
 
     /// Line numbers are handed out ahead of the disk, but never beyond what it has reserved.
     fn wait_for_reservation(&self, next_seq: u64) -> Result<(), Fault> {
-        let mut told = false;
+        let mut told = Told::default();
         let begun = Instant::now();
         while next_seq > self.saver.seq_reserved() {
             if self.give_up && begun.elapsed() >= RESERVATION_PATIENCE {
@@ -142,9 +164,15 @@ impl Delivery {
                 return Err(Fault::stop(Code::PointStore, text));
             }
             // The asynchronous saver may just be in its pause; that is no news.
-            if !told && begun.elapsed() >= Duration::from_secs(1) {
-                log::warn!("shard={} waiting until a point is saved: line numbers have run out", self.shard);
-                told = true;
+            if begun.elapsed() >= Duration::from_secs(1)
+                && let Some(untold) = told.news(Code::PointStore, Instant::now())
+            {
+                log::warn!(
+                    "{}: shard={} waiting until a point is saved: line numbers have run out{}",
+                    Code::PointStore,
+                    self.shard,
+                    so_often(untold)
+                );
             }
             self.saver.hurry();
             if self.stop.wait(Duration::from_millis(100)) {
@@ -155,12 +183,12 @@ impl Delivery {
     }
 
     fn deliver(&mut self, header: &PackHeader, rows: &[u8]) -> Result<(), Fault> {
-        let mut waiting = false;
+        let mut told = Waiting::default();
         loop {
             self.need_term()?;
             match self.sink.deliver(&Pack { header, rows }) {
                 Ok(()) => {
-                    if waiting {
+                    if told.begun {
                         log::info!("shard={} the sink takes packs again", self.shard);
                         self.status.sink_goes_on();
                         self.term.trouble().over(Cause::Sink);
@@ -168,10 +196,7 @@ impl Delivery {
                     return Ok(());
                 }
                 Err(error) if self.waits_out(error.hope) => {
-                    if !waiting {
-                        self.tell_waiting(&error);
-                    }
-                    waiting = true;
+                    self.tell_waiting(&error, &mut told);
                     // Half a pack cannot be left behind: its rest is tried as long as stop_timeout_ms allows.
                     if self.stop.wait(SINK_RETRY_PAUSE) && !self.sink.owes_rest() {
                         return Err(self.stopped());
@@ -185,7 +210,7 @@ impl Delivery {
     /// Returns once the gap is recorded: before the pack or the point that passes it. A disk that is full is waited out as
     /// for a pack.
     pub fn append_gap(&mut self, record: &GapRecord) -> Result<(), Fault> {
-        let mut waiting = false;
+        let (mut waiting, mut told) = (false, Told::default());
         loop {
             self.need_term()?;
             match self.gaps.append(record) {
@@ -201,11 +226,12 @@ impl Delivery {
                 }
                 Err(error) => {
                     self.term.trouble().met(Cause::Sink);
-                    if !waiting {
+                    if let Some(untold) = told.news(error.code, Instant::now()) {
                         log::error!(
-                            "{}: shard={} {error}; a gap must be recorded before delivery goes on, trying again every second",
+                            "{}: shard={} {error}; a gap must be recorded before delivery goes on, trying again every second{}",
                             error.code,
-                            self.shard
+                            self.shard,
+                            so_often(untold)
                         );
                     }
                     waiting = true;
@@ -239,15 +265,29 @@ impl Delivery {
         }
     }
 
-    fn tell_waiting(&self, error: &SinkError) {
+    /// A sink that has failed fails until it takes the pack: a new consumer is slow at first, too.
+    fn tell_waiting(&self, error: &SinkError, told: &mut Waiting) {
         let fault = self.sink_fault(error);
-        self.status.enter(State::WaitingForSink, fault.to_string());
-        if error.hope != Hope::Slow {
-            self.term.trouble().met(Cause::Sink);
-        }
+        let now = Instant::now();
+        told.begun = true;
         match error.hope {
-            Hope::Slow => log::warn!("{fault}; waiting_for_sink"),
-            Hope::Later | Hope::None => log::error!("{fault}; waiting_for_sink, trying again every second"),
+            Hope::Slow => {
+                if !told.failing {
+                    self.status.enter(State::WaitingForSink, fault.to_string());
+                }
+                if let Some(untold) = told.slow.news(error.code, now) {
+                    log::warn!("{fault}; waiting_for_sink{}", so_often(untold));
+                }
+            }
+            Hope::Later | Hope::None => {
+                told.failing = true;
+                self.term.trouble().met(Cause::Sink);
+                self.status.enter(State::WaitingForSink, fault.to_string());
+                if let Some(untold) = told.failed.news(error.code, now) {
+                    let so_often = so_often(untold);
+                    log::error!("{fault}; waiting_for_sink, trying again every second{so_often}");
+                }
+            }
         }
     }
 

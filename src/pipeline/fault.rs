@@ -42,6 +42,18 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Of two ends the one that counts more, the second: of two faults the first one is told here, unless both say the same.
+    pub fn weigh(first: Result<(), Fault>, second: Result<(), Fault>) -> Result<(), Fault> {
+        if let (Err(first), Err(second)) = (&first, &second)
+            && first.code != second.code
+        {
+            log::error!("{first}");
+        }
+        second.and(first)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.text)

@@ -27,12 +27,12 @@ impl SyncPointStore for LedStore {
     }
 
     fn save(&mut self, record: &PointRecord) -> Result<(), StoreError> {
-        need(&self.term, "the point is")?;
+        need(&self.term)?;
         let saved = self.store.save(record);
         match saved.as_ref() {
             Ok(()) => self.status.saved(record),
             Err(error) if error.code == Code::LeadershipLost => self.term.end(error.text.clone()),
-            Err(_) => {}
+            Err(error) => self.status.cannot_save(format!("{}: {error}", error.code)),
         }
         saved
     }
@@ -55,15 +55,14 @@ impl SchemaStore for LedSchemaStore {
     }
 
     fn save(&mut self, object: &str) -> Result<(), StoreError> {
-        need(&self.term, "definitions are")?;
+        need(&self.term)?;
         self.store.save(object)
     }
 }
 
-fn need(term: &Term, what: &str) -> Result<(), StoreError> {
+fn need(term: &Term) -> Result<(), StoreError> {
     if term.holds() {
         return Ok(());
     }
-    let text = format!("{what} not saved: leadership is lost: {}", term.why());
-    Err(StoreError::new(Code::LeadershipLost, text))
+    Err(StoreError::new(Code::LeadershipLost, format!("leadership is lost: {}", term.why())))
 }

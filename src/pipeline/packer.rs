@@ -79,7 +79,11 @@ impl Packer {
         };
         // What was delivered before a failure is saved all the same.
         let closed = self.delivery.close();
-        outcome.and(closed)
+        match outcome {
+            // At a stop a pack may be left to the next run, but not a point.
+            Err(fault) if fault.code == Code::Stopped => Fault::weigh(Err(fault), closed),
+            outcome => Fault::weigh(closed, outcome),
+        }
     }
 
     fn step(&mut self) -> Result<Step, Fault> {

@@ -83,7 +83,7 @@ pub struct Patience {
 
 /// What was told last, so that a trouble that goes on is told once.
 #[derive(Debug, Clone, Default)]
-struct Told {
+pub struct Told {
     last: Option<(Code, Instant)>,
     /// Silent since then.
     untold: u32,
@@ -91,7 +91,7 @@ struct Told {
 
 impl Told {
     /// Whether this is to be told, and how often it was not since it last was.
-    fn news(&mut self, code: Code, now: Instant) -> Option<u32> {
+    pub fn news(&mut self, code: Code, now: Instant) -> Option<u32> {
         match self.last {
             Some((last, at)) if last == code && now.saturating_duration_since(at) < REMINDER => {
                 self.untold += 1;
@@ -104,7 +104,7 @@ impl Told {
         }
     }
 
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         *self = Self::default();
     }
 }
@@ -279,7 +279,8 @@ impl Patience {
     }
 }
 
-fn so_often(untold: u32) -> String {
+/// What is added to a line that was not told so often.
+pub fn so_often(untold: u32) -> String {
     match untold {
         0 => String::new(),
         times => format!(" (so it was {times} times more since the last such line)"),

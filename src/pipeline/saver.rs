@@ -1,14 +1,18 @@
 //! The saver thread of a shard: makes acknowledged points durable without keeping the packer waiting.
 //!
 //! Only the newest point counts: while one save is under way, newer points replace each other in the slot. A failed
-//! save is repeated until it succeeds; the point on disk is then older than what was delivered, never newer. Each saved
+//! save is repeated until it succeeds, at the end for a limited time; the point on disk is then older than what was delivered,
+//! never newer. Each saved
 //! point goes into the history too, which may fail without any harm but a shorter memory.
 
 use crate::code::Code;
+use crate::pipeline::patience::Told;
+use crate::pipeline::patience::so_often;
 use crate::sync_point::PointRecord;
 use crate::sync_point::StoreError;
 use crate::sync_point::SyncPointStore;
 use crate::sync_point::history::PointHistory;
+use crate::sync_point::zk_node::is_passing;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -18,6 +22,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::time::Instant;
 
 /// Between two saves of a busy shard: each costs the disk a flush or two, and what is saved late is only read again
 /// after a crash. The first point after a quiet time is saved at once.
@@ -25,6 +30,9 @@ const SYNC_PAUSE: Duration = Duration::from_millis(50);
 
 /// Between two tries to save.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The same at the end, which has little time.
+const LAST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often points are saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +63,8 @@ struct Slot {
     newest: Option<PointRecord>,
     /// The next save is waited for: no pause.
     urgent: bool,
-    closing: bool,
+    /// It is the end; no try begins after this time but the first one.
+    closing: Option<Instant>,
 }
 
 impl Saver {
@@ -102,9 +111,9 @@ impl Saver {
         self.shared.seq_reserved.load(Ordering::Acquire)
     }
 
-    /// Saves what is left and ends the thread.
-    pub fn close(mut self) -> Result<(), StoreError> {
-        self.shared.lock().closing = true;
+    /// Saves what is left and ends the thread. A store that is away is tried for `patience`.
+    pub fn close(mut self, patience: Duration) -> Result<(), StoreError> {
+        self.shared.lock().closing = Some(Instant::now() + patience);
         self.shared.changed.notify_one();
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(outcome)) => outcome,
@@ -137,7 +146,7 @@ impl Worker {
             SaveRhythm::Sync => Duration::ZERO,
             SaveRhythm::Async { initial_delay, .. } => initial_delay,
         };
-        let mut failing = false;
+        let (mut failing, mut told, mut told_closing) = (false, Told::default(), false);
         loop {
             let (record, closing) = self.next(pause, failing);
             let Some(record) = record else { return Ok(()) };
@@ -153,18 +162,22 @@ impl Worker {
                         log::info!("shard={} points are saved again", self.shard);
                     }
                     failing = false;
+                    told.clear();
                     pause = self.period();
                     saved = record;
                 }
                 // Whoever leads now saves; nothing of ours may land any more.
-                Err(error) if closing || error.code == Code::LeadershipLost => return Err(error),
+                Err(error) if error.code == Code::LeadershipLost => return Err(error),
                 Err(error) => {
-                    if !failing {
-                        log::error!(
-                            "shard={} {}: {error}; trying again every second",
-                            self.shard,
-                            error.code
-                        );
+                    match closing {
+                        None => self.tell(&error, &mut told),
+                        Some(until) if !is_passing(&error) || Instant::now() >= until => return Err(error),
+                        Some(until) => {
+                            if !std::mem::replace(&mut told_closing, true) {
+                                self.tell_closing(&error, until);
+                            }
+                            std::thread::sleep(LAST_PAUSE);
+                        }
                     }
                     failing = true;
                     pause = RETRY_PAUSE;
@@ -172,6 +185,26 @@ impl Worker {
                 }
             }
         }
+    }
+
+    fn tell(&self, error: &StoreError, told: &mut Told) {
+        if let Some(untold) = told.news(error.code, Instant::now()) {
+            let so_often = so_often(untold);
+            log::error!(
+                "{}: shard={} {error}; the point waits, trying again every second{so_often}",
+                error.code,
+                self.shard
+            );
+        }
+    }
+
+    fn tell_closing(&self, error: &StoreError, until: Instant) {
+        log::warn!(
+            "{}: shard={} {error}; its end waits for the last point to be saved, {} ms at the most",
+            error.code,
+            self.shard,
+            until.saturating_duration_since(Instant::now()).as_millis()
+        );
     }
 
     fn period(&self) -> Duration {
@@ -191,20 +224,20 @@ impl Worker {
 
     /// Waits out the pause, then for a record. Closing cuts both short; somebody who waits cuts the pause, but not
     /// that behind a failure. No record: it is over.
-    fn next(&self, pause: Duration, failing: bool) -> (Option<PointRecord>, bool) {
+    fn next(&self, pause: Duration, failing: bool) -> (Option<PointRecord>, Option<Instant>) {
         let mut slot = self.shared.lock();
         if !pause.is_zero() {
             slot = self
                 .shared
                 .changed
-                .wait_timeout_while(slot, pause, |slot| !slot.closing && (failing || !slot.urgent))
+                .wait_timeout_while(slot, pause, |slot| slot.closing.is_none() && (failing || !slot.urgent))
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
         slot = self
             .shared
             .changed
-            .wait_while(slot, |slot| slot.newest.is_none() && !slot.closing)
+            .wait_while(slot, |slot| slot.newest.is_none() && slot.closing.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         slot.urgent = false;
         (slot.newest.take(), slot.closing)

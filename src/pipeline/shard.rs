@@ -399,6 +399,7 @@ impl Started {
                 stop: stop.clone(),
                 status: producer.live.status.clone(),
                 give_up: producer.until.is_some(),
+                close_patience: config.stop_timeout / 2,
                 offered: self.record.point,
                 moved: self.record.moved,
             },

@@ -79,6 +79,8 @@ pub struct ExecSink {
 /// What one look at the consumer came to.
 enum Step {
     Going,
+    /// A new consumer has said where it stands: the pack may begin.
+    Introduced,
     Delivered,
 }
 
@@ -174,7 +176,7 @@ impl ExecSink {
             return Ok(Step::Delivered);
         }
         if held == self.held {
-            return Ok(Step::Going);
+            return Ok(Step::Introduced);
         }
         let name = |pack: &Option<PackHeader>| match pack {
             Some(pack) => format!("pack {}/{}", pack.epoch, pack.sequence),
@@ -396,6 +398,11 @@ impl Sink for ExecSink {
         loop {
             match self.step(pack) {
                 Ok(Step::Going) => {}
+                // Its answer may have taken long: whoever calls looks again whether a pack may begin.
+                Ok(Step::Introduced) => {
+                    let text = "exec: a new consumer has said which pack it holds, and gets the next one";
+                    return Err(SinkError::slow(Code::SinkFailed, text));
+                }
                 Ok(Step::Delivered) => {
                     self.delivered(pack.header);
                     return Ok(());

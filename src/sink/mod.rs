@@ -87,7 +87,7 @@ pub struct SinkError {
 /// What can be expected of a sink that has not taken a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hope {
-    /// It works and takes its time: a reader that is slow.
+    /// It works and takes its time: a reader that is slow, or one that was waited for before the pack has begun.
     Slow,
     /// It fails, and that may pass by itself: a full disk.
     Later,

@@ -70,6 +70,16 @@ pub struct Seen {
     pub source: Option<String>,
     /// The point that was saved last under this process's lead.
     pub saved: Option<PointRecord>,
+    /// Since the last save failed.
+    pub unsaved: Option<Unsaved>,
+}
+
+/// Rows are delivered, and their points cannot be saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsaved {
+    /// In milliseconds since 1970.
+    pub since_ms: u64,
+    pub why: String,
 }
 
 /// Shared by the threads of a shard and by whoever looks at it; clones share it.
@@ -100,7 +110,21 @@ impl ShardStatus {
     }
 
     pub fn saved(&self, record: &PointRecord) {
-        self.lock().saved = Some(record.clone());
+        let mut seen = self.lock();
+        seen.saved = Some(record.clone());
+        seen.unsaved = None;
+    }
+
+    /// A save has failed. It counts from the first one on.
+    pub fn cannot_save(&self, why: String) {
+        let mut seen = self.lock();
+        let since_ms = seen.unsaved.as_ref().map_or_else(now_ms, |unsaved| unsaved.since_ms);
+        seen.unsaved = Some(Unsaved { since_ms, why });
+    }
+
+    /// No point is to be saved any more.
+    pub fn saves_nothing(&self) {
+        self.lock().unsaved = None;
     }
 
     /// Somebody else may have moved the point since it was saved here.
@@ -174,6 +198,17 @@ mod tests {
         status.enter(State::WaitingForSink, "no room");
         status.sink_goes_on();
         assert_eq!(status.state(), State::Running);
+    }
+
+    #[test]
+    fn a_save_that_fails_is_seen_from_its_first_failure_until_one_succeeds() {
+        let status = ShardStatus::default();
+        status.cannot_save("no answer".into());
+        status.lock().unsaved.as_mut().unwrap().since_ms = 7;
+        status.cannot_save("too large".into());
+        assert_eq!(status.look().unsaved, Some(Unsaved { since_ms: 7, why: "too large".into() }));
+        status.saved(&crate::sync_point::record::tests::record(1, 1));
+        assert_eq!(status.look().unsaved, None);
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! What a node tells about its shards: the object that `fountain status --json` prints, and how bad it is.
 
 use crate::status::State;
+use crate::status::Unsaved;
 use serde::Deserialize;
 use serde::Serialize;
+use std::time::Duration;
+
+/// So many times `zk_session_timeout` nobody may be known to lead: a take-over takes one and a little more.
+const VACANT_SESSIONS: u32 = 2;
 
 /// The convention of monitoring plugins: the number is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +70,8 @@ pub struct ShardReport {
     /// The stored point, or why it is not known.
     pub point: Option<PointReport>,
     pub point_unknown: Option<String>,
+    /// Since when points cannot be saved, and why.
+    pub unsaved: Option<Unsaved>,
     /// Only among several nodes.
     pub leadership: Option<Leadership>,
 }
@@ -89,6 +96,7 @@ pub struct PointReport {
 pub struct Leadership {
     /// This node does.
     pub here: bool,
+    /// Since when this node leads, or nobody is known to.
     pub since_ms: Option<u64>,
     /// The node that leads; none when nobody does, or it cannot be told.
     pub leader: Option<String>,
@@ -97,8 +105,8 @@ pub struct Leadership {
 }
 
 impl ShardReport {
-    /// How bad it is, from what it tells.
-    pub fn judge(&self) -> Health {
+    /// How bad it is, from what it tells. `session`: `zk_session_timeout`.
+    pub fn judge(&self, now_ms: u64, session: Duration) -> Health {
         let health = match self.state {
             State::Running | State::Done => Health::Ok,
             // One that is only beginning has no reason yet.
@@ -107,12 +115,19 @@ impl ShardReport {
             State::Suspended => Health::Warning,
             State::Standby => match &self.leadership {
                 Some(Leadership { leader: Some(_), .. }) => Health::Ok,
+                Some(Leadership { since_ms: Some(since_ms), .. })
+                    if Duration::from_millis(now_ms.saturating_sub(*since_ms))
+                        > session * VACANT_SESSIONS =>
+                {
+                    Health::Critical
+                }
                 Some(_) | None => Health::Warning,
             },
         };
-        match &self.point_unknown {
-            Some(_) if health == Health::Ok => Health::Unknown,
-            Some(_) | None => health,
+        match (&self.point_unknown, &self.unsaved) {
+            (Some(_), _) if health == Health::Ok => Health::Unknown,
+            (None, Some(_)) if health == Health::Ok => Health::Warning,
+            _ => health,
         }
     }
 }
@@ -134,6 +149,13 @@ impl NodeReport {
 mod tests {
     use super::*;
 
+    const NOW_MS: u64 = 1_700_000_000_000;
+    const SESSION: Duration = Duration::from_secs(50);
+
+    fn judge(shard: &ShardReport) -> Health {
+        shard.judge(NOW_MS, SESSION)
+    }
+
     fn shard(state: State, why: Option<&str>) -> ShardReport {
         ShardReport {
             shard: "a".into(),
@@ -144,6 +166,7 @@ mod tests {
             source: None,
             point: None,
             point_unknown: None,
+            unsaved: None,
             leadership: None,
         }
     }
@@ -160,16 +183,26 @@ mod tests {
             (shard(State::Standby, None), Health::Warning),
         ];
         for (shard, health) in judged {
-            assert_eq!(shard.judge(), health, "{shard:?}");
+            assert_eq!(judge(&shard), health, "{shard:?}");
         }
-        let leader = |leader: Option<&str>| {
-            let leadership =
-                Leadership { here: false, since_ms: None, leader: leader.map(Into::into), why: None };
-            ShardReport { leadership: Some(leadership), ..shard(State::Standby, None) }.judge()
-        };
-        assert_eq!((leader(Some("db2")), leader(None)), (Health::Ok, Health::Warning));
         let unknown = ShardReport { point_unknown: Some("?".into()), ..shard(State::Running, None) };
-        assert_eq!(unknown.judge(), Health::Unknown);
+        assert_eq!(judge(&unknown), Health::Unknown);
+        let unsaved = Unsaved { since_ms: NOW_MS, why: "ZK_ACCESS".into() };
+        let unsaved = ShardReport { unsaved: Some(unsaved), ..shard(State::Running, None) };
+        assert_eq!(judge(&unsaved), Health::Warning);
+    }
+
+    #[test]
+    fn a_standby_is_well_beside_a_leader_and_critical_when_nobody_takes_over() {
+        let standby = |leader: Option<&str>, since_ms| {
+            let leadership = Leadership { here: false, since_ms, leader: leader.map(Into::into), why: None };
+            judge(&ShardReport { leadership: Some(leadership), ..shard(State::Standby, None) })
+        };
+        assert_eq!((standby(Some("db2"), None), standby(None, None)), (Health::Ok, Health::Warning));
+        let long = u64::try_from((SESSION * VACANT_SESSIONS).as_millis()).unwrap();
+        assert_eq!(standby(None, Some(NOW_MS - long)), Health::Warning);
+        assert_eq!(standby(None, Some(NOW_MS - long - 1)), Health::Critical);
+        assert_eq!(standby(None, Some(NOW_MS + 1)), Health::Warning, "the clock was set back");
     }
 
     #[test]

@@ -145,6 +145,7 @@ fn packer(out: &Out, rhythm: PackRhythm) -> (Packer, Sender<Message>) {
             term: Term::always(&Stop::new()),
             stop: Stop::new(),
             status: Default::default(),
+            close_patience: Duration::ZERO,
             give_up: false,
             offered: None,
             moved: None,

@@ -8,6 +8,8 @@ use std::time::Instant;
 /// Fails as often as it is told to; keeps what was saved and noted.
 #[derive(Debug, Default, Clone)]
 struct Store {
+    /// As a ZooKeeper that is away; else as a full disk.
+    passing: bool,
     failures: Arc<Mutex<u64>>,
     tries: Arc<Mutex<u64>>,
     saved: Arc<Mutex<Vec<u64>>>,
@@ -43,6 +45,9 @@ impl SyncPointStore for Store {
         let mut failures = self.failures.lock().unwrap();
         if *failures > 0 {
             *failures -= 1;
+            if self.passing {
+                return Err(StoreError::new(Code::ZkTimeout, "no answer"));
+            }
             return Err(StoreError::new(Code::PointStore, "the disk is full"));
         }
         self.saved.lock().unwrap().push(record.sequence);
@@ -79,7 +84,7 @@ fn failed_saves_are_repeated_with_the_newest_point_and_reserve_nothing() {
     wait_for("the fourth try", || !store.saved().is_empty());
     assert_eq!(store.saved(), [2], "the newest one only");
     assert_eq!(*store.tries.lock().unwrap(), 4);
-    assert_eq!(saver.close(), Ok(()));
+    assert_eq!(saver.close(Duration::ZERO), Ok(()));
     assert_eq!(*store.noted.lock().unwrap(), [0, 2], "a history that fails stops nothing");
 }
 
@@ -91,7 +96,7 @@ fn the_end_flushes_what_a_timer_has_not_saved() {
         saver.offer(record(1, sequence));
     }
     assert!(store.saved().is_empty());
-    assert_eq!(saver.close(), Ok(()));
+    assert_eq!(saver.close(Duration::ZERO), Ok(()));
     assert_eq!(store.saved(), [100]);
 }
 
@@ -100,7 +105,25 @@ fn a_save_that_fails_at_the_end_is_told() {
     let store = Store::failing(1);
     let saver = store.saver(HOURLY);
     saver.offer(record(1, 1));
-    assert_eq!(saver.close().unwrap_err().code, Code::PointStore);
+    assert_eq!(saver.close(Duration::ZERO).unwrap_err().code, Code::PointStore);
+}
+
+#[test]
+fn a_store_that_is_away_is_waited_for_at_the_end_and_not_for_ever() {
+    let store = Store { passing: true, ..Store::failing(2) };
+    let saver = store.saver(HOURLY);
+    saver.offer(record(1, 1));
+    assert_eq!(saver.close(HOUR), Ok(()));
+    assert_eq!((store.saved(), *store.tries.lock().unwrap()), (vec![1], 3));
+
+    let away = Store { passing: true, ..Store::failing(u64::MAX) };
+    let saver = away.saver(HOURLY);
+    saver.offer(record(1, 1));
+    assert_eq!(saver.close(Duration::from_millis(300)).unwrap_err().code, Code::ZkTimeout);
+    let full = Store::failing(1);
+    let saver = full.saver(HOURLY);
+    saver.offer(record(1, 1));
+    assert_eq!(saver.close(HOUR).unwrap_err().code, Code::PointStore, "a disk does not empty itself");
 }
 
 #[test]
@@ -113,7 +136,7 @@ fn an_unchanged_point_is_not_saved_again() {
         wait_for("taken", || saver.shared.lock().newest.is_none());
     }
     saver.offer(record(1, 2));
-    assert_eq!(saver.close(), Ok(()));
+    assert_eq!(saver.close(Duration::ZERO), Ok(()));
     assert_eq!(store.saved(), [1, 2]);
 }
 
@@ -127,6 +150,6 @@ fn whoever_waits_for_numbers_does_not_wait_for_the_timer() {
     assert_eq!(store.saved(), [1]);
     // The next one waits for its time again.
     saver.offer(record(1, 2));
-    assert_eq!(saver.close(), Ok(()));
+    assert_eq!(saver.close(Duration::ZERO), Ok(()));
     assert_eq!(store.saved(), [1, 2]);
 }

@@ -292,6 +292,16 @@ fn a_consumer_that_keeps_packs_says_where_it_stands() {
     let expected: Vec<u8> = packs.iter().flat_map(|(_, rows)| rows.clone()).collect();
     assert_eq!(read(temp.path().join("out")).into_bytes(), expected);
 
+    // A pack begins only after another look at leadership: the wait for the answer of a new consumer is over then.
+    let last = in_packs(SHARD, 1, packs[3].0.crc32, vec![b"{}\n".to_vec()]).remove(0);
+    let mut again = sink_of(config.clone());
+    assert_eq!(again.standing(), Ok(Some(packs[3].0.clone())));
+    again.dismiss(FAILED_PATIENCE);
+    let error = deliver(&mut again, &last).unwrap_err();
+    assert!(error.hope == Hope::Slow && !again.owes_rest(), "{error}");
+    assert_eq!(read(temp.path().join("out")).into_bytes(), expected);
+    again.close().unwrap();
+
     // What it has forgotten cannot be given to it again.
     let mut third = sink_of(config);
     assert_eq!(third.standing(), Ok(Some(packs[3].0.clone())));
