@@ -342,7 +342,7 @@ fn nobody_who_looks_and_is_to_stop_waits_for_a_server_that_does_not_answer() {
     let ask = || shared.with(|session| session.exists("/"));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| shared.look(|session| session.exists("/")));
-        black_hole.accept().expect("it tries");
+        let _silent = black_hole.accept().expect("it tries");
         assert!(!waiting.is_finished());
         stop.request();
         let begun = Instant::now();

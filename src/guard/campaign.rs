@@ -132,7 +132,7 @@ impl Campaign<'_> {
         let first = posts.iter().find(|post| post.hold.first_since.is_some());
         let due = self.proven.is_none_or(|proven| proven.elapsed() >= self.times.proof);
         let (node, data) = match (&mut self.sharing, first) {
-            (Some(sharing), first) => match sharing.to_write(first.is_some() && due) {
+            (Some(sharing), first) => match sharing.data_to_write(first.is_some() && due) {
                 Some(data) => (Sharing::own_path(self.path, &self.guid), data),
                 None => return Ok(()),
             },
