@@ -76,6 +76,8 @@ pub struct Patience {
     dismissed: u32,
     /// The last stream ended because nothing happened, on a server that does not say so.
     idle: bool,
+    /// The source whose stream fell silent, until another stream serves.
+    silent: Option<usize>,
     streams: Told,
     rounds: Told,
     connects: Vec<Told>,
@@ -130,6 +132,7 @@ impl Patience {
             refusing: BTreeSet::new(),
             dismissed: 0,
             idle: false,
+            silent: None,
             streams: Told::default(),
             rounds: Told::default(),
             connects: vec![Told::default(); sources],
@@ -152,6 +155,10 @@ impl Patience {
     /// After a connect to one of several sources failed.
     pub fn after_connect(&mut self, source: usize, fault: &Fault) {
         self.note_answer(source, fault.cure);
+        // The same silence, which has been told of the stream.
+        if self.silent == Some(source) && is_silence(fault.code) {
+            return log::debug!("{fault}");
+        }
         if self.sources > 1
             && let Some(told) = self.connects.get_mut(source)
             && let Some(untold) = told.news(fault.code, Instant::now())
@@ -188,6 +195,7 @@ impl Patience {
 
     /// The first event of a stream has come. True: tries that were not told are over, and that is to be told.
     pub fn served(&mut self) -> bool {
+        self.silent = None;
         // Where somebody contends for the stream, its beginning is not the end of the trouble.
         let over = self.dismissed == 0;
         let told = over && self.streams.untold > 0;
@@ -202,6 +210,7 @@ impl Patience {
         if story.advanced {
             self.refusing.clear();
         }
+        self.silent = is_silence(fault.code).then_some(source);
         let again = !self.note_answer(source, fault.cure);
         let next = match fault.cure {
             Cure::Stop => Next::GiveUp,
@@ -280,6 +289,10 @@ impl Patience {
 }
 
 /// What is added to a line that was not told so often.
+fn is_silence(code: Code) -> bool {
+    matches!(code, Code::Stalled | Code::Timeout)
+}
+
 pub fn so_often(untold: u32) -> String {
     match untold {
         0 => String::new(),

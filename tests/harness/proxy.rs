@@ -71,10 +71,9 @@ struct Shared {
     turned_away: AtomicUsize,
     /// So many bytes more of what servers say are forwarded; then it is as after `stall`.
     allowance: AtomicUsize,
-    /// A connection on which the client has spoken so often hears nothing any more.
+    /// Once a client has spoken so often on a connection, nobody hears anything any more.
     silent_from: AtomicUsize,
-    /// The most often that a client has spoken on a connection.
-    spoken: AtomicUsize,
+    silent: AtomicBool,
     /// Where the next connections lead to, one each.
     detours: Mutex<VecDeque<u16>>,
     /// Milliseconds that a dump command waits.
@@ -104,7 +103,7 @@ impl Proxy {
             turned_away: AtomicUsize::new(0),
             allowance: AtomicUsize::new(UNLIMITED),
             silent_from: AtomicUsize::new(UNLIMITED),
-            spoken: AtomicUsize::new(0),
+            silent: AtomicBool::new(false),
             detours: Mutex::default(),
             delay: AtomicU64::new(0),
         });
@@ -162,15 +161,15 @@ impl Proxy {
         self.shared.stalled.store(false, Ordering::SeqCst);
     }
 
-    /// On each connection the server is heard until the client has spoken so often, and never again: 0 keeps even the
-    /// greeting back. What the client says goes on to reach the server.
+    /// The server is heard until a client has spoken so often on one connection, and never again on any: as if it were frozen
+    /// then. 0 keeps even the greeting back. Connections are taken, and what clients say goes on to reach the server.
     pub fn silent_from(&self, spoken: usize) {
         self.shared.silent_from.store(spoken, Ordering::SeqCst);
     }
 
-    /// The most often that a client has spoken on one connection so far.
-    pub fn spoken(&self) -> usize {
-        self.shared.spoken.load(Ordering::SeqCst)
+    /// Whether the server has fallen silent.
+    pub fn is_silent(&self) -> bool {
+        self.shared.silent.load(Ordering::SeqCst)
     }
 
     /// Whether new connections are taken and left without a word.
@@ -310,8 +309,7 @@ impl Connection {
     fn forward_requests(&self, mut client: TcpStream, mut server: TcpStream) {
         let mut buffer = vec![0; 16 * 1024];
         while let Some(bytes) = self.next(&mut client, &mut buffer) {
-            let spoken = self.spoken.fetch_add(1, Ordering::SeqCst) + 1;
-            self.shared.spoken.fetch_max(spoken, Ordering::SeqCst);
+            self.spoken.fetch_add(1, Ordering::SeqCst);
             let command = bytes.get(COMMAND).filter(|_| bytes[SEQUENCE] == 0);
             if matches!(command, Some(&COM_BINLOG_DUMP | &COM_BINLOG_DUMP_GTID)) {
                 self.shared.streams.fetch_add(1, Ordering::SeqCst);
@@ -367,7 +365,11 @@ impl Connection {
     }
 
     fn silent(&self) -> bool {
-        self.spoken.load(Ordering::SeqCst) >= self.shared.silent_from.load(Ordering::SeqCst)
+        let from = self.shared.silent_from.load(Ordering::SeqCst);
+        if self.spoken.load(Ordering::SeqCst) >= from {
+            self.shared.silent.store(true, Ordering::SeqCst);
+        }
+        self.shared.silent.load(Ordering::SeqCst)
     }
 
     /// How many of these bytes come before the fault; a flip happens here.
