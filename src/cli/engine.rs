@@ -12,6 +12,7 @@ use crate::config::JsonBigint;
 use crate::daemon;
 use crate::logging;
 use crate::pack::json::JsonOptions;
+use crate::pipeline::configured::assembler_options;
 use crate::pipeline::definitions::KnownDefinitions;
 use crate::pipeline::replica::ReplicaIds;
 use crate::pipeline::replica::replica_uuid;
@@ -71,7 +72,7 @@ pub fn cat(config: Config, options: CatOptions) -> Result<(), Failure> {
         assembler: AssemblerOptions {
             filter: shared.filter.clone(),
             max_event_bytes: shared.max_event_bytes,
-            ..shard::assembler_options(&shared.transactions)
+            ..assembler_options(&shared.transactions)
         },
         json: JsonOptions { bigint_as_string: shared.json_bigint == JsonBigint::String },
         transaction_lines: shared.transactions.dispatch_transaction,

@@ -2,6 +2,7 @@
 //! the saver thread stores points.
 
 mod catch_up;
+pub mod configured;
 pub mod definitions;
 pub mod delivery;
 mod fail_back;
