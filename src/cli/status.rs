@@ -111,11 +111,12 @@ fn point_in_words(point: &PointReport) -> String {
 }
 
 fn leadership_in_words(leadership: &Leadership) -> String {
-    let since = leadership.since_ms.map(|since| format!(" since {}", time(since))).unwrap_or_default();
+    let since = leadership.leader_since_ms.map(|since| format!(" since {}", time(since))).unwrap_or_default();
     match (leadership.here, &leadership.leader, &leadership.why) {
         (true, _, _) => format!("leader: this node{since}"),
         (false, leader, why) => {
-            let leader = leader.as_deref().unwrap_or("nobody, or it cannot be told");
+            let pid = leadership.leader_pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            let leader = leader.as_deref().unwrap_or("nobody, or it cannot be told").to_owned() + &pid;
             let why = why.as_ref().map(|why| format!("; this node does not: {why}")).unwrap_or_default();
             one_line(format!("leader: {leader}{since}{why}"))
         }
@@ -208,8 +209,10 @@ mod tests {
             point_unknown: None,
             leadership: Some(Leadership {
                 here: false,
-                since_ms: None,
                 leader: Some("db2".into()),
+                leader_pid: Some(7),
+                leader_since_ms: None,
+                differs: Vec::new(),
                 why: Some("it came later\nthan the other".into()),
             }),
         };

@@ -39,11 +39,11 @@ pub fn ask(folder: &Path, request: &Request, patience: Duration) -> Asked {
         }
         Err(error) => return no_answer(error.to_string()),
     };
-    let request = match serde_json::to_string(request) {
-        Ok(request) => request,
+    let text = match serde_json::to_string(request) {
+        Ok(text) => text,
         Err(error) => return no_answer(error.to_string()),
     };
-    if let Err(error) = line::write(&mut stream, &request, LINE_PATIENCE) {
+    if let Err(error) = line::write(&mut stream, &text, LINE_PATIENCE) {
         // It may have answered before it listened, and closed.
         log::debug!("{}: {error}", path.display());
     }
@@ -55,9 +55,21 @@ pub fn ask(folder: &Path, request: &Request, patience: Duration) -> Asked {
         Err(NoLine::Late) => {
             no_answer(format!("the node does not answer within {patience:?}: is it stopped or overloaded?"))
         }
-        Err(NoLine::Cut) => no_answer("the node went away before it answered".to_owned()),
+        Err(NoLine::Cut) => {
+            no_answer(format!("the node went away before it answered{}", may_be_done(request)))
+        }
         Err(NoLine::TooLong) => no_answer("the answer has no end".to_owned()),
         Err(NoLine::Failed(error)) => no_answer(error.to_string()),
+    }
+}
+
+/// What is wanted of a shard is kept with its point before it is waited for.
+fn may_be_done(request: &Request) -> &'static str {
+    match request {
+        Request::Suspend { .. } | Request::Resume { .. } => {
+            ": it may have been done, and holds then; say it again, or see \"fountain status\""
+        }
+        Request::Status {} | Request::Switch { .. } | Request::StepDown { .. } => "",
     }
 }
 

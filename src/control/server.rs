@@ -211,7 +211,7 @@ fn perform(request: &[u8], uid: u32, engine: &EngineHandle) -> Answer {
         }
         Request::Resume { shard } => engine.resume(shard.as_deref()),
         Request::Switch { shard, backup } => engine.switch(&shard, backup).map(|line| vec![line]),
-        Request::StepDown { shard } => engine.step_down(shard.as_deref()).map(|line| vec![line]),
+        Request::StepDown { shard } => engine.step_down(shard.as_deref()),
     };
     done.map_or_else(Answer::refused, Answer::done)
 }

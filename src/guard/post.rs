@@ -37,8 +37,8 @@ pub struct Post {
     /// The node that led last keeps points elsewhere: what this one would go on from is not what was delivered. Until a leader
     /// comes that agrees this node does not lead.
     pub led_elsewhere: bool,
-    /// Of whose configuration what was told last.
-    pub told_of: Option<String>,
+    /// Of whose configuration what was told last, and when.
+    pub told_of: Option<(String, Instant)>,
 }
 
 /// What is held of a latch in a session.
@@ -49,6 +49,8 @@ pub struct Hold {
     /// Since when it has been the first one.
     pub first_since: Option<Instant>,
     pub lease: Option<Arc<Lease>>,
+    /// Our node is to say that we lead.
+    pub untold: bool,
 }
 
 impl Post {

@@ -89,9 +89,13 @@ pub struct PointReport {
 pub struct Leadership {
     /// This node does.
     pub here: bool,
-    pub since_ms: Option<u64>,
-    /// The node that leads; none when nobody does, or it cannot be told.
+    /// The host of the node that leads, or is about to; none when nobody does, or it cannot be told.
     pub leader: Option<String>,
+    pub leader_pid: Option<u32>,
+    /// Since when it leads; none: it is about to, or does not say so.
+    pub leader_since_ms: Option<u64>,
+    /// Keys that decide which rows are delivered, and are others there than here.
+    pub differs: Vec<String>,
     /// Why this node does not.
     pub why: Option<String>,
 }
@@ -106,7 +110,7 @@ impl ShardReport {
             State::Connecting | State::WaitingForSink | State::Stopped | State::Down => Health::Critical,
             State::Suspended => Health::Warning,
             State::Standby => match &self.leadership {
-                Some(Leadership { leader: Some(_), .. }) => Health::Ok,
+                Some(Leadership { leader: Some(_), differs, .. }) if differs.is_empty() => Health::Ok,
                 Some(_) | None => Health::Warning,
             },
         };
@@ -162,12 +166,19 @@ mod tests {
         for (shard, health) in judged {
             assert_eq!(shard.judge(), health, "{shard:?}");
         }
-        let leader = |leader: Option<&str>| {
-            let leadership =
-                Leadership { here: false, since_ms: None, leader: leader.map(Into::into), why: None };
+        let leader = |leader: Option<&str>, differs: &[&str]| {
+            let leadership = Leadership {
+                here: false,
+                leader: leader.map(Into::into),
+                leader_pid: None,
+                leader_since_ms: None,
+                differs: differs.iter().map(|key| (*key).to_owned()).collect(),
+                why: None,
+            };
             ShardReport { leadership: Some(leadership), ..shard(State::Standby, None) }.judge()
         };
-        assert_eq!((leader(Some("db2")), leader(None)), (Health::Ok, Health::Warning));
+        assert_eq!((leader(Some("db2"), &[]), leader(None, &[])), (Health::Ok, Health::Warning));
+        assert_eq!(leader(Some("db2"), &["sink"]), Health::Warning, "it would deliver something else");
         let unknown = ShardReport { point_unknown: Some("?".into()), ..shard(State::Running, None) };
         assert_eq!(unknown.judge(), Health::Unknown);
     }
