@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::control::client;
 use crate::control::client::Asked;
 use crate::control::protocol::Request;
+use crate::engine::operate;
 use crate::engine::operate::report_without_node;
 use crate::logging;
 use crate::logging::one_line;
@@ -27,6 +28,16 @@ const WIDTH: usize = 100;
 
 pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
     logging::start(LevelFilter::Warn);
+    told(config, json).inspect_err(|failure| {
+        // Whoever reads the object is to have one.
+        if json && failure.exit == Health::Unknown.exit_code() && !failure.lines.is_empty() {
+            let nothing = operate::unknown_report(config, &failure.lines.join("; "));
+            drop(serde_json::to_string(&nothing).map(|text| print(&format!("{text}\n"))));
+        }
+    })
+}
+
+fn told(config: &Config, json: bool) -> Result<(), Failure> {
     let report = match client::ask(&config.status_dir, &Request::Status {}, PATIENCE) {
         Asked::Answered(answer) => match (answer.report, answer.lines) {
             (Some(report), _) => report,
@@ -217,6 +228,7 @@ mod tests {
             }),
         };
         let report = NodeReport {
+            why: None,
             node: "db1".into(),
             version: "1".into(),
             pid: Some(5),

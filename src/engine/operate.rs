@@ -256,6 +256,7 @@ impl EngineHandle {
             started_ms: Some(self.started_ms),
             guard: guard_word(&self.config).to_owned(),
             health: NodeReport::judge(&shards),
+            why: None,
             shards,
         }
     }
@@ -347,7 +348,22 @@ pub fn report_without_node(config: &Config) -> NodeReport {
         started_ms: None,
         guard: guard_word(config).to_owned(),
         health: NodeReport::judge(&shards),
+        why: None,
         shards,
+    }
+}
+
+/// A node that is there, or may be, and of which nothing is known.
+pub fn unknown_report(config: &Config, why: &str) -> NodeReport {
+    NodeReport {
+        node: node_name(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: None,
+        started_ms: None,
+        guard: guard_word(config).to_owned(),
+        health: Health::Unknown,
+        why: Some(why.to_owned()),
+        shards: Vec::new(),
     }
 }
 

@@ -47,6 +47,9 @@ pub struct NodeReport {
     /// `ha_guard`: `none` or `zookeeper`.
     pub guard: String,
     pub health: Health,
+    /// Why nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     pub shards: Vec<ShardReport>,
 }
 
