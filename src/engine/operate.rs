@@ -446,7 +446,7 @@ fn leadership(standing: Standing) -> Leadership {
 /// A report of which the point is known, and the rest is not yet.
 fn with_point(shard: &str, stored: Result<Option<PointRecord>, StoreError>) -> ShardReport {
     let (point, point_unknown) = match stored {
-        Ok(record) => (record.map(point_report), None),
+        Ok(record) => (record.map(PointReport::of), None),
         Err(error) => (None, Some(format!("{}: {error}", error.code))),
     };
     ShardReport {
@@ -459,19 +459,6 @@ fn with_point(shard: &str, stored: Result<Option<PointRecord>, StoreError>) -> S
         point,
         point_unknown,
         leadership: None,
-    }
-}
-
-fn point_report(record: PointRecord) -> PointReport {
-    let point = record.point.as_ref();
-    PointReport {
-        epoch: record.epoch,
-        sequence: record.sequence,
-        saved_ms: record.saved_ms,
-        commit_ms: point.map(|point| point.ts_ms).filter(|ms| *ms > 0),
-        file: point.map(|point| point.file.clone()).unwrap_or_default(),
-        pos: point.map_or(0, |point| point.pos),
-        gtids: point.and_then(|point| point.executed.as_ref()).map(ToString::to_string),
     }
 }
 

@@ -14,7 +14,6 @@ use crate::coordination::CoordinationError;
 use crate::coordination::session::ANY_VERSION;
 use crate::coordination::session::NodeKind;
 use crate::coordination::session::Session;
-use crate::guard::Leader;
 use crate::guard::announcement::Announcement;
 use crate::guard::desk::Desk;
 use crate::guard::election;
@@ -24,7 +23,6 @@ use crate::guard::post::Hold;
 use crate::guard::post::Post;
 use crate::guard::sharing::Sharing;
 use crate::guard::times::Times;
-use crate::guard::times::is_news;
 use crate::guard::trouble::Cause;
 use crate::status::now_ms;
 use std::sync::Arc;
@@ -138,7 +136,7 @@ impl Campaign<'_> {
         let first = posts.iter().find(|post| post.hold.first_since.is_some());
         let due = self.proven.is_none_or(|proven| proven.elapsed() >= self.times.proof);
         let (node, data) = match (&mut self.sharing, first) {
-            (Some(sharing), first) => match sharing.to_write(first.is_some() && due) {
+            (Some(sharing), first) => match sharing.what_to_write(first.is_some() && due) {
                 Some(data) => (Sharing::own_path(self.path, &self.guid), data),
                 None => return Ok(()),
             },
@@ -288,7 +286,7 @@ impl Campaign<'_> {
             return Ok(());
         }
         if let Some(why) = self.led_otherwise(post)? {
-            tell_difference(post, &why, &why);
+            post.tell_difference(&why, &why);
             self.desk.see(post.at, None, why);
             // One of the two scopes has to let go, or both wait for ever.
             if self.sharing.is_some()
@@ -348,8 +346,7 @@ impl Campaign<'_> {
         if known.is_none() {
             let Some(node) = self.session.get(&post.node_path(&first.name))? else {
                 // It has gone in the meantime.
-                let gone = Leader { node: "another node".to_owned(), ..Leader::default() };
-                self.desk.see(post.at, Some(gone), "another node leads");
+                self.desk.see(post.at, None, "another node is about to lead");
                 return Ok(());
             };
             post.leader = Some((first.name.clone(), Announcement::parse(&node.data)));
@@ -366,7 +363,7 @@ impl Campaign<'_> {
             ),
         };
         if post.led_elsewhere || !keys.is_empty() {
-            tell_difference(post, &format!("{} {keys}", leader.node), &why);
+            post.tell_difference(&format!("{} {keys}", leader.node), &why);
         }
         self.desk.see(post.at, Some(leader), why);
         Ok(())
@@ -499,13 +496,4 @@ impl Campaign<'_> {
 fn late() -> End {
     let why = "ZooKeeper has not confirmed it in time".to_owned();
     End::Doubt { code: Code::ZkTimeout, why }
-}
-
-/// Once, when it changes, and now and then.
-fn tell_difference(post: &mut Post, subject: &str, text: &str) {
-    let now = Instant::now();
-    if is_news(post.told_of.as_ref().map(|(told, at)| (told.as_str(), *at)).as_ref(), &subject, now) {
-        log::warn!("{}: {} {text}", Code::ConfigDiffers, post.label);
-        post.told_of = Some((subject.to_owned(), now));
-    }
 }

@@ -1,9 +1,11 @@
 //! What the guard thread knows of one latch: for as long as the process lives, and within one session.
 
+use crate::code::Code;
 use crate::guard::announcement::Announcement;
 use crate::guard::election::Seat;
 use crate::guard::hand_over::Patience;
 use crate::guard::lease::Lease;
+use crate::guard::times::is_news;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,6 +68,15 @@ impl Post {
     /// The full path of a node in it.
     pub fn node_path(&self, name: &str) -> String {
         format!("{}/{name}", self.path)
+    }
+
+    /// Another configuration is told once, when it changes, and now and then.
+    pub fn tell_difference(&mut self, subject: &str, text: &str) {
+        let (now, subject) = (Instant::now(), subject.to_owned());
+        if is_news(self.told_of.as_ref(), &subject, now) {
+            log::warn!("{}: {} {text}", Code::ConfigDiffers, self.label);
+            self.told_of = Some((subject, now));
+        }
     }
 
     /// A session begins: nothing is held.

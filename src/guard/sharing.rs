@@ -134,7 +134,7 @@ impl<'a> Sharing<'a> {
     }
 
     /// What to write into this node's own node: when it must be, or has something new to say.
-    pub fn to_write(&mut self, must: bool) -> Option<Vec<u8>> {
+    pub fn what_to_write(&mut self, must: bool) -> Option<Vec<u8>> {
         let data = self.announcement.to_bytes();
         if !must && (self.written.is_empty() || data == self.written) {
             return None;

@@ -1,6 +1,7 @@
 //! What a node tells about its shards: the object that `fountain status --json` prints, and how bad it is.
 
 use crate::status::State;
+use crate::sync_point::PointRecord;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -101,6 +102,21 @@ pub struct Leadership {
     pub differs: Vec<String>,
     /// Why this node does not.
     pub why: Option<String>,
+}
+
+impl PointReport {
+    pub fn of(record: PointRecord) -> Self {
+        let point = record.point.as_ref();
+        Self {
+            epoch: record.epoch,
+            sequence: record.sequence,
+            saved_ms: record.saved_ms,
+            commit_ms: point.map(|point| point.ts_ms).filter(|ms| *ms > 0),
+            file: point.map(|point| point.file.clone()).unwrap_or_default(),
+            pos: point.map_or(0, |point| point.pos),
+            gtids: point.and_then(|point| point.executed.as_ref()).map(ToString::to_string),
+        }
+    }
 }
 
 impl ShardReport {
