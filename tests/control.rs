@@ -284,7 +284,7 @@ fn only_the_owner_is_heard() {
     let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
     assert_eq!((mode(&socket(&home)), mode(&home.home().join("status"))), (0o600, 0o750));
     if !rustix::process::geteuid().is_root() {
-        return;
+        return eprintln!("skipped in part: root alone can ask as another user");
     }
     // Even where the files' rights have been opened wide, the kernel's word on who asks counts.
     let open = |path: &Path, mode| {
@@ -347,11 +347,7 @@ fn a_folder_that_is_far_away_and_one_that_is_taken() {
     let home = Fountain::new();
     let far = format!("status_dir={}/{}", home.home().display(), "long/".repeat(40));
     let (mut run, arguments) = node(&home, &[&far]);
-    run.wait_for("it answers", PATIENCE, |_| {
-        ask(&home, &arguments, &["status"]).stdout.contains(&format!("process {}", std::process::id())) || {
-            seen(&home, &arguments)["state"] == "connecting"
-        }
-    });
+    run.wait_for("it answers", PATIENCE, |_| seen(&home, &arguments)["state"] == "connecting");
     let (second, _) = node(&home, &[&far, "producer_position=elsewhere"]);
     assert_refused(
         &second.wait(PATIENCE),

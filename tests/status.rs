@@ -161,9 +161,12 @@ fn what_cannot_be_known() {
     });
     // A node that is frozen is not one that is gone.
     run.signal("STOP");
-    let output = status(&home, &arguments, &[]);
+    let words = ["status".to_owned(), "--json".to_owned()].into_iter();
+    let output = home.run(&words.chain(arguments[1..].iter().cloned()).collect::<Vec<_>>(), PATIENCE);
     assert_eq!(output.code, 3, "{}{}", output.stdout, output.stderr);
     assert!(output.stderr.contains("does not answer within"), "{}", output.stderr);
+    let nothing: Value = serde_json::from_str(&output.stdout).expect("an object");
+    assert_eq!((&nothing["health"], &nothing["shards"]), (&"unknown".into(), &Value::Array(Vec::new())));
     run.signal("CONT");
     assert_eq!(run.terminate(PATIENCE).code, 0);
     assert_eq!(home.run(&["status", "-D", "no_such_key=1"], PATIENCE).code, 3);

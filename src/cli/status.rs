@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::control::client;
 use crate::control::client::Asked;
 use crate::control::protocol::Request;
+use crate::engine::operate;
 use crate::engine::operate::report_without_node;
 use crate::logging;
 use crate::logging::one_line;
@@ -28,6 +29,16 @@ const WIDTH: usize = 100;
 
 pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
     logging::start(LevelFilter::Warn);
+    told(config, json).inspect_err(|failure| {
+        // Whoever reads the object is to have one.
+        if json && failure.exit == Health::Unknown.exit_code() && !failure.lines.is_empty() {
+            let nothing = operate::unknown_report(config, &failure.lines.join("; "));
+            drop(serde_json::to_string(&nothing).map(|text| print(&format!("{text}\n"))));
+        }
+    })
+}
+
+fn told(config: &Config, json: bool) -> Result<(), Failure> {
     let report = match client::ask(&config.status_dir, &Request::Status {}, PATIENCE) {
         Asked::Answered(answer) => match (answer.report, answer.lines) {
             (Some(report), _) => report,
@@ -115,11 +126,12 @@ fn point_in_words(point: &PointReport) -> String {
 }
 
 fn leadership_in_words(leadership: &Leadership) -> String {
-    let since = leadership.since_ms.map(|since| format!(" since {}", time(since))).unwrap_or_default();
+    let since = leadership.leader_since_ms.map(|since| format!(" since {}", time(since))).unwrap_or_default();
     match (leadership.here, &leadership.leader, &leadership.why) {
         (true, _, _) => format!("leader: this node{since}"),
         (false, leader, why) => {
-            let leader = leader.as_deref().unwrap_or("nobody, or it cannot be told");
+            let pid = leadership.leader_pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            let leader = leader.as_deref().unwrap_or("nobody, or it cannot be told").to_owned() + &pid;
             let why = why.as_ref().map(|why| format!("; this node does not: {why}")).unwrap_or_default();
             one_line(format!("leader: {leader}{since}{why}"))
         }
@@ -213,12 +225,15 @@ mod tests {
             unsaved: Some(Unsaved { since_ms: 1_700_000_000_123, why: "ZK_ACCESS: no ".repeat(30) }),
             leadership: Some(Leadership {
                 here: false,
-                since_ms: None,
                 leader: Some("db2".into()),
+                leader_pid: Some(7),
+                leader_since_ms: None,
+                differs: Vec::new(),
                 why: Some("it came later\nthan the other".into()),
             }),
         };
         let report = NodeReport {
+            why: None,
             node: "db1".into(),
             version: "1".into(),
             pid: Some(5),

@@ -8,11 +8,13 @@ use crate::control::protocol::ANSWER_MAX;
 use crate::control::protocol::Answer;
 use crate::control::protocol::LINE_PATIENCE;
 use crate::control::protocol::Request;
+use rustix::net::sockopt::socket_peercred;
 use socket2::Domain;
 use socket2::SockAddr;
 use socket2::Socket;
 use socket2::Type;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -39,11 +41,14 @@ pub fn ask(folder: &Path, request: &Request, patience: Duration) -> Asked {
         }
         Err(error) => return no_answer(error.to_string()),
     };
-    let request = match serde_json::to_string(request) {
-        Ok(request) => request,
+    if let Err(why) = may_answer(&stream, folder) {
+        return no_answer(why);
+    }
+    let text = match serde_json::to_string(request) {
+        Ok(text) => text,
         Err(error) => return no_answer(error.to_string()),
     };
-    if let Err(error) = line::write(&mut stream, &request, LINE_PATIENCE) {
+    if let Err(error) = line::write(&mut stream, &text, LINE_PATIENCE) {
         // It may have answered before it listened, and closed.
         log::debug!("{}: {error}", path.display());
     }
@@ -55,9 +60,38 @@ pub fn ask(folder: &Path, request: &Request, patience: Duration) -> Asked {
         Err(NoLine::Late) => {
             no_answer(format!("the node does not answer within {patience:?}: is it stopped or overloaded?"))
         }
-        Err(NoLine::Cut) => no_answer("the node went away before it answered".to_owned()),
+        Err(NoLine::Cut) => {
+            no_answer(format!("the node went away before it answered{}", may_be_done(request)))
+        }
         Err(NoLine::TooLong) => no_answer("the answer has no end".to_owned()),
         Err(NoLine::Failed(error)) => no_answer(error.to_string()),
+    }
+}
+
+/// Whoever can write into the folder could listen there: the kernel's word on who does.
+fn may_answer(stream: &UnixStream, folder: &Path) -> Result<(), String> {
+    let failed = |error: io::Error| format!("who listens there cannot be told: {error}");
+    let peer = socket_peercred(stream).map_err(|error| failed(error.into()))?.uid.as_raw();
+    let ours = rustix::process::geteuid().as_raw();
+    let owner = std::fs::metadata(folder).map_err(failed)?.uid();
+    match is_trusted(peer, ours, owner) {
+        true => Ok(()),
+        false => Err(format!("user {peer} listens there, not user {ours} or root: it is not asked")),
+    }
+}
+
+/// Root asks every user's node: then the folder says whose that is.
+fn is_trusted(peer: u32, ours: u32, owner: u32) -> bool {
+    peer == ours || peer == 0 || (ours == 0 && peer == owner)
+}
+
+/// What is wanted of a shard is kept with its point before it is waited for.
+fn may_be_done(request: &Request) -> &'static str {
+    match request {
+        Request::Suspend { .. } | Request::Resume { .. } => {
+            ": it may have been done, and holds then; say it again, or see \"fountain status\""
+        }
+        Request::Status {} | Request::Switch { .. } | Request::StepDown { .. } => "",
     }
 }
 
@@ -68,4 +102,15 @@ fn connect(folder: &Path) -> io::Result<UnixStream> {
     socket.set_write_timeout(Some(LINE_PATIENCE))?;
     socket.connect(&SockAddr::unix(&address.path)?)?;
     Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_in_place_of_a_node_is_not_believed() {
+        assert!(is_trusted(7, 7, 7) && is_trusted(0, 7, 7) && is_trusted(7, 0, 7));
+        assert!(!is_trusted(8, 7, 7) && !is_trusted(8, 7, 8) && !is_trusted(8, 0, 7) && !is_trusted(8, 0, 0));
+    }
 }

@@ -14,11 +14,16 @@ use crate::engine::operate::Refusal;
 use crate::sync_point::folder::FolderError;
 use crate::sync_point::folder::make_folder;
 use crate::sync_point::lock::FolderLock;
+use rustix::fs::Mode;
 use rustix::net::sockopt::socket_peercred;
+use socket2::Domain;
+use socket2::SockAddr;
+use socket2::Socket;
+use socket2::Type;
 use std::fs;
-use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -34,6 +39,9 @@ const NEW_NAME: &str = ".fountain.sock.new";
 
 /// The lock that keeps a second process from the folder: `fountain.sock.lock`.
 const LOCK_NAME: &str = NAME;
+
+/// Connections that the system keeps until they are taken.
+const BACKLOG: i32 = 128;
 
 /// Persons and their scripts; more are told to come back.
 const MOST_CLIENTS: usize = 16;
@@ -52,6 +60,7 @@ impl StatusFolder {
     /// Fails with `LOCKED`, naming the process, when another one has it.
     pub fn take(path: &Path) -> Result<Self, FolderError> {
         make_folder(path, 0o750)?;
+        need_own_folder(path)?;
         let lock = FolderLock::acquire_for(path, LOCK_NAME, "has its control socket")?;
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
@@ -95,10 +104,39 @@ fn listen(folder: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    let listener = UnixListener::bind(&new.path)?;
-    fs::set_permissions(&new.path, Permissions::from_mode(0o600))?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // The file gets the rights that the socket has when it is bound (net/unix/af_unix.c, unix_bind_bsd()): no moment with wider
+    // ones, and no change by a name that somebody may have given to another file.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    socket.bind(&SockAddr::unix(&new.path)?)?;
+    socket.listen(BACKLOG)?;
+    let listener = UnixListener::from(OwnedFd::from(socket));
     fs::rename(&new.path, folder.join(NAME))?;
     Ok(listener)
+}
+
+/// Whoever else may change the folder could put a socket of theirs in the place of ours.
+fn need_own_folder(path: &Path) -> Result<(), FolderError> {
+    const OTHERS_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    let failed = |text: String| FolderError { code: Code::FileError, text };
+    let folder = fs::metadata(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+    let ours = rustix::process::geteuid().as_raw();
+    if folder.uid() != ours && folder.uid() != 0 {
+        return Err(failed(format!(
+            "{}: it belongs to user {}, a status_dir must be user {ours}'s or root's: chown it, or set another status_dir",
+            path.display(),
+            folder.uid()
+        )));
+    }
+    if folder.mode() & (OTHERS_WRITE | STICKY) == OTHERS_WRITE {
+        return Err(failed(format!(
+            "{}: all users may write there, so that any of them could answer in place of this node: chmod o-w it, or set \
+             another status_dir",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 struct Accepting {
@@ -211,7 +249,7 @@ fn perform(request: &[u8], uid: u32, engine: &EngineHandle) -> Answer {
         }
         Request::Resume { shard } => engine.resume(shard.as_deref()),
         Request::Switch { shard, backup } => engine.switch(&shard, backup).map(|line| vec![line]),
-        Request::StepDown { shard } => engine.step_down(shard.as_deref()).map(|line| vec![line]),
+        Request::StepDown { shard } => engine.step_down(shard.as_deref()),
     };
     done.map_or_else(Answer::refused, Answer::done)
 }
@@ -222,5 +260,22 @@ fn answer(stream: &mut UnixStream, answer: &Answer, patience: Duration) {
         .and_then(|text| line::write(stream, &text, patience));
     if let Err(error) = written {
         log::debug!("the control socket: an answer was not taken: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_folder_in_which_others_may_change_names_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let with = |mode| {
+            fs::set_permissions(temp.path(), fs::Permissions::from_mode(mode)).unwrap();
+            StatusFolder::take(temp.path()).map(drop)
+        };
+        assert_eq!((with(0o750), with(0o775), with(0o1777)), (Ok(()), Ok(()), Ok(())));
+        assert!(with(0o777).unwrap_err().text.contains("chmod o-w"));
     }
 }

@@ -8,8 +8,11 @@ use crate::engine::handle::ShardHandle;
 use crate::engine::reasons::Hindrance;
 use crate::engine::turns::STATE_POLL;
 use crate::guard::Guard;
+use crate::guard::HandOver;
+use crate::guard::Leader;
 use crate::guard::Standing;
 use crate::pipeline::ports::peek_point;
+use crate::pipeline::wishes::Wished;
 use crate::status::Seen;
 use crate::status::State;
 use crate::status::now_ms;
@@ -26,6 +29,7 @@ use crate::sync_point::state::ShardState;
 use crate::sync_point::state::Suspension;
 use crate::sync_point::state::node_name;
 use crossbeam_channel::RecvTimeoutError;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +37,9 @@ use std::time::Instant;
 
 /// How long a switch is waited for. It may come about later.
 const SWITCH_PATIENCE: Duration = Duration::from_secs(60);
+
+/// After a last pack another node has this time to be seen to lead: some polls of either one.
+const TAKE_OVER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a shard is given to leave its stopped or suspended state: it looks when the bell rings.
 const RESUME_PATIENCE: Duration = Duration::from_secs(5);
@@ -118,11 +125,17 @@ impl EngineHandle {
         if let Some(name) = shard {
             return self.resume_one(self.shard(name)?).map(|line| vec![line]);
         }
-        let mut lines = Vec::new();
+        let (mut lines, mut refused) = (Vec::new(), Vec::new());
         for handle in self.shards.iter() {
-            lines.push(self.resume_one(handle)?);
+            match self.resume_one(handle) {
+                Ok(line) => lines.push(line),
+                Err(refusal) => refused.push(refusal),
+            }
         }
-        Ok(lines)
+        let Some(first) = refused.first() else { return Ok(lines) };
+        // What was done is told all the same.
+        let told = refused.iter().map(|refusal| refusal.text.clone()).chain(lines);
+        Err(Refusal::new(first.code, told.collect::<Vec<_>>().join("; ")))
     }
 
     fn resume_one(&self, handle: &ShardHandle) -> Result<String, Refusal> {
@@ -167,38 +180,70 @@ impl EngineHandle {
             return Err(Refusal::new(Code::Control, text));
         }
         log::info!("shard={shard} is to be read from {} by a person's word", source_word(backup));
-        match handle.live.switch.ask(source).recv_timeout(SWITCH_PATIENCE) {
+        let wished = handle.live.switch.ask(source);
+        match wished.outcome.recv_timeout(SWITCH_PATIENCE) {
             Ok(Ok(line)) => Ok(line),
             Ok(Err(fault)) => Err(Refusal::new(fault.code, fault.text)),
             Err(RecvTimeoutError::Disconnected) => {
                 Err(Refusal::new(Code::Control, format!("shard={shard} has ended before it was switched")))
             }
-            Err(RecvTimeoutError::Timeout) => Err(Refusal::new(Code::Timeout, self.switch_is_late(handle))),
-        }
-    }
-
-    fn switch_is_late(&self, handle: &ShardHandle) -> String {
-        let shard = handle.name();
-        match handle.live.switch.take() {
-            Some(_withdrawn) => {
-                format!("shard={shard} has not come to it within {SWITCH_PATIENCE:?}: the wish is withdrawn")
+            Err(RecvTimeoutError::Timeout) => {
+                Err(Refusal::new(Code::Timeout, switch_is_late(handle, &wished)))
             }
-            None => format!(
-                "shard={shard} is still trying after {SWITCH_PATIENCE:?}; \"fountain status\" tells what it reads"
-            ),
         }
     }
 
-    /// Hands leadership of a shard, or of all, to another node.
-    pub fn step_down(&self, shard: Option<&str>) -> Result<String, Refusal> {
+    /// Hands leadership of a shard, or of all, to another node, and waits until one is seen to lead. A line for each shard.
+    pub fn step_down(&self, shard: Option<&str>) -> Result<Vec<String>, Refusal> {
         if let Some(shard) = shard {
             self.need_no_other_leader(self.shard(shard)?)?;
         }
-        let done = self.guard.step_down(shard);
-        done.map_err(|why| Refusal::new(Code::Control, why))?;
-        let what = shard.unwrap_or("all shards");
-        log::info!("{what}: leadership is handed over by a person's word");
-        Ok(format!("{what}: leadership is handed over"))
+        let led = |shard: &str| (shard.to_owned(), self.guard.standing(shard));
+        let before: BTreeMap<_, _> = self.shards.iter().map(|handle| led(handle.name())).collect();
+        let begun = self.guard.step_down(shard).map_err(|why| Refusal::new(Code::Control, why))?;
+        let HandOver { shards, kept } = begun;
+        log::info!("{}: leadership is handed over by a person's word", shards.join(", "));
+        let deadline = Instant::now() + self.config.stop_timeout + TAKE_OVER_PATIENCE;
+        let mut lines = Vec::new();
+        let mut done = kept.is_empty();
+        for shard in shards {
+            let (taken, line) = self.await_taker(&shard, before.get(&shard), deadline);
+            done &= taken;
+            lines.push(format!("{shard}: {line}"));
+        }
+        if !kept.is_empty() {
+            lines.push(format!(
+                "{}: this node goes on with it: the other nodes do not run it, or may not lead more (ha_max_shards)",
+                kept.join(", ")
+            ));
+        }
+        match done {
+            true => Ok(lines),
+            false => Err(Refusal::new(Code::Control, lines.join("; "))),
+        }
+    }
+
+    /// True: another node leads.
+    fn await_taker(&self, shard: &str, before: Option<&Standing>, deadline: Instant) -> (bool, String) {
+        loop {
+            match self.guard.standing(shard) {
+                Standing::StandsBy { leader: Some(leader), .. } if leader.since_ms.is_some() => {
+                    return (true, format!("{leader} leads"));
+                }
+                now @ Standing::Leads { .. } if Some(&now) != before => {
+                    return (false, "given up, but nobody has taken it: this node leads it again".to_owned());
+                }
+                Standing::Leads { .. } if Instant::now() >= deadline => {
+                    return (false, "not given up yet: its last pack is still being delivered".to_owned());
+                }
+                Standing::StandsBy { .. } if Instant::now() >= deadline => {
+                    return (false, "given up, but nobody has taken it yet".to_owned());
+                }
+                Standing::Leads { .. } | Standing::StandsBy { .. } => {}
+            }
+            // Nobody stops this wait; it has an end.
+            Stop::new().wait(TICK);
+        }
     }
 
     /// How every shard is doing.
@@ -211,6 +256,7 @@ impl EngineHandle {
             started_ms: Some(self.started_ms),
             guard: guard_word(&self.config).to_owned(),
             health: NodeReport::judge(&shards),
+            why: None,
             shards,
         }
     }
@@ -263,9 +309,21 @@ impl EngineHandle {
 
     fn other_leader(&self, handle: &ShardHandle) -> Option<String> {
         match self.guard.standing(handle.name()) {
-            Standing::StandsBy { leader, .. } if handle.live.status.state() == State::Standby => leader,
+            Standing::StandsBy { leader, .. } if handle.live.status.state() == State::Standby => {
+                leader.map(|leader| leader.to_string())
+            }
             Standing::StandsBy { .. } | Standing::Leads { .. } => None,
         }
+    }
+}
+
+fn switch_is_late(handle: &ShardHandle, wished: &Wished) -> String {
+    let shard = handle.name();
+    match handle.live.switch.withdraw(wished) {
+        true => format!("shard={shard} has not come to it within {SWITCH_PATIENCE:?}: the wish is withdrawn"),
+        false => format!(
+            "shard={shard} is still trying after {SWITCH_PATIENCE:?}; \"fountain status\" tells what it reads"
+        ),
     }
 }
 
@@ -291,7 +349,22 @@ pub fn report_without_node(config: &Config) -> NodeReport {
         started_ms: None,
         guard: guard_word(config).to_owned(),
         health: NodeReport::judge(&shards),
+        why: None,
         shards,
+    }
+}
+
+/// A node that is there, or may be, and of which nothing is known.
+pub fn unknown_report(config: &Config, why: &str) -> NodeReport {
+    NodeReport {
+        node: node_name(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: None,
+        started_ms: None,
+        guard: guard_word(config).to_owned(),
+        health: Health::Unknown,
+        why: Some(why.to_owned()),
+        shards: Vec::new(),
     }
 }
 
@@ -349,11 +422,26 @@ fn hindered(hindrance: &Hindrance) -> State {
 
 fn leadership(standing: Standing) -> Leadership {
     match standing {
-        Standing::Leads { since_ms } => {
-            Leadership { here: true, since_ms: Some(since_ms), leader: Some(node_name()), why: None }
-        }
+        Standing::Leads { since_ms } => Leadership {
+            here: true,
+            leader: Some(node_name()),
+            leader_pid: Some(std::process::id()),
+            leader_since_ms: Some(since_ms),
+            nobody_since_ms: None,
+            differs: Vec::new(),
+            why: None,
+        },
         Standing::StandsBy { leader, nobody_since_ms, why } => {
-            Leadership { here: false, since_ms: nobody_since_ms, leader, why: Some(why) }
+            let Leader { node, pid, since_ms, differs } = leader.unwrap_or_default();
+            Leadership {
+                here: false,
+                leader: Some(node).filter(|node| !node.is_empty()),
+                leader_pid: pid,
+                leader_since_ms: since_ms,
+                nobody_since_ms,
+                differs,
+                why: Some(why),
+            }
         }
     }
 }
@@ -361,7 +449,7 @@ fn leadership(standing: Standing) -> Leadership {
 /// A report of which the point is known, and the rest is not yet.
 fn with_point(shard: &str, stored: Result<Option<PointRecord>, StoreError>) -> ShardReport {
     let (point, point_unknown) = match stored {
-        Ok(record) => (record.map(point_report), None),
+        Ok(record) => (record.map(PointReport::of), None),
         Err(error) => (None, Some(format!("{}: {error}", error.code))),
     };
     ShardReport {
@@ -375,19 +463,6 @@ fn with_point(shard: &str, stored: Result<Option<PointRecord>, StoreError>) -> S
         point_unknown,
         unsaved: None,
         leadership: None,
-    }
-}
-
-fn point_report(record: PointRecord) -> PointReport {
-    let point = record.point.as_ref();
-    PointReport {
-        epoch: record.epoch,
-        sequence: record.sequence,
-        saved_ms: record.saved_ms,
-        commit_ms: point.map(|point| point.ts_ms).filter(|ms| *ms > 0),
-        file: point.map(|point| point.file.clone()).unwrap_or_default(),
-        pos: point.map_or(0, |point| point.pos),
-        gtids: point.and_then(|point| point.executed.as_ref()).map(ToString::to_string),
     }
 }
 

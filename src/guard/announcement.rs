@@ -8,6 +8,7 @@ use crate::config::choice::Choice;
 use crate::config::keys;
 use crate::config::keys::Key;
 use crate::config::keys::Target;
+use crate::guard::Leader;
 use serde::Deserialize;
 use serde::Serialize;
 use sha1::Digest;
@@ -15,6 +16,7 @@ use sha1::Sha1;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 
 /// The shards themselves.
 const NAMES: &str = "mysql_shard_N_name";
@@ -28,8 +30,11 @@ pub struct Announcement {
     /// Host name.
     pub node: String,
     pub pid: u32,
-    /// When this process came to the latch: UTC.
+    /// When this process began: UTC.
     pub since: String,
+    /// In the latch: since when it leads, in milliseconds since 1970. Absent: it does not, or not yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leads_since_ms: Option<u64>,
     pub version: String,
     /// `status_dir`: tells processes of one host apart.
     pub status_dir: String,
@@ -54,6 +59,7 @@ impl Announcement {
             node: host_name(),
             pid: std::process::id(),
             since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            leads_since_ms: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             status_dir: config.status_dir.display().to_string(),
             max_shards: config.nodes.max_shards,
@@ -88,6 +94,17 @@ impl Announcement {
         }
     }
 
+    /// Who that is, to a node that announces itself as `ours`.
+    pub fn as_leader(&self, ours: &Self) -> Leader {
+        let nameless = self.node.is_empty();
+        Leader {
+            node: if nameless { self.to_string() } else { self.node.clone() },
+            pid: Some(self.pid).filter(|pid| *pid > 0),
+            since_ms: self.leads_since_ms,
+            differs: ours.differs_in(self).into_iter().map(str::to_owned).collect(),
+        }
+    }
+
     /// The keys whose values differ, of those that both tell. Where the shards are others, nothing else can be compared.
     pub fn differs_in(&self, other: &Self) -> Vec<&str> {
         let differs = |key: &str| match (self.digests.get(key), other.digests.get(key)) {
@@ -106,7 +123,7 @@ impl fmt::Display for Announcement {
         match self.pid {
             0 if self.node.is_empty() => f.write_str("a node that does not say its name"),
             0 => write!(f, "{} (no fountain of this kind)", self.node),
-            pid => write!(f, "{} (process {pid} since {})", self.node, self.since),
+            pid => write!(f, "{} (process {pid} started {})", self.node, self.since),
         }
     }
 }
@@ -156,6 +173,8 @@ fn agreed(config: &Config, shard: &ShardConfig) -> Vec<(&'static str, String)> {
         ("mysql_shard_N_server", shard.sources.iter().map(|source| source.address() + ",").collect()),
         ("filter_shard_table_white", text(&keys::FILTER_WHITE)),
         ("filter_shard_table_black", text(&keys::FILTER_BLACK)),
+        ("start_without_point", text(&keys::START_WITHOUT_POINT)),
+        ("schema_file", shard.schema_file.as_deref().map(content).unwrap_or_default()),
         ("binlog_dump_strategy", shard.dump_strategy.word().to_owned()),
         ("position_failover", shard.position_failover.word().to_owned()),
         ("transaction_policy", transactions.policy.word().to_owned()),
@@ -170,6 +189,14 @@ fn agreed(config: &Config, shard: &ShardConfig) -> Vec<(&'static str, String)> {
         ("output_format", shard.output_format.word().to_owned()),
         ("json_bigint", shard.json_bigint.word().to_owned()),
     ]
+}
+
+/// Nodes have it in a folder each: what it says counts. One that cannot be read differs from every other.
+fn content(file: &Path) -> String {
+    match std::fs::read(file) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 fn sink(sink: &SinkConfig) -> String {
@@ -215,6 +242,15 @@ mod tests {
             ("trans_max_bytes", "64MiB"),
         ]);
         assert_eq!(one.differs_in(&same), [""; 0]);
+        assert_eq!(one.differs_in(&announced(&[("start_without_point", "end")])), ["start_without_point"]);
+        let temp = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = temp.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            announced(&[("schema_file", path.to_str().unwrap())])
+        };
+        assert_eq!(file("a", "x").differs_in(&file("b", "y")), ["schema_file"]);
+        assert_eq!(file("a", "x").differs_in(&file("b", "x")), [""; 0], "by what it says, not by its name");
         let other = announced(&[
             ("mysql_shard_0_server", "db2"),
             ("filter_shard_table_white", "a.b"),
@@ -239,7 +275,7 @@ mod tests {
         assert_eq!(original.to_string(), "10.94.37.23 (no fountain of this kind)");
         assert_eq!(one.differs_in(&original), [""; 0]);
         let newer = Announcement::parse(br#"{"node":"a","pid":7,"since":"then","new":[1]}"#);
-        assert_eq!(newer.to_string(), "a (process 7 since then)");
+        assert_eq!(newer.to_string(), "a (process 7 started then)");
         assert!(Announcement::parse(b"").to_string().contains("does not say"));
     }
 }

@@ -34,6 +34,9 @@ const LED_ELSEWHERE: &str = "the node that leads, or led last, keeps points else
                              know what was delivered and does not take over; give both the same path, and restart the node whose \
                              path is changed";
 
+/// So many shards that it has begun to lead a node tells of in a round: each is a write.
+const TOLD_A_ROUND: usize = 20;
+
 /// Why a session is over.
 #[derive(Debug)]
 pub enum End {
@@ -114,6 +117,7 @@ impl Campaign<'_> {
             self.poll(post)?;
         }
         self.enter_latches(posts)?;
+        self.say_who_leads(posts)?;
         for post in posts.iter_mut() {
             self.look_for_trouble(post);
         }
@@ -137,7 +141,7 @@ impl Campaign<'_> {
                 None => return Ok(()),
             },
             (None, Some(first)) if due => match &first.hold.node {
-                Some(name) => (first.node_path(name), first.announcement.to_bytes()),
+                Some(name) => (first.node_path(name), self.announced(first)),
                 None => return Ok(()),
             },
             (None, _) => return Ok(()),
@@ -149,6 +153,26 @@ impl Campaign<'_> {
             Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+
+    /// Writes into our node in a latch that we lead: until then we are about to. Who hands over waits for it.
+    fn say_who_leads(&self, posts: &mut [Post]) -> Result<(), End> {
+        for post in posts.iter_mut().filter(|post| post.hold.untold).take(TOLD_A_ROUND) {
+            post.hold.untold = false;
+            let Some(name) = &post.hold.node else { continue };
+            match self.session.set(&post.node_path(name), &self.announced(post), ANY_VERSION) {
+                // That the node is gone the polls find out.
+                Ok(_) | Err(CoordinationError::NoNode) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// What our node in the latch says now.
+    fn announced(&self, post: &Post) -> Vec<u8> {
+        Announcement { leads_since_ms: self.desk.leads_since(post.at), ..post.announcement.clone() }
+            .to_bytes()
     }
 
     // ------------------------------------------------------------------------------------------------- letting go
@@ -262,7 +286,7 @@ impl Campaign<'_> {
             return Ok(());
         }
         if let Some(why) = self.led_otherwise(post)? {
-            self.tell_difference(post, &why, &why);
+            post.tell_difference(&why, &why);
             self.desk.see(post.at, None, why);
             // One of the two scopes has to let go, or both wait for ever.
             if self.sharing.is_some()
@@ -275,6 +299,7 @@ impl Campaign<'_> {
         let lease = Arc::new(Lease::until(deadline));
         post.patience.begins(now);
         post.hold.lease = Some(Arc::clone(&lease));
+        post.hold.untold = true;
         post.stays |= std::mem::take(&mut post.moved_away);
         post.put_off = false;
         post.leader = None;
@@ -302,8 +327,7 @@ impl Campaign<'_> {
             return Ok(());
         }
         (post.put_off, post.moved_away) = (false, false);
-        let leader = self.leader(post, &first)?;
-        self.desk.see(post.at, Some(leader.clone()), format!("{leader} leads"));
+        self.see_leader(post, &first)?;
         // Where nodes share the shards nobody queues up: who is too late looks for another one.
         let leaves = self.sharing.is_some() || post.led_elsewhere;
         match post.hold.node.take() {
@@ -316,40 +340,33 @@ impl Campaign<'_> {
     }
 
     /// Who that is; another configuration than ours is told.
-    fn leader(&self, post: &mut Post, first: &Seat) -> Result<String, End> {
-        if let Some((_, leader)) = post.leader.as_ref().filter(|(name, _)| *name == first.name) {
-            return Ok(leader.to_string());
+    fn see_leader(&self, post: &mut Post, first: &Seat) -> Result<(), End> {
+        let known =
+            post.leader.as_ref().filter(|(name, says)| *name == first.name && says.leads_since_ms.is_some());
+        if known.is_none() {
+            let Some(node) = self.session.get(&post.node_path(&first.name))? else {
+                // It has gone in the meantime.
+                self.desk.see(post.at, None, "another node is about to lead");
+                return Ok(());
+            };
+            post.leader = Some((first.name.clone(), Announcement::parse(&node.data)));
         }
-        let Some(node) = self.session.get(&post.node_path(&first.name))? else {
-            // It has gone in the meantime.
-            return Ok("another node".to_owned());
+        let Some((_, says)) = &post.leader else { return Ok(()) };
+        post.led_elsewhere = post.announcement.keeps_points_elsewhere(says);
+        let leader = says.as_leader(&post.announcement);
+        let keys = leader.differs.join(", ");
+        let why = match (post.led_elsewhere, keys.is_empty()) {
+            (true, _) => format!("{says}: {LED_ELSEWHERE}"),
+            (false, true) => format!("{says} leads"),
+            (false, false) => format!(
+                "{says} leads with another configuration than this node's: {keys}; what this node would deliver after a take-over                  is not what is delivered now"
+            ),
         };
-        let leader = Announcement::parse(&node.data);
-        post.led_elsewhere = post.announcement.keeps_points_elsewhere(&leader);
-        let keys = post.announcement.differs_in(&leader).join(", ");
-        if post.led_elsewhere {
-            self.tell_difference(
-                post,
-                &format!("{} {keys}", leader.node),
-                &format!("{leader}: {LED_ELSEWHERE}"),
-            );
-        } else if !keys.is_empty() {
-            let text = format!(
-                "{leader} leads with another configuration than this node's: {keys}; what this node would deliver after a take-over \
-                 is not what is delivered now"
-            );
-            self.tell_difference(post, &format!("{} {keys}", leader.node), &text);
+        if post.led_elsewhere || !keys.is_empty() {
+            post.tell_difference(&format!("{} {keys}", leader.node), &why);
         }
-        let name = leader.to_string();
-        post.leader = Some((first.name.clone(), leader));
-        Ok(name)
-    }
-
-    fn tell_difference(&self, post: &mut Post, subject: &str, text: &str) {
-        if post.told_of.as_deref() != Some(subject) {
-            log::warn!("{}: {} {text}", Code::ConfigDiffers, post.label);
-            post.told_of = Some(subject.to_owned());
-        }
+        self.desk.see(post.at, Some(leader), why);
+        Ok(())
     }
 
     /// Nodes of the other `ha_scope` use the same path, and one of them may lead: why this one waits then.
@@ -402,7 +419,7 @@ impl Campaign<'_> {
 
     fn enter(&self, post: &mut Post) -> Result<(), End> {
         let path = post.node_path(&election::name_for(&self.guid));
-        let data = post.announcement.to_bytes();
+        let data = self.announced(post);
         let made = match self.session.create(&path, &data, NodeKind::EphemeralSequential) {
             Err(CoordinationError::NoNode) => {
                 self.session.make_path(&post.path)?;

@@ -1,6 +1,8 @@
 //! Where the shards' threads and the guard thread meet: who wants to lead, who works under which lease, and what is to be told
 //! about it. No network; who leads is decided elsewhere.
 
+use crate::guard::HandOver;
+use crate::guard::Leader;
 use crate::guard::Release;
 use crate::guard::Standing;
 use crate::guard::lease::Lease;
@@ -52,7 +54,7 @@ struct Latch {
     led: Option<Led>,
     /// Other nodes could lead it.
     others_wait: bool,
-    leader: Option<String>,
+    leader: Option<Leader>,
     /// Since when nobody is known to lead.
     nobody_since_ms: Option<u64>,
     why: String,
@@ -171,9 +173,8 @@ impl Desk {
         }
     }
 
-    /// Ends the terms of one latch, or of all, in good order. `shard` none: all. Err: why that cannot be, or how many of them
-    /// cannot.
-    pub fn step_down(&self, shard: Option<&str>) -> Result<(), String> {
+    /// Begins to end the terms of one latch, or of all, in good order. `shard` none: all. Err: why that cannot be.
+    pub fn step_down(&self, shard: Option<&str>) -> Result<HandOver, String> {
         let mut state = self.lock();
         if let Some(shard) = shard {
             let alone = state.latches.iter().find(|latch| latch.shards.contains_key(shard));
@@ -235,6 +236,11 @@ impl Desk {
         self.changed.notify_all();
     }
 
+    /// Since when this node leads it, in milliseconds since 1970.
+    pub fn leads_since(&self, latch: usize) -> Option<u64> {
+        self.lock().latches.get(latch).and_then(|latch| latch.led.as_ref()).map(|led| led.since_ms)
+    }
+
     /// Leadership of a latch is lost. True: it was led.
     pub fn end(&self, latch: usize, why: &str) -> bool {
         self.lock().latches.get_mut(latch).is_some_and(|latch| latch.end(why))
@@ -265,7 +271,7 @@ impl Desk {
     }
 
     /// Who leads in place of us, for a person, and why we do not.
-    pub fn see(&self, latch: usize, leader: Option<String>, why: impl Into<String>) {
+    pub fn see(&self, latch: usize, leader: Option<Leader>, why: impl Into<String>) {
         if let Some(latch) = self.lock().latches.get_mut(latch) {
             latch.nobody_since_ms = match leader {
                 Some(_) => None,
@@ -342,7 +348,7 @@ impl State {
         true
     }
 
-    fn step_down(&mut self, shard: Option<&str>) -> Result<(), String> {
+    fn step_down(&mut self, shard: Option<&str>) -> Result<HandOver, String> {
         let named = |latch: &Latch| shard.is_none_or(|shard| latch.shards.contains_key(shard));
         let led: Vec<usize> = self
             .latches
@@ -357,16 +363,15 @@ impl State {
         if !led.iter().any(|at| is(at, |latch| latch.others_wait)) {
             return Err("no other node waits to take over".to_owned());
         }
-        let staying: Vec<usize> = led.iter().copied().filter(|at| !is(at, Latch::retires)).collect();
-        let gone = staying.iter().filter(|at| self.hand_over(**at)).count();
-        match staying.len() - gone {
-            0 => Ok(()),
-            kept => Err(format!(
-                "leadership of {} of {} shards is handed over: the other nodes do not run more of them, or may not lead more \
-                 (ha_max_shards); this node goes on with {kept}",
-                led.len() - kept,
-                led.len()
-            )),
+        let mut begun = HandOver::default();
+        for at in led {
+            let goes = self.latches.get(at).is_some_and(Latch::retires) || self.hand_over(at);
+            let names = self.latches.get(at).into_iter().flat_map(|latch| latch.shards.keys().cloned());
+            if goes { &mut begun.shards } else { &mut begun.kept }.extend(names);
+        }
+        match begun.shards.is_empty() {
+            true => Err("the other nodes do not run it, or may not lead more (ha_max_shards)".to_owned()),
+            false => Ok(begun),
         }
     }
 }
@@ -537,11 +542,11 @@ mod tests {
         });
         desk.others_have_room(2);
         assert!(desk.hand_over(1) && desk.wishes(1).retiring);
-        let why = desk.step_down(None).unwrap_err();
-        assert!(why.contains("2 of 3") && why.contains("goes on with 1"), "{why}");
+        let begun = desk.step_down(None).unwrap();
+        assert_eq!((begun.shards.join(" "), begun.kept.join(" ")), ("a b".to_owned(), "c".to_owned()));
         assert_eq!([0, 1, 2].map(|at| desk.wishes(at).retiring), [true, true, false]);
         assert!(terms.iter().all(Term::holds) && !desk.hand_over(2));
-        assert!(desk.step_down(Some("c")).unwrap_err().contains("0 of 1"));
+        assert!(desk.step_down(Some("c")).unwrap_err().contains("ha_max_shards"));
         desk.step_down(Some("b")).expect("it is about to be");
         desk.others_have_room(1);
         desk.step_down(None).unwrap();

@@ -21,6 +21,7 @@ pub mod zookeeper;
 
 use crate::guard::term::Term;
 use crate::stop::Stop;
+use std::fmt;
 
 /// Gives out leadership of shards. One for a process; every shard's thread asks it.
 pub trait Guard: Send + Sync {
@@ -33,9 +34,9 @@ pub trait Guard: Send + Sync {
     /// Whether this node leads the shard, for a person.
     fn standing(&self, shard: &str) -> Standing;
 
-    /// An orderly hand-over of one shard, or of all, to another node: the term ends, and this node waits behind the others.
-    /// Err: why that cannot be.
-    fn step_down(&self, shard: Option<&str>) -> Result<(), String>;
+    /// Begins an orderly hand-over of one shard, or of all, to another node: the term ends, and this node waits behind the
+    /// others. Err: why that cannot be.
+    fn step_down(&self, shard: Option<&str>) -> Result<HandOver, String>;
 
     /// No shard is left: latches are released, sessions closed. Returns within seconds in any case.
     fn close(&self);
@@ -60,13 +61,41 @@ pub enum Standing {
     /// Since then, in milliseconds since 1970.
     Leads { since_ms: u64 },
     StandsBy {
-        /// Who leads, as that node names itself; none when nobody does, or it cannot be told.
-        leader: Option<String>,
+        /// Who leads; none when nobody does, or it cannot be told.
+        leader: Option<Leader>,
         /// Since when that is none, in milliseconds since 1970.
         nobody_since_ms: Option<u64>,
         /// Why this node does not, in words.
         why: String,
     },
+}
+
+/// The node that leads a shard, or is about to, as it names itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leader {
+    /// Its host.
+    pub node: String,
+    /// None: it does not say so.
+    pub pid: Option<u32>,
+    /// Since when it leads, in milliseconds since 1970. None: it is about to, or does not say so.
+    pub since_ms: Option<u64>,
+    /// The keys whose values are others there than here, of those that decide which rows are delivered.
+    pub differs: Vec<String>,
+}
+
+impl fmt::Display for Leader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.node)?;
+        self.pid.map_or(Ok(()), |pid| write!(f, " (process {pid})"))
+    }
+}
+
+/// What is being handed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HandOver {
+    pub shards: Vec<String>,
+    /// What this node goes on with: the other nodes do not run it, or may not lead more.
+    pub kept: Vec<String>,
 }
 
 /// Without a guard this node always leads.
@@ -93,7 +122,7 @@ impl Guard for NoGuard {
         Standing::Leads { since_ms: self.since_ms }
     }
 
-    fn step_down(&self, _shard: Option<&str>) -> Result<(), String> {
+    fn step_down(&self, _shard: Option<&str>) -> Result<HandOver, String> {
         Err("this node works alone (ha_guard=none): there is nobody to hand over to".to_owned())
     }
 

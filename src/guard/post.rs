@@ -1,9 +1,11 @@
 //! What the guard thread knows of one latch: for as long as the process lives, and within one session.
 
+use crate::code::Code;
 use crate::guard::announcement::Announcement;
 use crate::guard::election::Seat;
 use crate::guard::hand_over::Patience;
 use crate::guard::lease::Lease;
+use crate::guard::times::is_news;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,8 +39,8 @@ pub struct Post {
     /// The node that led last keeps points elsewhere: what this one would go on from is not what was delivered. Until a leader
     /// comes that agrees this node does not lead.
     pub led_elsewhere: bool,
-    /// Of whose configuration what was told last.
-    pub told_of: Option<String>,
+    /// Of whose configuration what was told last, and when.
+    pub told_of: Option<(String, Instant)>,
 }
 
 /// What is held of a latch in a session.
@@ -49,6 +51,8 @@ pub struct Hold {
     /// Since when it has been the first one.
     pub first_since: Option<Instant>,
     pub lease: Option<Arc<Lease>>,
+    /// Our node is to say that we lead.
+    pub untold: bool,
 }
 
 impl Post {
@@ -64,6 +68,15 @@ impl Post {
     /// The full path of a node in it.
     pub fn node_path(&self, name: &str) -> String {
         format!("{}/{name}", self.path)
+    }
+
+    /// Another configuration is told once, when it changes, and now and then.
+    pub fn tell_difference(&mut self, subject: &str, text: &str) {
+        let (now, subject) = (Instant::now(), subject.to_owned());
+        if is_news(self.told_of.as_ref(), &subject, now) {
+            log::warn!("{}: {} {text}", Code::ConfigDiffers, self.label);
+            self.told_of = Some((subject, now));
+        }
     }
 
     /// A session begins: nothing is held.

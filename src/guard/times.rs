@@ -1,9 +1,18 @@
 //! How often a guard asks ZooKeeper, and how long what it hears counts.
 
 use std::time::Duration;
+use std::time::Instant;
 
 /// A latch is polled twice in this time, or twelve times a session where that is shorter.
 const LONGEST_POLL: Duration = Duration::from_secs(1);
+
+/// A trouble that goes on is told again after so long.
+const REMINDER: Duration = Duration::from_secs(600);
+
+/// What was told last, and when, makes it no news for a while.
+pub fn is_news<T: PartialEq>(told: Option<&(T, Instant)>, what: &T, now: Instant) -> bool {
+    told.is_none_or(|(other, at)| other != what || now.saturating_duration_since(*at) >= REMINDER)
+}
 
 /// What follows from the session time-out that ZooKeeper gives.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +40,15 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trouble_is_told_when_it_changes_and_now_and_then() {
+        let now = Instant::now();
+        let told = Some(("one", now));
+        assert!(is_news(None, &"one", now) && is_news(told.as_ref(), &"other", now));
+        assert!(!is_news(told.as_ref(), &"one", now + REMINDER / 2));
+        assert!(is_news(told.as_ref(), &"one", now + REMINDER));
+    }
 
     #[test]
     fn a_lease_ends_before_the_session_can_and_outlives_several_proofs() {

@@ -12,6 +12,7 @@ use crate::config::ShardConfig;
 use crate::config::ZooKeeperConfig;
 use crate::coordination::session::Session;
 use crate::guard::Guard;
+use crate::guard::HandOver;
 use crate::guard::Release;
 use crate::guard::Standing;
 use crate::guard::announcement::Announcement;
@@ -26,6 +27,7 @@ use crate::guard::sharing::Memory;
 use crate::guard::sharing::Sharing;
 use crate::guard::term::Term;
 use crate::guard::times::Times;
+use crate::guard::times::is_news;
 use crate::stop::Stop;
 use crate::sync_point::trace::PointTrace;
 use std::panic::AssertUnwindSafe;
@@ -44,9 +46,6 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// So many former sessions are remembered: their nodes are long gone.
 const FORMER_SESSIONS: usize = 64;
-
-/// A trouble that goes on is told again after so long.
-const REMINDER: Duration = Duration::from_secs(600);
 
 /// Leads by a latch in ZooKeeper: all shards together, or each by itself.
 pub struct ZooKeeperGuard {
@@ -81,7 +80,7 @@ impl Guard for ZooKeeperGuard {
         self.desk.standing(shard)
     }
 
-    fn step_down(&self, shard: Option<&str>) -> Result<(), String> {
+    fn step_down(&self, shard: Option<&str>) -> Result<HandOver, String> {
         self.desk.step_down(shard)
     }
 
@@ -265,7 +264,7 @@ impl Keeper {
             self.desk.see(post.at, None, why);
         }
         let now = Instant::now();
-        if is_news(self.told_away, code, now) {
+        if is_news(self.told_away.as_ref(), &code, now) {
             log::error!(
                 "{code}: latch={} {why}; nobody leads here until ZooKeeper serves, trying again",
                 self.path
@@ -273,11 +272,6 @@ impl Keeper {
             self.told_away = Some((code, now));
         }
     }
-}
-
-/// What was told last, and when, makes it no news for a while.
-fn is_news(told: Option<(Code, Instant)>, code: Code, now: Instant) -> bool {
-    told.is_none_or(|(other, at)| other != code || now.saturating_duration_since(at) >= REMINDER)
 }
 
 #[cfg(test)]
@@ -304,14 +298,5 @@ mod tests {
         assert!(!keeper.survive(|_| panic!("a defect")));
         assert!(!term.holds() && term.stop().requested() && term.why().contains("panicked"));
         assert!(keeper.survive(|_| true), "it goes on");
-    }
-
-    #[test]
-    fn a_trouble_is_told_when_it_changes_and_now_and_then() {
-        let now = Instant::now();
-        let told = Some((Code::ZkUnreachable, now));
-        assert!(is_news(None, Code::ZkUnreachable, now) && is_news(told, Code::ZkAccess, now));
-        assert!(!is_news(told, Code::ZkUnreachable, now + REMINDER / 2));
-        assert!(is_news(told, Code::ZkUnreachable, now + REMINDER));
     }
 }

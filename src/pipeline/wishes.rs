@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
@@ -40,6 +41,7 @@ pub struct Live {
 pub struct SwitchWish {
     /// The index in [`crate::config::ShardConfig::sources`].
     pub source: usize,
+    number: u64,
     answer: Sender<Result<String, Fault>>,
 }
 
@@ -48,6 +50,13 @@ impl SwitchWish {
         // Who asked may have gone away in the meantime.
         drop(self.answer.try_send(outcome));
     }
+}
+
+/// A wish as whoever made it keeps it.
+#[derive(Debug)]
+pub struct Wished {
+    number: u64,
+    pub outcome: Receiver<Result<String, Fault>>,
 }
 
 /// Where a wish waits until the producer takes it: one at a time.
@@ -60,22 +69,33 @@ pub struct SwitchSlot {
 struct Slot {
     /// Looked at for each event, so without the lock.
     full: AtomicBool,
+    /// Tells wishes apart.
+    last: AtomicU64,
     wish: Mutex<Option<SwitchWish>>,
 }
 
 impl SwitchSlot {
-    /// Puts a wish in; what it comes to is received. A former one that nobody has taken is told so.
-    pub fn ask(&self, source: usize) -> Receiver<Result<String, Fault>> {
+    /// Puts a wish in; what it comes to is received by what this returns. A former one that nobody has taken is told so.
+    pub fn ask(&self, source: usize) -> Wished {
         let (answer, outcome) = bounded(1);
+        let number = self.shared.last.fetch_add(1, Ordering::Relaxed);
         let former = {
             let mut wish = self.lock();
             self.shared.full.store(true, Ordering::Release);
-            wish.replace(SwitchWish { source, answer })
+            wish.replace(SwitchWish { source, number, answer })
         };
         if let Some(former) = former {
             former.answer(Err(Fault::stop(Code::Stopped, "a later wish has taken the place of this one")));
         }
-        outcome
+        Wished { number, outcome }
+    }
+
+    /// Takes back that wish, and no other one's. False: it was taken already.
+    pub fn withdraw(&self, wished: &Wished) -> bool {
+        let mut wish = self.lock();
+        let waits = wish.take_if(|wish| wish.number == wished.number).is_some();
+        self.shared.full.store(wish.is_some(), Ordering::Release);
+        waits
     }
 
     /// Whether a wish is waiting: for a look at each event.
@@ -123,16 +143,27 @@ mod tests {
         let wish = slot.clone().take().unwrap();
         assert!(wish.source == 1 && slot.take().is_none() && !slot.is_full());
         wish.answer(Ok("done".to_owned()));
-        assert_eq!(outcome.recv().unwrap().unwrap(), "done");
+        assert_eq!(outcome.outcome.recv().unwrap().unwrap(), "done");
+    }
+
+    #[test]
+    fn who_gives_up_withdraws_no_wish_but_its_own() {
+        let slot = SwitchSlot::default();
+        let first = slot.ask(1);
+        let _at_work = slot.take().unwrap();
+        let second = slot.ask(2);
+        assert!(!slot.withdraw(&first) && slot.is_full());
+        assert!(slot.withdraw(&second) && !slot.is_full());
+        assert!(slot.take().is_none() && second.outcome.recv().is_err());
     }
 
     #[test]
     fn a_later_wish_replaces_one_that_nobody_took() {
         let slot = SwitchSlot::default();
         let (first, second) = (slot.ask(1), slot.ask(2));
-        assert_eq!(first.recv().unwrap().unwrap_err().code, Code::Stopped);
+        assert_eq!(first.outcome.recv().unwrap().unwrap_err().code, Code::Stopped);
         assert_eq!(slot.take().unwrap().source, 2);
-        assert!(second.recv().is_err(), "dropped without an answer");
+        assert!(second.outcome.recv().is_err(), "dropped without an answer");
     }
 
     #[test]

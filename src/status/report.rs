@@ -2,6 +2,7 @@
 
 use crate::status::State;
 use crate::status::Unsaved;
+use crate::sync_point::PointRecord;
 use serde::Deserialize;
 use serde::Serialize;
 use std::time::Duration;
@@ -52,6 +53,9 @@ pub struct NodeReport {
     /// `ha_guard`: `none` or `zookeeper`.
     pub guard: String,
     pub health: Health,
+    /// Why nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     pub shards: Vec<ShardReport>,
 }
 
@@ -96,12 +100,32 @@ pub struct PointReport {
 pub struct Leadership {
     /// This node does.
     pub here: bool,
-    /// Since when this node leads, or nobody is known to.
-    pub since_ms: Option<u64>,
-    /// The node that leads; none when nobody does, or it cannot be told.
+    /// The host of the node that leads, or is about to; none when nobody does, or it cannot be told.
     pub leader: Option<String>,
+    pub leader_pid: Option<u32>,
+    /// Since when it leads; none: it is about to, or does not say so.
+    pub leader_since_ms: Option<u64>,
+    /// Since when nobody is known to lead.
+    pub nobody_since_ms: Option<u64>,
+    /// Keys that decide which rows are delivered, and are others there than here.
+    pub differs: Vec<String>,
     /// Why this node does not.
     pub why: Option<String>,
+}
+
+impl PointReport {
+    pub fn of(record: PointRecord) -> Self {
+        let point = record.point.as_ref();
+        Self {
+            epoch: record.epoch,
+            sequence: record.sequence,
+            saved_ms: record.saved_ms,
+            commit_ms: point.map(|point| point.ts_ms).filter(|ms| *ms > 0),
+            file: point.map(|point| point.file.clone()).unwrap_or_default(),
+            pos: point.map_or(0, |point| point.pos),
+            gtids: point.and_then(|point| point.executed.as_ref()).map(ToString::to_string),
+        }
+    }
 }
 
 impl ShardReport {
@@ -114,8 +138,8 @@ impl ShardReport {
             State::Connecting | State::WaitingForSink | State::Stopped | State::Down => Health::Critical,
             State::Suspended => Health::Warning,
             State::Standby => match &self.leadership {
-                Some(Leadership { leader: Some(_), .. }) => Health::Ok,
-                Some(Leadership { since_ms: Some(since_ms), .. })
+                Some(Leadership { leader: Some(_), differs, .. }) if differs.is_empty() => Health::Ok,
+                Some(Leadership { leader: None, nobody_since_ms: Some(since_ms), .. })
                     if Duration::from_millis(now_ms.saturating_sub(*since_ms))
                         > session * VACANT_SESSIONS =>
                 {
@@ -194,15 +218,25 @@ mod tests {
 
     #[test]
     fn a_standby_is_well_beside_a_leader_and_critical_when_nobody_takes_over() {
-        let standby = |leader: Option<&str>, since_ms| {
-            let leadership = Leadership { here: false, since_ms, leader: leader.map(Into::into), why: None };
+        let standby = |leader: Option<&str>, nobody_since_ms, differs: &[&str]| {
+            let leadership = Leadership {
+                here: false,
+                leader: leader.map(Into::into),
+                leader_pid: None,
+                leader_since_ms: None,
+                nobody_since_ms,
+                differs: differs.iter().map(|key| (*key).to_owned()).collect(),
+                why: None,
+            };
             judge(&ShardReport { leadership: Some(leadership), ..shard(State::Standby, None) })
         };
-        assert_eq!((standby(Some("db2"), None), standby(None, None)), (Health::Ok, Health::Warning));
+        assert_eq!((standby(Some("db2"), None, &[]), standby(None, None, &[])), (Health::Ok, Health::Warning));
+        let differs = standby(Some("db2"), None, &["sink"]);
+        assert_eq!(differs, Health::Warning, "it would deliver something else");
         let long = u64::try_from((SESSION * VACANT_SESSIONS).as_millis()).unwrap();
-        assert_eq!(standby(None, Some(NOW_MS - long)), Health::Warning);
-        assert_eq!(standby(None, Some(NOW_MS - long - 1)), Health::Critical);
-        assert_eq!(standby(None, Some(NOW_MS + 1)), Health::Warning, "the clock was set back");
+        assert_eq!(standby(None, Some(NOW_MS - long), &[]), Health::Warning);
+        assert_eq!(standby(None, Some(NOW_MS - long - 1), &[]), Health::Critical);
+        assert_eq!(standby(None, Some(NOW_MS + 1), &[]), Health::Warning, "the clock was set back");
     }
 
     #[test]

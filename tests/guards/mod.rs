@@ -7,6 +7,7 @@ use super::harness::wait_until;
 use fountain::config::Config;
 use fountain::config::Request;
 use fountain::guard::Guard;
+use fountain::guard::HandOver;
 use fountain::guard::Release;
 use fountain::guard::Standing;
 use fountain::guard::term::Term;
@@ -156,11 +157,11 @@ impl Guarded {
     pub fn leader(&self, shard: &str) -> Option<String> {
         match self.guard.standing(shard) {
             Standing::Leads { .. } => None,
-            Standing::StandsBy { leader, .. } => leader,
+            Standing::StandsBy { leader, .. } => leader.map(|leader| leader.to_string()),
         }
     }
 
-    pub fn step_down(&self, shard: Option<&str>) -> Result<(), String> {
+    pub fn step_down(&self, shard: Option<&str>) -> Result<HandOver, String> {
         self.guard.step_down(shard)
     }
 
