@@ -23,16 +23,24 @@ pub const MARKS: &str = "fidelity_marks";
 const ROWS: &str =
     "SET time_zone='+00:00', foreign_key_checks=0, sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'";
 
+/// A row that waits for the end of its transaction.
+struct Pending {
+    /// Its place in the transaction.
+    row: u64,
+    table: String,
+    /// What together finds it; nothing for an insert.
+    conditions: Vec<String>,
+    sql: String,
+}
+
 pub struct Applier<'a> {
     target: &'a Server,
     session: Session,
     /// What sessions that run DDL are set to.
     ddl_mode: String,
     tables: HashMap<TableName, Vec<Column>>,
-    /// The rows of the transaction in work: their places in it, and SQL.
-    open: Vec<(u64, String)>,
-    /// Inserts, updates, deletes of it.
-    counts: [u64; 3],
+    /// The rows of the transaction in work.
+    open: Vec<Pending>,
     mark: Option<u64>,
     pub rows: usize,
 }
@@ -42,16 +50,7 @@ impl<'a> Applier<'a> {
         let mut session = target.session();
         session.sql(ROWS);
         let ddl_mode = format!("SET time_zone='+00:00', foreign_key_checks=0, sql_mode='{sql_mode}'");
-        Applier {
-            target,
-            session,
-            ddl_mode,
-            tables: HashMap::new(),
-            open: Vec::new(),
-            counts: [0; 3],
-            mark: None,
-            rows: 0,
-        }
+        Applier { target, session, ddl_mode, tables: HashMap::new(), open: Vec::new(), mark: None, rows: 0 }
     }
 
     /// Applies a line; the mark that it ends, if any.
@@ -63,8 +62,7 @@ impl<'a> Applier<'a> {
             "insert" | "update" | "delete" => self.row(&line),
             "rollback" => {
                 let from = line.from_row.unwrap_or_default();
-                self.open.retain(|(row, _)| *row < from);
-                self.counts = [0; 3];
+                self.open.retain(|pending| pending.row < from);
                 Ok(())
             }
             "commit" => self.commit(&line),
@@ -76,7 +74,6 @@ impl<'a> Applier<'a> {
     }
 
     fn note_mark(&mut self, line: &Line) -> Result<(), String> {
-        self.counts[0] += 1;
         let number = line.after.as_ref().and_then(|after| after.get("n"));
         self.mark = number.and_then(|number| number.get().parse().ok());
         self.mark.map(|_| ()).ok_or_else(|| "a mark without a number".to_owned())
@@ -89,42 +86,61 @@ impl<'a> Applier<'a> {
             self.tables.insert(table.clone(), columns);
         }
         let columns = &self.tables[&table];
-        let sql = statement(&full_name(&table), columns, line)?;
-        let kind = ["insert", "update", "delete"].iter().position(|op| *op == line.op);
-        self.counts[kind.ok_or("no row")?] += 1;
-        self.open.push((line.row.ok_or("a row without its place")?, sql));
+        let pending = statement(&full_name(&table), columns, line)?;
+        self.open.push(pending);
         Ok(())
     }
 
     fn commit(&mut self, line: &Line) -> Result<(), String> {
         let told = [line.inserts, line.updates, line.deletes].map(Option::unwrap_or_default);
-        let came = std::mem::take(&mut self.counts);
-        self.flush()?;
-        // A rollback has taken rows back that this does not know the kinds of.
-        if came.iter().sum::<u64>() > 0 && came != told {
+        let came = ["INSERT", "UPDATE", "DELETE"]
+            .map(|verb| self.open.iter().filter(|pending| pending.sql.starts_with(verb)).count() as u64);
+        // A mark's row is not kept.
+        if self.mark.is_none() && came.iter().sum::<u64>() > 0 && came != told {
             return Err(format!("{came:?} rows came, and commit tells {told:?}"));
         }
-        Ok(())
+        self.flush()
     }
 
     /// One message a transaction, cut where it grows large.
     fn flush(&mut self) -> Result<(), String> {
-        self.rows += self.open.len();
-        let mut sql = String::from("BEGIN");
-        for (_, statement) in self.open.drain(..) {
-            sql.push_str(";\n");
-            sql.push_str(&statement);
+        let rows = std::mem::take(&mut self.open);
+        self.rows += rows.len();
+        let mut sql = String::from("SET @lost=NULL; BEGIN");
+        for Pending { row, table, conditions, sql: statement } in &rows {
+            if !conditions.is_empty() {
+                // An UPDATE that changes nothing does not count the row.
+                let found = conditions.join(" AND ");
+                sql += &format!(
+                    ";\nSET @lost=IF(EXISTS(SELECT 1 FROM {table} WHERE {found}),@lost,IFNULL(@lost,{row}))"
+                );
+            }
+            sql += &format!(";\n{statement}");
             if sql.len() > 1 << 20 {
                 run(&mut self.session, &sql)?;
                 sql = String::from("DO 0");
             }
         }
-        run(&mut self.session, &(sql + ";\nCOMMIT"))
+        sql += ";\nCOMMIT; SELECT @lost";
+        let lost = ask(&mut self.session, &sql)?;
+        let lost = rows.iter().find(|pending| lost.first() == Some(&Some(pending.row.to_string())));
+        lost.map_or(Ok(()), |pending| Err(self.why_lost(pending)))
+    }
+
+    /// The conditions that the row which is most like the lost one does not fulfil.
+    fn why_lost(&mut self, lost: &Pending) -> String {
+        let conditions = &lost.conditions;
+        let sum =
+            conditions.iter().map(|condition| format!("IFNULL({condition},0)")).collect::<Vec<_>>().join("+");
+        let sql = format!("SELECT {} FROM {} ORDER BY {sum} DESC LIMIT 1", conditions.join(","), lost.table);
+        let nearest = ask(&mut self.session, &sql).unwrap_or_default();
+        let failed = conditions.iter().zip(nearest).filter(|(_, holds)| holds.as_deref() != Some("1"));
+        let failed: Vec<&str> = failed.map(|(condition, _)| condition.as_str()).collect();
+        format!("{} has no such row; the nearest one does not fulfil {failed:?}", lost.table)
     }
 
     fn ddl(&mut self, line: &Line) -> Result<(), String> {
         self.flush()?;
-        self.counts = [0; 3];
         self.tables.clear();
         let sql = line.sql.as_deref().ok_or("a ddl without its text")?;
         let Some(sql) = for_the_target(sql) else { return Ok(()) };
@@ -142,8 +158,19 @@ impl<'a> Applier<'a> {
 }
 
 fn run(session: &mut Session, sql: &str) -> Result<(), String> {
+    ask(session, sql).map(drop)
+}
+
+/// The first row of the last answer.
+fn ask(session: &mut Session, sql: &str) -> Result<Vec<Option<String>>, String> {
     match session.try_select(sql) {
-        Ok(_) => Ok(()),
+        Ok(rows) => Ok(rows
+            .into_iter()
+            .next()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|value| value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+            .collect()),
         Err(error) => Err(format!("the target says {error}\n  of: {sql:.3000}")),
     }
 }
@@ -164,48 +191,52 @@ fn for_the_target(sql: &str) -> Option<String> {
     }
     kept.push_str(rest);
     // MySQL's CREATE TABLE … SELECT: its rows come as rows.
-    Some(kept.strip_suffix("START TRANSACTION").map(str::to_owned).unwrap_or(kept))
+    Some(kept.replace(") START TRANSACTION", ")"))
 }
 
-/// The SQL of a row.
-fn statement(table: &str, columns: &[Column], line: &Line) -> Result<String, String> {
+/// A row as SQL.
+fn statement(table: &str, columns: &[Column], line: &Line) -> Result<Pending, String> {
     if columns.is_empty() {
         return Err(format!("there is no table {table}"));
     }
-    let find = |wanted: &str| {
-        columns.iter().find(|column| column.name == wanted).ok_or(format!("{table} has no column {wanted:?}"))
+    let row = line.row.ok_or("a row without its place")?;
+    let mut sets = Vec::new();
+    for (column, value) in line.after.iter().flatten() {
+        let known = columns.iter().find(|known| known.name == *column);
+        let known = known.ok_or_else(|| format!("{table} has no column {column:?}"))?;
+        sets.push((name(column), known.literal(value)?));
+    }
+    let conditions = match &line.before {
+        Some(before) => conditions(columns, before, line.key.as_deref())?,
+        None => Vec::new(),
     };
-    let after = line.after.as_ref();
-    let mut names = Vec::new();
-    let mut values = Vec::new();
-    for (column, value) in after.into_iter().flatten() {
-        let column = find(column)?;
-        names.push(name(&column.name));
-        values.push(column.literal(value)?);
-    }
-    if line.op == "insert" {
-        return Ok(format!("INSERT INTO {table} ({}) VALUES ({})", names.join(","), values.join(",")));
-    }
-    let before = line.before.as_ref().ok_or("no before-image")?;
-    let row = row_condition(columns, before, line.key.as_deref())?;
-    if line.op == "delete" {
-        return Ok(format!("DELETE FROM {table} WHERE {row} LIMIT 1"));
-    }
-    let mut sets: Vec<String> =
-        names.iter().zip(&values).map(|(name, value)| format!("{name}={value}")).collect();
-    for column in columns.iter().filter(|column| column.changes_itself) {
-        let name = name(&column.name);
-        if !names.contains(&name) {
-            sets.push(format!("{name}={name}"));
+    let found = conditions.join(" AND ");
+    let sql = match line.op.as_str() {
+        "insert" => {
+            let (names, values): (Vec<_>, Vec<_>) = sets.into_iter().unzip();
+            format!("INSERT INTO {table} ({}) VALUES ({})", names.join(","), values.join(","))
         }
-    }
-    if sets.is_empty() {
-        return Ok("DO 0".to_owned());
-    }
-    Ok(format!("UPDATE {table} SET {} WHERE {row} LIMIT 1", sets.join(",")))
+        "delete" => format!("DELETE FROM {table} WHERE {found} LIMIT 1"),
+        _ => {
+            for column in columns.iter().filter(|column| column.changes_itself) {
+                let name = name(&column.name);
+                if !sets.iter().any(|(set, _)| *set == name) {
+                    sets.push((name.clone(), name));
+                }
+            }
+            let sets: Vec<String> = sets.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+            if sets.is_empty() {
+                "DO 0".to_owned()
+            } else {
+                format!("UPDATE {table} SET {} WHERE {found} LIMIT 1", sets.join(","))
+            }
+        }
+    };
+    Ok(Pending { row, table: table.to_owned(), conditions, sql })
 }
 
-fn row_condition(columns: &[Column], before: &Image, key: Option<&[String]>) -> Result<String, String> {
+/// What the row is found by: its key, or all of its values.
+fn conditions(columns: &[Column], before: &Image, key: Option<&[String]>) -> Result<Vec<String>, String> {
     let key = key.unwrap_or_default();
     if let Some(missing) = key.iter().find(|column| !before.contains_key(*column)) {
         return Err(format!("the before-image lacks {missing:?} of the key"));
@@ -219,6 +250,6 @@ fn row_condition(columns: &[Column], before: &Image, key: Option<&[String]>) -> 
     }
     match conditions.is_empty() {
         true => Err("the before-image holds nothing to find the row by".to_owned()),
-        false => Ok(conditions.join(" AND ")),
+        false => Ok(conditions),
     }
 }

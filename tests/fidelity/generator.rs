@@ -13,11 +13,12 @@ use std::collections::VecDeque;
 pub struct Generator {
     world: World,
     steps: usize,
+    special: [bool; 2],
     waiting: VecDeque<Step>,
     /// What holds when the statement that runs is accepted.
     effects: Vec<Effect>,
     /// All statements so far that were accepted.
-    pub script: Vec<Step>,
+    script: Vec<Step>,
     last: Option<Step>,
 }
 
@@ -33,9 +34,12 @@ impl Generator {
         };
         let databases = ["CREATE DATABASE d", "CREATE DATABASE `e.e` CHARACTER SET latin2"];
         let waiting = databases.map(|sql| Step { sql: sql.to_owned(), ddl: true, tables: Vec::new() });
+        // Now and then a table of as many columns as there may be; and two with a foreign key.
+        let special = [seed % 3 == 0, seed % 2 == 0];
         Generator {
             world,
             steps,
+            special,
             waiting: waiting.into(),
             effects: Vec::new(),
             script: Vec::new(),
@@ -43,9 +47,16 @@ impl Generator {
         }
     }
 
+    /// All statements that were accepted, and the last one, whatever became of it.
+    pub fn script(&self) -> Vec<Step> {
+        self.script.iter().chain(&self.last).cloned().collect()
+    }
+
     fn make(&mut self) {
         let world = &mut self.world;
         let change = match (world.tables.len(), world.dice.roll(10)) {
+            (2, _) if std::mem::take(&mut self.special[0]) => Some(world.create_widest("d")),
+            (3, _) if std::mem::take(&mut self.special[1]) => Some(world.create_related("d")),
             (0..3, _) => Some(world.create("d")),
             (_, 0) => world.definition_change(),
             _ => None,

@@ -55,13 +55,14 @@ impl Json<'_> {
             Some(b'n') => Json::Null,
             Some(b'"') => Json::Text(serde_json::from_str(text).expect("a string of JSON that was parsed")),
             Some(b'-' | b'0'..=b'9') => Json::Number(text),
-            Some(b'{') => match serde_json::from_str::<BTreeMap<String, String>>(text) {
-                Ok(object) if object.len() == 1 && object.contains_key("$base64") => {
-                    Json::Bytes(STANDARD.decode(&object["$base64"]).expect("base64"))
-                }
-                _ => Json::Other(text),
-            },
+            Some(b'{') => bytes(text).map_or(Json::Other(text), Json::Bytes),
             _ => Json::Other(text),
         }
     }
+}
+
+/// A document may look almost like it.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let object: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
+    STANDARD.decode(object.get("$base64").filter(|_| object.len() == 1)?).ok()
 }

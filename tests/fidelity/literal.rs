@@ -127,13 +127,18 @@ impl Column {
         Ok(match self.group() {
             _ if literal == "NULL" => format!("{column} IS NULL"),
             Group::Text if binary => format!("CAST({column} AS BINARY) = CAST({literal} AS BINARY)"),
-            Group::Label if numbered => format!("{column}+0 = {literal}"),
+            // By `+0` a SET of more than 53 members is a double.
+            Group::Label if numbered => format!("CAST({column} AS UNSIGNED) = {literal}"),
             Group::Text | Group::Label => {
                 format!("CAST(CONVERT({column} USING utf8mb4) AS BINARY) = CAST({literal} AS BINARY)")
             }
             Group::Bytes | Group::Geometry | Group::Vector => format!("HEX({column}) = HEX({literal})"),
             Group::Bits => format!("{column}+0 = {literal}"),
-            Group::Json | Group::Float | Group::Double | Group::Exact | Group::Quoted => {
+            // Dates and bytes within a document come as strings.
+            Group::Json => {
+                format!("CAST(CAST({column} AS CHAR) AS BINARY) = CAST(CAST({literal} AS CHAR) AS BINARY)")
+            }
+            Group::Float | Group::Double | Group::Exact | Group::Quoted => {
                 format!("{column} = {literal}")
             }
         })
@@ -145,7 +150,9 @@ impl Column {
         match self.group() {
             Group::Text if has_one_code_each(&self.charset) => format!("HEX({column})"),
             Group::Text => format!("HEX(CONVERT({column} USING utf8mb4))"),
-            Group::Label => format!("CONCAT({column}+0,' ',HEX(CONVERT({column} USING utf8mb4)))"),
+            Group::Label => {
+                format!("CONCAT(CAST({column} AS UNSIGNED),' ',HEX(CONVERT({column} USING utf8mb4)))")
+            }
             Group::Bytes | Group::Geometry | Group::Vector => format!("HEX({column})"),
             Group::Json => format!("CAST({column} AS CHAR)"),
             // FLOAT by itself is printed with six digits.
@@ -158,5 +165,6 @@ impl Column {
 
 /// Whether no character has two codes in a set: what came as text has lost which of them it was.
 pub fn has_one_code_each(charset: &str) -> bool {
-    !["big5", "cp932", "eucjpms", "euckr", "gb18030", "gb2312", "gbk", "sjis", "ujis"].contains(&charset)
+    !["armscii8", "big5", "cp932", "eucjpms", "euckr", "gb18030", "gb2312", "gbk", "sjis", "ujis"]
+        .contains(&charset)
 }

@@ -6,12 +6,12 @@
 use super::applier::Applier;
 use super::applier::MARKS;
 use super::cell::Cell;
+use super::cell::Place;
 use super::cell::Reading;
 use super::literal::name;
 use super::table::Dump;
 use super::table::TableName;
 use crate::harness::Fountain;
-use crate::harness::GTID;
 use crate::harness::Kind;
 use crate::harness::Running;
 use crate::harness::Server;
@@ -20,6 +20,7 @@ use crate::harness::delivered::PATIENCE;
 use crate::harness::delivered::keys;
 use crate::harness::delivered::run_arguments;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -54,14 +55,25 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn add(&mut self, other: &Tally) {
+    pub fn add(&mut self, other: Tally) {
         self.accepted += other.accepted;
         self.refused += other.refused;
         self.tables += other.tables;
         self.rows += other.rows;
         self.values += other.values;
         self.rows_delivered += other.rows_delivered;
-        self.refusals.extend(other.refusals.iter().cloned());
+        self.refusals.extend(other.refusals);
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { accepted, refused, tables, rows, values, rows_delivered, .. } = self;
+        write!(
+            f,
+            "{accepted} statements, {refused} more refused; {rows_delivered} rows delivered; \
+             compared {tables} tables, {rows} rows, {values} values"
+        )
     }
 }
 
@@ -137,15 +149,30 @@ impl Servers {
     }
 
     pub fn run(&self, cell: &Cell, statements: &mut dyn Statements) -> Result<Tally, Failure> {
+        self.set_up(cell);
         self.clean();
-        let mut session = self.source.session();
-        cell.globals.iter().for_each(|sql| session.sql(sql));
-        session.sql(&format!(
+        self.source.sql(&format!(
             "CREATE DATABASE {MARKS}; CREATE TABLE {MARKS}.m (n INT PRIMARY KEY) ENGINE=InnoDB"
         ));
         let mut round = Round::start(self, cell);
         round.write(statements)?;
         round.end()
+    }
+
+    fn set_up(&self, cell: &Cell) {
+        let mut session = self.source.session();
+        cell.globals(self.kind()).iter().for_each(|sql| session.sql(sql));
+        if self.kind() != Kind::Mysql97 {
+            return;
+        }
+        // One step at a time, in either direction.
+        let modes = ["OFF", "OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"];
+        let place = |mode: &str| modes.iter().position(|known| *known == mode).expect("a mode");
+        let now = place(&self.source.value("SELECT @@GLOBAL.gtid_mode"));
+        let wanted = place(if cell.place == Place::NoGtid { "OFF" } else { "ON" });
+        let steps: Vec<usize> =
+            if now < wanted { (now + 1..=wanted).collect() } else { (wanted..now).rev().collect() };
+        steps.iter().for_each(|step| session.sql(&format!("SET GLOBAL gtid_mode={}", modes[*step])));
     }
 }
 
@@ -166,7 +193,7 @@ impl Lines {
     fn start(home: &Fountain, server: &Server, cell: &Cell, until: &[&str]) -> Lines {
         let fixed =
             ["start_without_point=beginning", "dispatch_ddl=all", "dispatch_transaction=true", "sink=stdout"];
-        let pairs = keys(&[&fixed, cell.keys].concat());
+        let pairs = keys(&[&fixed[..], &cell.fountain_keys()].concat());
         let (running, stdout) = home.spawn_unread(&run_arguments(home, server, &[until, &pairs].concat()));
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -202,6 +229,8 @@ struct Round<'a> {
     servers: &'a Servers,
     cell: &'a Cell,
     writer: Session,
+    /// The writer's time zone.
+    zone: &'static str,
     observer: Session,
     target: Session,
     applier: Applier<'a>,
@@ -227,6 +256,7 @@ impl<'a> Round<'a> {
             servers,
             cell,
             writer: servers.source.session(),
+            zone: "",
             observer: utc(&servers.source),
             target: utc(&servers.target),
             applier: Applier::new(&servers.target, cell.sql_mode),
@@ -243,13 +273,16 @@ impl<'a> Round<'a> {
     fn open_writer(&mut self) {
         self.writer = self.servers.source.session();
         self.writer.sql(&format!("SET time_zone='+00:00', sql_mode='{}'", self.cell.sql_mode));
-        self.cell.session.iter().for_each(|sql| self.writer.sql(sql));
+        self.writer.sql(self.cell.session());
+        self.zone = "+00:00";
     }
 
     fn write(&mut self, statements: &mut dyn Statements) -> Result<(), Failure> {
         let mut accepted = true;
         while let Some(step) = statements.next(accepted) {
             if step.ddl {
+                // In a script that was made smaller a transaction may be without its end, which the DDL would be.
+                drop(self.writer.try_select("COMMIT"));
                 self.mark(&step.tables)?;
             }
             accepted = self.execute(&step);
@@ -258,6 +291,12 @@ impl<'a> Round<'a> {
     }
 
     fn execute(&mut self, step: &Step) -> bool {
+        // A line does not tell the zone that a DDL statement ran in.
+        let zone = if step.ddl { "+00:00" } else { self.cell.zone };
+        if zone != self.zone {
+            self.writer.sql(&format!("SET time_zone='{zone}'"));
+            self.zone = zone;
+        }
         let mut sql = step.sql.clone();
         if sql.contains(FILE) {
             sql = sql.replace(FILE, self.servers.next_file().to_str().expect("a path in UTF-8"));
@@ -282,7 +321,7 @@ impl<'a> Round<'a> {
         self.last_mark += 1;
         self.observer.sql(&format!("INSERT INTO {MARKS}.m VALUES ({})", self.last_mark));
         self.marks.insert(self.last_mark, dumps);
-        if !self.cell.full_metadata { self.follow() } else { Ok(()) }
+        if self.cell.waits(self.servers.kind()) { self.follow() } else { Ok(()) }
     }
 
     /// Applies what comes from the fountain that runs beside, up to the last mark.
@@ -301,6 +340,10 @@ impl<'a> Round<'a> {
     fn apply_until(&mut self, lines: &Lines, mark: u64) -> Result<bool, Failure> {
         let deadline = Instant::now() + PATIENCE;
         while let Some(line) = lines.next(deadline)? {
+            let line = match self.cell.forged {
+                Some((from, to)) => line.replace(from, to),
+                None => line,
+            };
             let reached = self.applier.apply(&line).map_err(|why| Failure::new(Fault::Misfit, why))?;
             if let Some(number) = reached {
                 self.compare(number)?;
@@ -336,18 +379,12 @@ impl<'a> Round<'a> {
         let all = self.all_tables(true);
         let last = self.last_mark + 1;
         self.mark(&all)?;
-        if let Some(lines) = self.beside.take() {
-            if !self.cell.full_metadata {
-                self.beside = Some(lines);
-            } else if self.apply_until(&lines, last)? {
-                self.beside = Some(lines);
-            } else {
-                lines.end()?;
-            }
-        } else {
+        if self.cell.reading == Reading::Afterwards {
             let lines = Lines::start(&self.home, &self.servers.source, self.cell, &["--until", "end"]);
             self.apply_until(&lines, u64::MAX)?;
             lines.end()?;
+        } else if self.marks.contains_key(&last) {
+            self.follow()?;
         }
         if let Some(lines) = self.beside.take() {
             lines.running.signal("TERM");
@@ -380,9 +417,4 @@ impl<'a> Round<'a> {
         });
         names.filter(|(database, _)| !own.contains(&database.as_str())).collect()
     }
-}
-
-/// The options of a source with GTIDs.
-pub fn with_gtids() -> Vec<&'static str> {
-    GTID.to_vec()
 }

@@ -3,6 +3,7 @@
 use super::applier::GENERATED;
 use super::cell::Cell;
 use super::cell::Image;
+use super::cell::Reading;
 use super::literal;
 use super::table::TableName;
 use super::table::full_name;
@@ -74,12 +75,21 @@ impl World {
     }
 
     pub fn column(&mut self) -> Column {
-        let kind = Type::roll(self.kind, &self.charsets, &mut self.dice);
+        let mut kind = Type::roll(self.kind, &self.charsets, &mut self.dice);
+        while self.must_say_itself() && kind.may_be_another() {
+            kind = Type::roll(self.kind, &self.charsets, &mut self.dice);
+        }
         self.column_of(kind)
     }
 
+    /// Whether nobody can be asked for the definition: it may be another one by the time that the rows are read.
+    fn must_say_itself(&self) -> bool {
+        self.cell.reading == Reading::Afterwards && !self.kind.is_mysql()
+    }
+
     pub fn column_of(&mut self, kind: Type) -> Column {
-        let not_null = chance(&mut self.dice, 4);
+        // MariaDB makes geometries without bytes where one that is NOT NULL is added, and takes none such.
+        let not_null = chance(&mut self.dice, 4) && !matches!(kind, Type::Geometry(_));
         Column { name: self.next_name(), kind, not_null, generated: false, pinned: false }
     }
 
@@ -170,6 +180,8 @@ impl World {
         }
         // GTIDs forbid to mix engines in a transaction; the generator keeps other engines to statements of their own.
         let engine = match self.dice.roll(10) {
+            // Without spatial columns.
+            _ if columns.iter().any(|column| matches!(column.kind, Type::Geometry(_))) => "InnoDB",
             0 => "MyISAM",
             1 if !self.kind.is_mysql() => "Aria",
             _ => "InnoDB",
