@@ -117,3 +117,16 @@ fn a_refused_event_does_not_count_as_read() {
         assert_eq!((oracle.check(&data_in(&home)), rows), (vec![1, 2], 2), "{kind}");
     }
 }
+
+/// MySQL 9.7 sends the rows of CREATE TABLE … SELECT before it shows the table: they are one transaction, of which the
+/// binlog has its part first. The delay lies between the two, where no binlog is synced before it is sent.
+#[test]
+fn rows_of_a_table_that_is_just_being_made() {
+    let slow = ["--sync-binlog=0", "--binlog-group-commit-sync-delay=700000", MINIMAL];
+    let Some(server) = Server::start_private(Kind::Mysql97, &[GTID, &slow].concat()) else { return };
+    let home = Fountain::new();
+    let mut live = home.spawn(&run_arguments(&home, &server, &keys(PAIRS)));
+    live.wait_for("it follows", PATIENCE, |live| live.stderr().contains("connected"));
+    server.sql("CREATE DATABASE d; CREATE TABLE d.a AS SELECT 1 AS id, 'x' AS c");
+    live.wait_for("the row", PATIENCE, |_| data_in(&home).contains(r#""after":{"id":1,"c":"x"}"#));
+}

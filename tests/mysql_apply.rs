@@ -75,6 +75,7 @@ CREATE TABLE d.heap_more (j JSON, v VECTOR(2)) ENGINE=InnoDB;
 INSERT INTO d.heap_more VALUES ('{"a":1.5}', TO_VECTOR('[1,2]')), ('{"a":1.5}', TO_VECTOR('[1,3]')), ('[1]', NULL);
 DELETE FROM d.heap_more WHERE v = TO_VECTOR('[1,3]');
 UPDATE d.heap_more SET j = '{"a":2}' WHERE v IS NOT NULL;
+CREATE TABLE d.made ENGINE=InnoDB AS SELECT id, j, s FROM d.more;
 "#
         }
         Kind::Mariadb | Kind::Mariadb118 => {

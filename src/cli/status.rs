@@ -228,6 +228,7 @@ mod tests {
                 leader: Some("db2".into()),
                 leader_pid: Some(7),
                 leader_since_ms: None,
+                nobody_since_ms: None,
                 differs: Vec::new(),
                 why: Some("it came later\nthan the other".into()),
             }),

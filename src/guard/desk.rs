@@ -499,7 +499,7 @@ mod tests {
             matches!(desk.standing("b"), Standing::StandsBy { nobody_since_ms, .. } if nobody_since_ms == since),
             "it counts from the loss on"
         );
-        desk.see(0, Some("db2".to_owned()), "db2 leads");
+        desk.see(0, Some(Leader { node: "db2".to_owned(), ..Leader::default() }), "db2 leads");
         assert!(matches!(desk.standing("b"), Standing::StandsBy { nobody_since_ms: None, .. }));
         assert!(desk.wishes(0).working, "the threads have not seen it yet");
         desk.grant(0, &lease(), 8);

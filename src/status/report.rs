@@ -230,7 +230,10 @@ mod tests {
             };
             judge(&ShardReport { leadership: Some(leadership), ..shard(State::Standby, None) })
         };
-        assert_eq!((standby(Some("db2"), None, &[]), standby(None, None, &[])), (Health::Ok, Health::Warning));
+        assert_eq!(
+            (standby(Some("db2"), None, &[]), standby(None, None, &[])),
+            (Health::Ok, Health::Warning)
+        );
         let differs = standby(Some("db2"), None, &["sink"]);
         assert_eq!(differs, Health::Warning, "it would deliver something else");
         let long = u64::try_from((SESSION * VACANT_SESSIONS).as_millis()).unwrap();

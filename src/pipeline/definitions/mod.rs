@@ -224,7 +224,7 @@ impl StreamDefinitions {
         ChangeError::new(
             Code::SchemaDiff,
             format!(
-                "{database}.{table}: the server {} no longer has this table, whose rows were logged without names; supply \
+                "{database}.{table}: the server {} no longer has this table, whose rows do not say all of their columns; supply \
                  its definition by schema_file or by \"fountain schema set\", or leave the table out by filter_shard_table_black",
                 self.prover.place()
             ),
@@ -245,7 +245,7 @@ fn altered(
     ChangeError::new(
         Code::SchemaDiff,
         format!(
-            "{database}.{table}: its definition of the time of the rows at {at} is not known: they were logged without names, and \
+            "{database}.{table}: its definition of the time of the rows at {at} is not known: they do not say all of their columns, and \
              behind them, at {}, lies: {}. Defined now: ({}). Supply the definition of that time by schema_file or by \
              \"fountain schema set\", or leave the table out by filter_shard_table_black; binlog_row_metadata=FULL on the server \
              spares all this for rows to come",

@@ -8,7 +8,9 @@
 //!
 //! - DDL that the catalog showed is in the log before that end: it holds the table's exclusive lock until both have it, and
 //!   SHOW CREATE TABLE has waited for that lock.
-//! - DDL in front of the rows is in the catalog: the rows could be written only behind its lock.
+//! - DDL in front of the rows is in the catalog: the rows could be written only behind its lock. Those of CREATE TABLE …
+//!   SELECT are one commit with it on MySQL 8.0.21 and later, and may come before the catalog shows the table: one that is
+//!   not there is looked for again behind the lock.
 //! - DDL in the log before that end that the catalog may not have shown yet counts as a difference, if it did or not.
 //!
 //! DDL that was not logged (`sql_log_bin=0`) nobody sees.
@@ -181,7 +183,10 @@ impl Prover {
 impl Asking {
     fn read(&mut self, database: &str, table: &str) -> Result<Read, SourceError> {
         let connection = &mut self.connection;
-        let definition = table_definition(connection, database, table)?;
+        let mut definition = table_definition(connection, database, table)?;
+        if definition.is_none() && await_ddl(connection, database, table)? {
+            definition = table_definition(connection, database, table)?;
+        }
         if definition.is_none() || !await_ddl(connection, database, table)? {
             return Ok(Read { definition: None, end: None });
         }
