@@ -7,14 +7,14 @@ usage() {
     cat <<'USAGE'
 usage: test.sh [--long] [CARGO TEST ARGUMENT…]
 
---long   also the tests that take minutes (those marked #[ignore]): about an hour more on two cores
+--long   also the tests that take minutes (those marked #[ignore]): about two hours more on two cores
 
 CI=true                  a server that cannot be had is a failure; elsewhere its tests are skipped and counted
 FOUNTAIN_TEST_MYSQL56, FOUNTAIN_TEST_MYSQL97, FOUNTAIN_TEST_MARIADB, FOUNTAIN_TEST_MARIADB118
                          user:password@host:port of a server that runs already, for tests that do not need their own
 FOUNTAIN_TEST_SERVERS    how many servers tests may run at a time (default: 3)
 FOUNTAIN_TEST_CHAOS      SEED:ROUNDS for the long test of ha_chaos alone: that script instead of its own
-FOUNTAIN_TEST_FIDELITY   SEED[:ROUNDS] for fidelity alone: those random workloads instead of its own
+FOUNTAIN_TEST_FIDELITY   SEED[:ROUNDS] for the tests of fidelity: those random workloads instead of their own
 FOUNTAIN_TEST_CACHE      where the servers are kept (see servers.sh)
 USAGE
 }

@@ -401,3 +401,34 @@ fn old_temporals_of_mariadb() {
 fn old_temporals_of_mariadb_full_metadata() {
     old_temporals(&["--binlog-row-metadata=FULL"]);
 }
+
+// ------------------------------------------------------------------------------------------------ rows without bytes
+
+/// With `binlog_row_image=MINIMAL` MySQL logs no column of a row for which none was given, and so no byte of it; of several
+/// such rows in one statement it refuses to log the second.
+#[test]
+fn a_row_of_no_columns_is_a_row() {
+    for kind in [Kind::Mysql56, Kind::Mysql97] {
+        let Some(server) = Server::start_private(kind, &["--binlog-row-image=MINIMAL"]) else { continue };
+        server.sql(
+            "CREATE DATABASE d; CREATE TABLE d.t (a INT, b INT) ENGINE=InnoDB; CREATE TABLE d.other LIKE d.t; BEGIN;
+             INSERT INTO d.other () VALUES (); INSERT INTO d.t () VALUES (); INSERT INTO d.t VALUES (1,2); COMMIT",
+        );
+        for policy in ["transaction_policy=none", "transaction_policy=mini"] {
+            let watched = ["-D", "filter_shard_table_white=d.t", "-D", policy];
+            let delivered = Delivered::run_until_end(&server, &[BEGINNING, &watched].concat());
+            let told: Vec<_> = row_lines(&delivered.lines, "d", "t")
+                .into_iter()
+                .map(|line| (line["op"].clone(), line["row"].clone(), line["after"].clone()))
+                .collect();
+            let expected = vec![
+                (json!("insert"), json!(1), json!({})),
+                (json!("insert"), json!(2), json!({"a": 1, "b": 2})),
+            ];
+            assert_eq!(told, expected, "{kind} {policy}");
+        }
+        let cat = Delivered::cat(&as_paths(&server.binlogs()), &[]);
+        assert_eq!(counts(&cat.lines), server.mysqlbinlog_counts(&server.binlogs()), "{kind}");
+        assert_eq!(counts(&cat.lines), (3, 0, 0), "{kind}");
+    }
+}

@@ -171,9 +171,9 @@ fn what_differs_is_told() {
         (r#""f":0.1"#, r#""f":0.10000000000000002"#, "0.10000000000000002"),
         (r#""b":"eA==""#, r#""b":"eAA=""#, "7800"),
         (r#""b":"eA==""#, r#""b":null"#, "delivered None"),
-        (r#""op":"update""#, r#""op":"delete""#, "1 of the source are not among them"),
+        (r#""op":"update""#, r#""op":"delete""#, "commit tells"),
         (r#""before":{"id":2"#, r#""before":{"id":9"#, "has no such row"),
-        (r#""inserts":3"#, r#""inserts":2"#, "commit tells"),
+        (r#""after":{"id":3"#, r#""after":{"id":4"#, "1 of the source are not among them"),
     ];
     for (from, to, expected) in forged {
         let cell = Cell { forged: Some((from, to)), ..PLAIN };

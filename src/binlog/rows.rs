@@ -160,6 +160,16 @@ impl<'a> RowsEvent<'a> {
         self.flags & rows_flags::STATEMENT_END != 0
     }
 
+    /// Whether its rows have no bytes, so that walking over them would never come to the end of those that there are. What
+    /// may be changes of JSON documents has at least their options.
+    pub fn is_endless(&self) -> bool {
+        let held = [self.before_columns, self.after_columns]
+            .into_iter()
+            .flatten()
+            .map(|columns| columns.count_ones());
+        held.sum::<usize>() == 0 && !self.partial_json && !self.rows.is_empty()
+    }
+
     /// A dummy that only ends its statement: no rows, of no table. Servers write it where they filtered out
     /// the real last event.
     pub fn is_dummy(&self) -> bool {

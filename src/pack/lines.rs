@@ -73,24 +73,27 @@ pub struct LineNumbers {
 pub struct RowsReader<'a> {
     images: RowImages<'a>,
     bytes: Reader<'a>,
+    /// The one row, of no bytes, is still to come.
+    without_bytes: bool,
 }
 
 impl<'a> RowsReader<'a> {
     pub fn new(rows: &'a Rows, batch: &'a Batch) -> Self {
         let (before, after) = (batch.slice(&rows.before), batch.slice(&rows.after));
-        Self {
-            images: RowImages::new(&rows.plan, rows.kind, rows.partial_json, before, after),
-            bytes: Reader::new(batch.slice(&rows.rows)),
-        }
+        let images = RowImages::new(&rows.plan, rows.kind, rows.partial_json, before, after);
+        let bytes = Reader::new(batch.slice(&rows.rows));
+        let without_bytes = images.is_one_without_bytes(&bytes);
+        Self { images, bytes, without_bytes }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && !self.without_bytes
     }
 
     /// Walks over one row, to be delivered as `op`, and tells its parts.
     fn split(&mut self, op: RowsKind) -> Result<RowParts<'a>, RowError> {
-        let Self { images, bytes } = self;
+        self.without_bytes = false;
+        let Self { images, bytes, .. } = self;
         let starts = images.split(bytes)?;
         let (before, after) =
             (starts.before.map(|b| (images.before, b)), starts.after.map(|b| (images.after, b)));
@@ -114,6 +117,7 @@ impl<'a> RowsReader<'a> {
 
     /// Walks over one row.
     pub fn skip(&mut self) -> Result<(), RowError> {
+        self.without_bytes = false;
         self.images.skip(&mut self.bytes)
     }
 
@@ -125,7 +129,8 @@ impl<'a> RowsReader<'a> {
         names: &[MemberName],
         options: JsonOptions,
     ) -> Result<(), RowError> {
-        let Self { images, bytes } = self;
+        self.without_bytes = false;
+        let Self { images, bytes, .. } = self;
         let mut base = Vec::new();
         if op != RowsKind::Insert {
             out.extend_from_slice(b"\"before\":{");

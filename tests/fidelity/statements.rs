@@ -1,6 +1,8 @@
 //! Statements that change rows.
 
+use super::Kind;
 use super::cell::Image;
+use super::cell::Place;
 use super::literal;
 use super::round::FILE;
 use super::tables::Column;
@@ -23,7 +25,8 @@ impl World {
     }
 
     fn value(&mut self, column: &Column) -> String {
-        if !column.not_null && chance(&mut self.dice, 6) {
+        let may_be_null = !column.not_null || column.counts;
+        if may_be_null && chance(&mut self.dice, 6) {
             return "NULL".to_owned();
         }
         column.kind.value(&mut self.dice)
@@ -185,9 +188,12 @@ impl World {
         }
     }
 
+    /// Engines are mixed where GTIDs do not forbid it: MariaDB logs rolled back rows then, and the ROLLBACK.
     fn several(&mut self) -> Vec<String> {
+        let alike =
+            self.kind == Kind::Mysql97 || self.kind == Kind::Mysql56 && self.cell.place == Place::Gtid;
         let count = 1 + self.dice.roll(4);
-        (0..count).filter_map(|_| self.table_of(true).map(|table| self.change_of(&table))).collect()
+        (0..count).filter_map(|_| self.table_of(alike).map(|table| self.change_of(&table))).collect()
     }
 
     fn transaction(&mut self) -> Vec<String> {

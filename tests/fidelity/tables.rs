@@ -22,6 +22,8 @@ pub struct Column {
     pub not_null: bool,
     /// The server computes it.
     pub generated: bool,
+    /// AUTO_INCREMENT
+    pub counts: bool,
     /// A generated one is made of it, or a partition: its type stays.
     pub pinned: bool,
 }
@@ -90,7 +92,7 @@ impl World {
     pub fn column_of(&mut self, kind: Type) -> Column {
         // MariaDB makes geometries without bytes where one that is NOT NULL is added, and takes none such.
         let not_null = chance(&mut self.dice, 4) && !matches!(kind, Type::Geometry(_));
-        Column { name: self.next_name(), kind, not_null, generated: false, pinned: false }
+        Column { name: self.next_name(), kind, not_null, generated: false, counts: false, pinned: false }
     }
 
     /// The definition of a column; `alone` when rows may be there already.
@@ -107,6 +109,7 @@ impl World {
                     text += &format!(" ON UPDATE CURRENT_TIMESTAMP{digits}");
                 }
             }
+            (_, Type::Int(..)) if column.counts => text += " AUTO_INCREMENT",
             (_, Type::Int(..)) if chance(&mut self.dice, 3) => text += " DEFAULT 7",
             (_, Type::Text(declaration, 5.., _))
                 if declaration.contains("char") && chance(&mut self.dice, 3) =>
@@ -151,7 +154,7 @@ impl World {
             kind.declaration()
         );
         base.pinned = true;
-        Some((Column { name, kind, not_null: false, generated: true, pinned: true }, text))
+        Some((Column { name, kind, not_null: false, generated: true, counts: false, pinned: true }, text))
     }
 
     /// A table and the statement that makes it.
@@ -214,6 +217,10 @@ impl World {
         }
         if chance(&mut self.dice, 2) {
             key.reverse();
+        }
+        let single = columns.iter_mut().filter(|column| key.len() == 1 && column.name == key[0]);
+        for column in single.filter(|column| matches!(column.kind, Type::Int(..))) {
+            column.counts = chance(&mut self.dice, 2);
         }
         key
     }

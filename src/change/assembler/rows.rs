@@ -69,11 +69,18 @@ impl<D: Definitions> Assembler<D> {
 
 fn check_columns(rows: &RowsEvent<'_>, table: &Table) -> Result<(), ChangeError> {
     let (got, expected) = (rows.column_count, table.plan.columns.len());
-    if got == expected {
+    let name = || table.plan.full_name();
+    let text = if got != expected {
+        format!("{}: the row event has {got} columns, its TABLE_MAP has {expected}", name())
+    } else if rows.is_endless() {
+        format!(
+            "{}: the row event holds no columns of its rows, and yet {} bytes of them",
+            name(),
+            rows.rows.len()
+        )
+    } else {
         return Ok(());
-    }
-    let name = table.plan.full_name();
-    let text = format!("{name}: the row event has {got} columns, its TABLE_MAP has {expected}");
+    };
     Err(ChangeError::new(Code::BadEvent, text))
 }
 
@@ -86,7 +93,7 @@ fn count_rows(rows: &RowsEvent<'_>, plan: &TablePlan) -> Result<u64, ChangeError
     let [before, after] = [rows.before_columns, rows.after_columns].map(column_bytes);
     let images = RowImages::new(plan, rows.kind, rows.partial_json, before, after);
     let mut bytes = Reader::new(rows.rows);
-    let mut count = 0;
+    let mut count = u64::from(images.is_one_without_bytes(&bytes));
     while !bytes.is_empty() {
         images.skip(&mut bytes).map_err(|error| {
             ChangeError::new(error.code, format!("{}: row {count} of the event: {error}", plan.full_name()))

@@ -297,6 +297,10 @@ fn events_that_stop_the_shard() {
         check_error(server, options(), &[testing::event(event_type, body)], code, part);
     };
     stops(MYSQL, 99, b"x", Code::UnknownEvent, "event type 99");
+    // Rows of no columns have no bytes: these would never end.
+    let endless = testing::event(WRITE_ROWS_EVENT, &[1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 2, 0, 7, 7]);
+    let events = [gtid(1), query("BEGIN"), table_map(1, "t"), endless];
+    check_error(MYSQL, options(), &events, Code::BadEvent, "no columns of its rows, and yet 2 bytes");
     stops(MYSQL, INCIDENT_EVENT, b"\x01\x00\x04lost", Code::Incident, "(incident 1: lost)");
     // A statement that says it is 200 bytes long, and is none at all.
     let mut packed = vec![0; 13 + 1];
