@@ -35,7 +35,7 @@ impl Generator {
         let databases = ["CREATE DATABASE d", "CREATE DATABASE `e.e` CHARACTER SET latin2"];
         let waiting = databases.map(|sql| Step { sql: sql.to_owned(), ddl: true, tables: Vec::new() });
         // Now and then a table of as many columns as there may be; and two with a foreign key.
-        let special = [seed % 3 == 0, seed % 2 == 0];
+        let special = [seed.is_multiple_of(3), seed.is_multiple_of(2)];
         Generator {
             world,
             steps,

@@ -58,7 +58,12 @@ impl World {
         let columns =
             if resets { table.writable().into_iter().cloned().collect() } else { self.some_columns(table) };
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-        let count = if table.columns.len() > 100 { 2 } else { 1 + self.dice.roll(5) };
+        // Of several rows of no columns MySQL can log none but the first with minimal images; MyISAM keeps the others.
+        let count = match (columns.len(), table.columns.len()) {
+            (0, _) => 1,
+            (_, 101..) => 2,
+            _ => 1 + self.dice.roll(5),
+        };
         let rows = self.rows(&columns, count);
         let mut sql = format!("{verb} {} ({}) VALUES {rows}", table.full_name(), quoted(&names));
         if verb == "INSERT INTO" && chance(&mut self.dice, 2) && !columns.is_empty() {

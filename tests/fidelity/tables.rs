@@ -90,8 +90,9 @@ impl World {
     }
 
     pub fn column_of(&mut self, kind: Type) -> Column {
-        // MariaDB makes geometries without bytes where one that is NOT NULL is added, and takes none such.
-        let not_null = chance(&mut self.dice, 4) && !matches!(kind, Type::Geometry(_));
+        // Where one that is NOT NULL is added, rows get a value without bytes, which the server itself takes from nobody.
+        let odd = matches!(kind, Type::Geometry(_) | Type::Vector(_));
+        let not_null = chance(&mut self.dice, 4) && !odd;
         Column { name: self.next_name(), kind, not_null, generated: false, counts: false, pinned: false }
     }
 
@@ -163,25 +164,20 @@ impl World {
         let mut columns: Vec<Column> = (0..count).map(|_| self.column()).collect();
         let key = self.choose_key(&mut columns);
         let mut parts: Vec<String> = Vec::new();
-        let mut generated = Vec::new();
-        for at in 0..columns.len() {
-            let mut column = columns[at].clone();
+        let mut all = Vec::new();
+        for mut column in columns {
             parts.push(self.definition(&column, false));
-            if chance(&mut self.dice, 6)
-                && let Some((made, text)) = self.generated(&mut column)
-            {
+            let made = if chance(&mut self.dice, 6) { self.generated(&mut column) } else { None };
+            all.push(column);
+            if let Some((made, text)) = made {
                 parts.push(text);
-                generated.push((at, made));
+                all.push(made);
             }
-            columns[at] = column;
         }
-        for (at, made) in generated.into_iter().rev() {
-            columns.insert(at + 1, made);
-        }
+        let mut columns = all;
         if !key.is_empty() {
             parts.push(format!("{} ({})", self.key_word(), key_list(&columns, &key)));
         }
-        // GTIDs forbid to mix engines in a transaction; the generator keeps other engines to statements of their own.
         let engine = match self.dice.roll(10) {
             // Without spatial columns.
             _ if columns.iter().any(|column| matches!(column.kind, Type::Geometry(_))) => "InnoDB",
