@@ -249,6 +249,8 @@ fn the_search_by_time_reads_the_log_of_the_server_that_is_asked() {
         return;
     };
     create(&pair.main);
+    // The backup's log has to reach back behind the last commit, less the margin.
+    sleep(LONG_AGO);
     insert(&pair.main, 1..=3);
     let home = Fountain::new();
     let run = |address: &Proxy| {
