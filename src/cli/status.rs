@@ -126,7 +126,8 @@ fn point_in_words(point: &PointReport) -> String {
 }
 
 fn leadership_in_words(leadership: &Leadership) -> String {
-    let since = leadership.leader_since_ms.map(|since| format!(" since {}", time(since))).unwrap_or_default();
+    let since = leadership.leader_since_ms.or(leadership.nobody_since_ms);
+    let since = since.map(|since| format!(" since {}", time(since))).unwrap_or_default();
     match (leadership.here, &leadership.leader, &leadership.why) {
         (true, _, _) => format!("leader: this node{since}"),
         (false, leader, why) => {
