@@ -26,7 +26,7 @@ const KEYS: &[&str] = &[
     "mysql_heartbeat_period=300ms",
 ];
 /// So many runs at a time, all of which wait for most of theirs.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 24;
 
 /// A main server that falls silent behind so many messages of ours, and a run that goes on from the main server's point.
 struct Silent {
