@@ -35,19 +35,38 @@ fn wait_for_rows(node: &Node, expected: &[u64]) {
     wait_until(&format!("rows of {}", node.name), PATIENCE, || node.ids() == expected);
 }
 
+/// Two nodes of one configuration; the first leads and has delivered row 1, the other one is not started.
+struct Setting {
+    zookeeper: ZooKeeperServer,
+    server: Server,
+    one: Node,
+    other: Node,
+}
+
+impl Setting {
+    fn start(pair: &str) -> Option<Setting> {
+        let zookeeper = ZooKeeperServer::start()?;
+        let server = Server::start_private(Kind::Mariadb, &[])?;
+        let [mut one, other] = ["one", "other"].map(|name| {
+            let mut node = Node::new(name, &zookeeper, &[pair]);
+            node.shard(0, &server);
+            node
+        });
+        create(&server);
+        insert(&server, 1);
+        one.start();
+        wait_for_rows(&one, &[1]);
+        Some(Setting { zookeeper, server, one, other })
+    }
+}
+
 #[test]
 fn who_leads_is_told_alike_by_all_and_handed_over_when_another_one_leads() {
-    let Some(zookeeper) = ZooKeeperServer::start() else { return };
-    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    let [mut one, mut other] = ["one", "other"].map(|name| {
-        let mut node = Node::new(name, &zookeeper, &["stop_timeout_ms=3000"]);
-        node.shard(0, &server);
-        node
-    });
-    create(&server);
-    insert(&server, 1);
-    one.start();
-    wait_for_rows(&one, &[1]);
+    let Some(Setting { zookeeper: _zookeeper, server, one, mut other }) =
+        Setting::start("stop_timeout_ms=3000")
+    else {
+        return;
+    };
     assert_refused(&one.command(&["step-down"]), 1, "CONTROL", &["no other node waits"]);
 
     // What it would deliver after a take-over is not what is delivered now.
@@ -103,17 +122,11 @@ fn who_leads_is_told_alike_by_all_and_handed_over_when_another_one_leads() {
 /// A suspension for some time is one for the next leader, too, and ends there.
 #[test]
 fn a_suspension_goes_over_to_the_next_leader_and_ends_in_time() {
-    let Some(zookeeper) = ZooKeeperServer::start() else { return };
-    let Some(server) = Server::start_private(Kind::Mariadb, &[]) else { return };
-    let [mut one, mut other] = ["one", "other"].map(|name| {
-        let mut node = Node::new(name, &zookeeper, &["ha_scope=shard"]);
-        node.shard(0, &server);
-        node
-    });
-    create(&server);
-    insert(&server, 1);
-    one.start();
-    wait_for_rows(&one, &[1]);
+    let Some(Setting { zookeeper: _zookeeper, server, mut one, mut other }) =
+        Setting::start("ha_scope=shard")
+    else {
+        return;
+    };
     other.start();
     wait_to_stand_by(&other);
     let begun = Instant::now();

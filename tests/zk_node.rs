@@ -62,6 +62,17 @@ impl Setting {
         assert!(is_passing(&error), "{error}");
     }
 
+    /// Node "a", whose last write has landed without an answer.
+    fn landed_unanswered(&self) -> OwnNode {
+        let mut node = self.node("a");
+        self.link.delay(Duration::ZERO, SECOND * 5);
+        self.write_unanswered(&mut node, "landed");
+        self.link.cut();
+        self.link.heal();
+        harness::wait_until("it has landed", SECOND * 20, || self.text("a") == "landed");
+        node
+    }
+
     fn text(&self, shard: &str) -> String {
         self.zookeeper.node(&format!("/p/{shard}")).expect("a node").text()
     }
@@ -70,12 +81,7 @@ impl Setting {
 #[test]
 fn a_write_that_landed_without_an_answer_is_ours() {
     let Some(setting) = Setting::new() else { return };
-    let mut node = setting.node("a");
-    setting.link.delay(Duration::ZERO, SECOND * 5);
-    setting.write_unanswered(&mut node, "landed");
-    setting.link.cut();
-    setting.link.heal();
-    harness::wait_until("it has landed", SECOND * 20, || setting.text("a") == "landed");
+    let mut node = setting.landed_unanswered();
     assert_eq!(setting.write(&mut node, "next"), Write::Done);
     assert_eq!(setting.text("a"), "next");
 }
@@ -83,12 +89,7 @@ fn a_write_that_landed_without_an_answer_is_ours() {
 #[test]
 fn a_write_that_landed_and_was_written_over_is_foreign() {
     let Some(setting) = Setting::new() else { return };
-    let mut node = setting.node("a");
-    setting.link.delay(Duration::ZERO, SECOND * 5);
-    setting.write_unanswered(&mut node, "landed");
-    setting.link.cut();
-    setting.link.heal();
-    harness::wait_until("it has landed", SECOND * 20, || setting.text("a") == "landed");
+    let mut node = setting.landed_unanswered();
     setting.zookeeper.client().put("/p/a", b"somebody else's").unwrap();
     assert_eq!(setting.write(&mut node, "next"), Write::Foreign(Some(b"somebody else's".to_vec())));
     assert_eq!(setting.text("a"), "somebody else's");

@@ -342,16 +342,7 @@ pub fn report_without_node(config: &Config) -> NodeReport {
         report
     };
     let shards: Vec<ShardReport> = config.enabled_shards().map(|shard| report_one(&shard.name)).collect();
-    NodeReport {
-        node: node_name(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: None,
-        started_ms: None,
-        guard: guard_word(config).to_owned(),
-        health: NodeReport::judge(&shards),
-        why: None,
-        shards,
-    }
+    NodeReport { health: NodeReport::judge(&shards), why: None, shards, ..unknown_report(config, "") }
 }
 
 /// A node that is there, or may be, and of which nothing is known.
@@ -375,7 +366,7 @@ fn kept_in_words(shard: &str, state: ShardState) -> Option<String> {
     state.stopped.map(|reason| crate::engine::reasons::had_stopped(&reason))
 }
 
-/// Changes a shard's state where no process runs: the caller has made sure of that.
+/// A suspension from now on, by a person on this host; `time`: for so long.
 pub fn suspension(reason: &str, time: Option<Duration>) -> Suspension {
     let at_ms = now_ms();
     let until_ms = time.map(|time| at_ms.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));

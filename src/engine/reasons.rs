@@ -288,6 +288,7 @@ mod tests {
         let holds = |until| Hindrance::of(suspended(until), &config, &config.shards[0]).unwrap().is_some();
         assert!(holds(None) && holds(Some(now_ms() + 60_000)) && !holds(Some(now_ms())));
     }
+
     #[test]
     fn a_process_that_has_stopped_tries_again_by_a_persons_word_or_behind_its_place_and_not_because_another_tried()
      {
